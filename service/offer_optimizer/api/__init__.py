@@ -1,0 +1,1 @@
+"""The gRPC edge: bytes in, core values to the ports of `decide`, bytes out."""

@@ -1,0 +1,110 @@
+"""Decide's messages to core values and back. Every limit on a Decide request is enforced from here.
+
+`where` begins the field paths of errors: empty for Decide itself, `requests[3].` for an item of a batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar, cast
+
+from google.protobuf.message import DecodeError, Message
+
+from offer_optimizer.api.refusals import RequestTooLarge, UnreadableRequest
+from offer_optimizer.core import limits
+from offer_optimizer.core.decision import Consent
+from offer_optimizer.core.errors import InvalidInput, NotServedYet
+from offer_optimizer.core.features import Features, build_features, check_text
+from offer_optimizer.core.ids import format_decision_id
+from offer_optimizer.decide.requests import DecideInput, Outcome
+from offer_optimizer.v1 import offer_service_pb2 as pb
+
+M = TypeVar("M", bound=Message)
+
+_CONSENTS: Final = {int(consent): consent for consent in Consent}
+
+
+def parse(message_class: type[M], data: bytes, limit: int) -> M:
+    """Parse raw bytes. Raises RequestTooLarge over `limit` bytes and UnreadableRequest on garbage."""
+    if len(data) > limit:
+        raise RequestTooLarge(_name(message_class), f"{len(data)} bytes, at most {limit}")
+    try:
+        return message_class.FromString(data)
+    except DecodeError:
+        raise UnreadableRequest(_name(message_class), "the bytes are not such a message") from None
+
+
+def _name(message_class: type[Message]) -> str:
+    return message_class.DESCRIPTOR.full_name
+
+
+def decide_input(request: pb.DecideRequest, where: str = "") -> DecideInput:
+    """Validate one question. Raises NotServedYet, or InvalidInput naming field and limit."""
+    if request.candidates:
+        raise NotServedYet(f"{where}candidates")
+    if request.exclude_offer_ids:
+        raise NotServedYet(f"{where}exclude_offer_ids")
+    if request.request_id:
+        raise NotServedYet(f"{where}request_id")
+    visitor = request.visitor
+    visitor_id = visitor.visitor_id
+    check_visitor_id(visitor_id, f"{where}visitor.visitor_id")
+    consent = _CONSENTS.get(visitor.consent)
+    if consent is None:
+        raise InvalidInput(
+            f"{where}visitor.consent", f"{visitor.consent} is not a number of Consent, 0 to {max(_CONSENTS)}"
+        )
+    return DecideInput(
+        placement_id=required_id(request.placement, f"{where}placement"),
+        visitor_id=visitor_id,
+        consent=consent,
+        context=features(request.context, f"{where}context", limits.CONTEXT_FEATURES),
+        deferred=request.deferred,
+    )
+
+
+def batch_item(request: pb.DecideRequest, index: int) -> DecideInput:
+    """Validate one question of a batch, which may not be larger than a question asked alone."""
+    size = request.ByteSize()
+    if size > limits.MESSAGE_BYTES:
+        raise RequestTooLarge(f"requests[{index}]", f"{size} bytes, at most {limits.MESSAGE_BYTES}")
+    return decide_input(request, f"requests[{index}].")
+
+
+def features(message: pb.Features, where: str, limit: int) -> Features:
+    """Validate typed features; a tag set without values says nothing and is left out."""
+    categories = dict(message.categories.items())
+    numbers = dict(message.numbers.items())
+    tags: dict[str, Any] = {name: tags.values for name, tags in message.tags.items() if tags.values}
+    # Counted before every name is looked at: what is far over the limit is not worth validating.
+    count = len(categories) + len(numbers) + len(tags)
+    if count > limit:
+        raise InvalidInput(where, f"{count} features, at most {limit}")
+    return build_features(categories, numbers, tags, where=where, limit=limit)
+
+
+def required_id(text: str, where: str) -> str:
+    """Return `text`. Raises InvalidInput when it is empty or over the limit."""
+    if not text:
+        raise InvalidInput(where, "is required and empty")
+    check_text(text, where)
+    return text
+
+
+def check_visitor_id(text: str, where: str) -> None:
+    """Raise InvalidInput over the limit in bytes, without quoting the id: errors end up in callers' logs."""
+    if len(text) * 4 > limits.NAME_BYTES and len(text.encode()) > limits.NAME_BYTES:
+        raise InvalidInput(where, f"{len(text.encode())} bytes, at most {limits.NAME_BYTES}")
+
+
+def decide_response(outcome: Outcome) -> pb.DecideResponse:
+    """Build the reply."""
+    return pb.DecideResponse(
+        decision_id="" if outcome.decision_id is None else format_decision_id(outcome.decision_id),
+        slots=[
+            pb.Slot(offer_id=slot.offer_id, propensity=slot.propensity, payload=slot.payload)
+            for slot in outcome.slots
+        ],
+        # The numbers are the same in the API and in the ledger; a test compares them.
+        reason=cast("pb.DecisionReason", int(outcome.reason)),
+        model_version="" if outcome.model_version is None else str(outcome.model_version),
+    )

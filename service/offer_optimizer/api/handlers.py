@@ -1,0 +1,54 @@
+"""Raw-bytes gRPC handlers: one place where exceptions become statuses.
+
+Handlers get bytes and parse inside, because under generated registration garbage is the core's INTERNAL.
+Every RPC of a service has a handler: those that are not implemented name themselves in UNIMPLEMENTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from offer_optimizer.api.refusals import CallNotServedYet
+from offer_optimizer.api.status import FailureBook, to_status
+
+Call = Callable[[bytes, grpc.ServicerContext], bytes]
+
+
+def service_handlers(
+    service: ServiceDescriptor, calls: Mapping[str, Call], failures: FailureBook
+) -> grpc.GenericRpcHandler:
+    """Build the handlers of one service from its implemented calls, by method name."""
+    unknown = calls.keys() - {method.name for method in service.methods}
+    if unknown:
+        raise ValueError(f"{service.full_name} has no {', '.join(sorted(unknown))}")
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
+    for method in service.methods:
+        name = f"{service.name}.{method.name}"
+        call = calls.get(method.name) or _not_served(name)
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(guarded(call, name, failures), None, None)
+    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+
+def _not_served(name: str) -> Call:
+    def refuse(_data: bytes, _context: grpc.ServicerContext) -> bytes:
+        raise CallNotServedYet(name)
+
+    return refuse
+
+
+def guarded(call: Call, name: str, failures: FailureBook) -> Call:
+    """Wrap a call so that whatever it raises ends as a status from the table, never as its own text."""
+
+    def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            return call(data, context)
+        except Exception as error:  # noqa: BLE001  (the RPC edge)
+            failure = failures.describe(error, name)
+        # Outside of the try: aborting works by raising.
+        context.abort_with_status(to_status(failure))
+        raise AssertionError("unreachable: abort raises")
+
+    return handle

@@ -1,0 +1,139 @@
+"""The gRPC server of one decider: options, handlers, health and reflection, put together.
+
+The sync server, on purpose: on one core it served about twice as many empty calls as grpc.aio
+(docs/design.md, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from offer_optimizer.api.admission import Share, split_pool
+from offer_optimizer.api.handlers import service_handlers
+from offer_optimizer.api.health import HealthServicer, Readiness
+from offer_optimizer.api.reflection import ReflectionServicer
+from offer_optimizer.api.refusals import FeedbackBusy
+from offer_optimizer.api.servicer import CatalogServicer, OfferServicer
+from offer_optimizer.api.status import ErrorLog, FailureBook
+from offer_optimizer.core.errors import CannotStart
+from offer_optimizer.decide.ports import CatalogDesk, DecisionMaker, FeedbackIntake
+from offer_optimizer.v1 import catalog_service_pb2, insight_service_pb2, offer_service_pb2
+
+OFFER_SERVICE: Final = offer_service_pb2.DESCRIPTOR.services_by_name["OfferService"]
+CATALOG_SERVICE: Final = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+INSIGHT_SERVICE: Final = insight_service_pb2.DESCRIPTOR.services_by_name["InsightService"]
+SERVICE_NAMES: Final = (OFFER_SERVICE.full_name, CATALOG_SERVICE.full_name, INSIGHT_SERVICE.full_name)
+
+TRANSPORT_BYTES: Final = 8 * 1024 * 1024
+"""Above it the core itself answers RESOURCE_EXHAUSTED without details: twice our largest limit, so that
+callers who overshoot hear field and limit from us."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How the server runs. `streams_per_connection` and `concurrent_rpcs` bound the queue before the pool.
+
+    Streams keep excess in the client, where it costs us nothing: refusing costs almost as much as
+    deciding. `streams_per_connection` must exceed the calls that may wait on a disk, or a stalled disk
+    would hold back the decisions of a connection that also carries feedback. `reuse_port` lets several
+    deciders listen on one port; without it a second server on the port is an error.
+    """
+
+    threads: int = 8
+    concurrent_rpcs: int = 64
+    streams_per_connection: int = 8
+    reuse_port: bool = False
+    connection_age_s: float = 300.0
+    connection_age_grace_s: float = 10.0
+    keepalive_s: float = 30.0
+    keepalive_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        blockable = split_pool(self.threads).blockable
+        if self.streams_per_connection <= blockable:
+            raise ValueError(
+                f"streams_per_connection: {self.streams_per_connection}, at least {blockable + 1}"
+            )
+
+    def channel_args(self) -> list[tuple[str, Any]]:
+        """Return gRPC core's options."""
+        return [
+            ("grpc.max_receive_message_length", TRANSPORT_BYTES),
+            ("grpc.max_send_message_length", TRANSPORT_BYTES),
+            ("grpc.max_concurrent_streams", self.streams_per_connection),
+            ("grpc.so_reuseport", int(self.reuse_port)),
+            # One connection sticks to one process: ageing spreads callers over the deciders again.
+            ("grpc.max_connection_age_ms", int(self.connection_age_s * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(self.connection_age_grace_s * 1000)),
+            ("grpc.keepalive_time_ms", int(self.keepalive_s * 1000)),
+            ("grpc.keepalive_timeout_ms", int(self.keepalive_timeout_s * 1000)),
+            # Callers may ping every 10 s, calls or not, without being sent away.
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the edge calls, where it logs, and where it gets error ids (short, unique)."""
+
+    decisions: DecisionMaker
+    intake: FeedbackIntake
+    desk: CatalogDesk
+    log: ErrorLog
+    make_error_id: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A server that isn't bound or started yet, and its readiness, which is off."""
+
+    server: grpc.Server
+    readiness: Readiness
+
+
+def build_server(ports: Ports, options: ServerOptions) -> Edge:
+    """Put a server together. Then `bind` it, start it, set readiness; end it with `graceful.drain`."""
+    split = split_pool(options.threads)
+    failures = FailureBook(ports.log, ports.make_error_id)
+    feedback_share = Share("OfferService.RecordFeedback", split.feedback, FeedbackBusy)
+    offers = OfferServicer(ports.decisions, ports.intake, ports.desk, feedback_share, failures)
+    catalogs = CatalogServicer(ports.desk, Share("CatalogService", split.catalog))
+    server = grpc.server(
+        ThreadPoolExecutor(options.threads, thread_name_prefix="rpc"),
+        options=options.channel_args(),
+        maximum_concurrent_rpcs=options.concurrent_rpcs,
+    )
+    server.add_generic_rpc_handlers(
+        (
+            service_handlers(OFFER_SERVICE, offers.calls(), failures),
+            service_handlers(CATALOG_SERVICE, catalogs.calls(), failures),
+            service_handlers(INSIGHT_SERVICE, {}, failures),
+        )
+    )
+    checks = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    listed = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    mirror = ReflectionServicer(listed, Share("ServerReflection", split.reflection))
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(mirror, server)  # type: ignore[no-untyped-call]
+    return Edge(server, Readiness(SERVICE_NAMES, checks.set))
+
+
+def bind(server: grpc.Server, address: str) -> int:
+    """Bind `host:port` (port 0: any free one) without TLS and return the port. Raises CannotStart."""
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise CannotStart(
+            f"can't listen on {address}: the port is taken, or the address is not this machine's"
+        )
+    return port

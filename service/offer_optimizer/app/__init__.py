@@ -1,0 +1,1 @@
+"""The composition root: parts are put together here, and clock and entropy are read here."""

@@ -1,0 +1,61 @@
+"""The entry of child processes: `python -m offer_optimizer.app.child decider|learner ...`, as the supervisor starts them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from offer_optimizer.app.clocks import entropy
+from offer_optimizer.app.life import Life
+from offer_optimizer.app.logs import configure_logging
+from offer_optimizer.core.errors import OfferOptimizerError
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.writer_cells import WriterCells
+
+log = structlog.get_logger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one child process."""
+    parser = argparse.ArgumentParser(prog="offer_optimizer.app.child")
+    parser.add_argument("role", choices=("decider", "learner"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--listen", default="")
+    parser.add_argument("--liveness-fd", type=int, required=True)
+    parser.add_argument("--ready-fd", type=int, required=True)
+    options = parser.parse_args(arguments)
+    configure_logging()
+    files = Files()
+    directory = DataDirectory(options.data)
+    writer_id = entropy(8).hex()
+    cells = WriterCells.create(files, directory.run, writer_id, os.getpid(), time.monotonic_ns())
+    life = Life(cells, options.liveness_fd, options.ready_fd)
+    life.begin()
+    try:
+        if options.role == "decider":
+            from offer_optimizer.app.decider import run_decider  # noqa: PLC0415  (only this role needs gRPC)
+
+            run_decider(files, directory, writer_id, cells, options.listen, life)
+        else:
+            from offer_optimizer.app.learner import run_learner  # noqa: PLC0415  (only this role needs SQLite)
+
+            run_learner(files, directory, life)
+    except OfferOptimizerError as error:
+        log.error("process_failed", role=options.role, error=str(error))
+        return 1
+    cells.close()
+    return 0
+
+
+if __name__ == "__main__":
+    # Native threads (gRPC's) may outlive the interpreter's shutdown: leave without it.
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,80 @@
+"""The learner: the one writer of the ledger and of snapshots."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import structlog
+
+from offer_optimizer.app.clocks import boot_clock_us, entropy, wall_clock_us
+from offer_optimizer.app.life import Life
+from offer_optimizer.app.policies import check_policy
+from offer_optimizer.core.errors import StorageUnavailable
+from offer_optimizer.learn.clock_watch import ClockWatch
+from offer_optimizer.learn.drain import Drainer
+from offer_optimizer.learn.fold import Fold
+from offer_optimizer.learn.loop import Learner
+from offer_optimizer.learn.publish import Publisher
+from offer_optimizer.learn.verifier import ChildVerifier
+from offer_optimizer.store.catalog import CatalogStore
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.salts import load_or_create_salts
+from offer_optimizer.store.snapshots import SnapshotStore
+from offer_optimizer.store.writer_cells import remove_dead
+
+log = structlog.get_logger(__name__)
+
+ROUND_S: Final = 0.1
+"""Segments are drained at least so often."""
+PUBLISH_INTERVAL_US: Final = 500_000
+
+
+class _NoControl:
+    """The learner reads revisions and never adds one."""
+
+    def append_durable(self, _payload: bytes) -> None:
+        raise StorageUnavailable("the learner writes no control records")
+
+
+def run_learner(files: Files, directory: DataDirectory, life: Life) -> None:
+    """Learn until told to stop. Raises CannotStart, DamagedFile."""
+    fd = _take_over(files, directory, life)
+    if fd is None:
+        return
+    ledger = Ledger.open_for_writing(directory.ledger_path, entropy)
+    catalog = CatalogStore(
+        files, directory.catalog, directory.catalog_lock_path, _NoControl(), wall_clock_us, check_policy
+    )
+    watch = ClockWatch(wall_clock_us, boot_clock_us)
+
+    def make_drainer(ledger: Ledger, fold: Fold) -> Drainer:
+        return Drainer(files, directory.segments, directory.run, ledger, fold, catalog, wall_clock_us, watch)
+
+    snapshots = SnapshotStore(files, directory.snapshots)
+    verifier = ChildVerifier()
+    publisher = Publisher(snapshots, verifier, wall_clock_us, PUBLISH_INTERVAL_US)
+    salts = load_or_create_salts(files, directory.salts_path, entropy)
+    learner = Learner(ledger, make_drainer, snapshots, publisher, salts)
+    life.say_ready()
+    while not life.stop.is_set():
+        started_s = time.monotonic()
+        if not learner.step():
+            remove_dead(files, directory.run)
+            life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), 0.0))
+    if not life.is_orphan:
+        learner.close()
+    verifier.close()
+    ledger.connection.close()
+    files.close(fd)
+
+
+def _take_over(files: Files, directory: DataDirectory, life: Life) -> int | None:
+    """Wait for an earlier learner to end, and return the lock; None when told to stop first."""
+    while (fd := files.hold(directory.learner_lock_path, b"", "learner.lock")) is None:
+        log.info("waiting_for_earlier_learner")
+        if life.stop.wait(0.1):
+            return None
+    return fd

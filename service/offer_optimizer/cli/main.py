@@ -1,0 +1,104 @@
+"""The `offer-optimizer` command: a table of commands, each imported only when it is run.
+
+`--help` therefore loads neither gRPC nor a policy. A command module exports a function or a typer app;
+this module knows nothing of what they do. An error that we raise on purpose is one line, not a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import typer
+
+from offer_optimizer import __version__
+from offer_optimizer.core.errors import OfferOptimizerError
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command lives: `module` of this package, and the `attribute` that is it."""
+
+    name: str
+    attribute: str
+    summary: str
+
+    @property
+    def module(self) -> str:
+        """Return the full name of the module."""
+        return f"offer_optimizer.cli.{self.name}"
+
+
+COMMANDS: Final = (
+    Command("serve", "serve", "Run the service: deciders, learner and all."),
+    Command("demo", "demo", "Watch the real service learn a simulated shop."),
+    Command("drive", "drive", "Push a randomised test from a CSV file through a running service."),
+    Command("catalog", "catalog_app", "Validate, show, compare and apply catalogs."),
+    Command("ledger", "ledger_app", "Look inside the ledger of a data directory."),
+    Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
+    Command("health", "health", "Ask a running service whether it is ready."),
+)
+
+# Everything behind a command's name, `--help` included, goes to the command as it is.
+FORWARD: Final[dict[str, bool]] = {
+    "allow_extra_args": True,
+    "allow_interspersed_args": False,
+    "ignore_unknown_options": True,
+}
+
+
+def build_app() -> typer.Typer:
+    """Build the root with every command of the table mounted, none imported."""
+    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(describe)
+    for command in COMMANDS:
+        mount(app, command)
+    return app
+
+
+def describe(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=show_version)
+    ] = False,
+) -> None:
+    """Pick what to show each visitor, and learn from what the visitor does."""
+
+
+def show_version(on: bool) -> None:
+    """Print the version and exit, when asked to."""
+    if on:
+        print(f"offer-optimizer {__version__}")
+        raise typer.Exit
+
+
+def mount(app: typer.Typer, command: Command) -> None:
+    """Add a command that imports the real one when it is called, and hands it its arguments."""
+
+    @app.command(command.name, help=command.summary, context_settings=FORWARD, add_help_option=False)
+    def forward(context: typer.Context) -> None:
+        load(command)(args=list(context.args), prog_name=context.command_path)
+
+
+def load(command: Command) -> typer.Typer:
+    """Import a command and return it as a typer app of its own."""
+    found = getattr(importlib.import_module(command.module), command.attribute)
+    if isinstance(found, typer.Typer):
+        return found
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(found)
+    return app
+
+
+def main() -> None:
+    """Run the command line; exit with 1 and one plain message on an error of ours."""
+    try:
+        build_app()()
+    except OfferOptimizerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

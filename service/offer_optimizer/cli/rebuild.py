@@ -1,0 +1,97 @@
+"""`offer-optimizer rebuild`: derive every model again from the ledger, and say whether the live ones agree."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from offer_optimizer.core.errors import OfferOptimizerError
+from offer_optimizer.learn.rebuild import ModelComparison, Rebuilt
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.fold_tables import FoldTables
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
+
+
+def rebuild(
+    data: Annotated[Path, typer.Option(help="Data directory; a running server is not disturbed.")],
+    check: Annotated[bool, typer.Option("--check", help="Compare with the live models; change nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Derive fold and models again from the ledger's beginning. Exits with 1 when anything differs."""
+    if not check:
+        print("error: this release rebuilds to compare only: add --check", file=sys.stderr)
+        raise typer.Exit(2)
+    try:
+        comparisons, differing, position = _check(DataDirectory(data), quiet=as_json)
+    except OfferOptimizerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    is_equal = not differing and all(comparison.is_equal for comparison in comparisons)
+    if as_json:
+        models = [
+            {
+                "placement": comparison.placement_id,
+                "policy_epoch": comparison.policy_epoch,
+                "learned_count": comparison.learned_count,
+                "live_sha256": comparison.live_sha256,
+                "rebuilt_sha256": comparison.rebuilt_sha256,
+                "equal": comparison.is_equal,
+            }
+            for comparison in comparisons
+        ]
+        print(json.dumps({"ledger_position": position, "equal": is_equal, "models": models, "differing": differing}))
+    else:
+        _print(comparisons, differing, position, is_equal=is_equal)
+    raise typer.Exit(0 if is_equal else 1)
+
+
+def _check(directory: DataDirectory, *, quiet: bool) -> tuple[list[ModelComparison], list[str], int]:
+    store = SnapshotStore(Files(), directory.snapshots)
+    # Snapshots first: whatever they have learned is in the ledger by then.
+    snapshots = _current(store)
+    ledger = Ledger.open_for_reading(directory.ledger_path)
+    live = FoldTables(ledger.connection)
+    position = live.state("position")
+    with Progress(disable=quiet, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("folding the ledger", total=position)
+        rebuilt = Rebuilt(ledger, position, lambda done, _all: progress.update(task, completed=done))
+        comparisons = [rebuilt.compare(snapshot) for snapshot in snapshots]
+    differing = rebuilt.differing_rows(live)
+    rebuilt.close()
+    return comparisons, differing, position
+
+
+def _current(store: SnapshotStore) -> list[Snapshot]:
+    found = []
+    for placement_id in store.placements():
+        name = store.current_name(placement_id)
+        if name is not None:
+            found.append(store.load(placement_id, name))
+    return found
+
+
+def _print(comparisons: list[ModelComparison], differing: list[str], position: int, *, is_equal: bool) -> None:
+    console = Console()
+    table = Table("placement", "examples", "live SHA-256", "rebuilt SHA-256", "")
+    for comparison in comparisons:
+        verdict = "equal" if comparison.is_equal else f"DIFFERS (rebuilt from {comparison.rebuilt_count} examples)"
+        table.add_row(
+            comparison.placement_id,
+            str(comparison.learned_count),
+            comparison.live_sha256[:16],
+            comparison.rebuilt_sha256[:16],
+            verdict,
+        )
+    console.print(table)
+    for line in differing:
+        console.print(line, markup=False)
+    console.print(f"ledger position {position}: " + ("all equal, byte for byte" if is_equal else "NOT equal"))

@@ -1,0 +1,106 @@
+"""`offer-optimizer serve`: check everything that can be wrong before anything is started, then supervise."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offer_optimizer.app.clocks import boot_id, entropy, wall_clock_us
+from offer_optimizer.app.listen import check_loopback, hold_port, parse_listen
+from offer_optimizer.app.logs import configure_logging
+from offer_optimizer.app.policies import check_policy
+from offer_optimizer.core.errors import CannotStart, OfferOptimizerError
+from offer_optimizer.store.catalog import CatalogStore
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.identity import Identity
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.recorders import ControlSegment
+from offer_optimizer.store.salts import load_or_create_salts
+from offer_optimizer.store.segment_writer import SegmentWriter
+from offer_optimizer.supervisor import Child, Supervisor
+
+
+def serve(
+    data: Annotated[Path, typer.Option(help="Data directory; made when it is missing.", envvar="OFFER_OPTIMIZER_DATA")],
+    catalog: Annotated[
+        Path | None, typer.Option(help="Catalog that seeds an empty data directory.", envvar="OFFER_OPTIMIZER_CATALOG")
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT; port 0 takes any free one.", envvar="OFFER_OPTIMIZER_LISTEN")
+    ] = "127.0.0.1:50051",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Decider processes.", envvar="OFFER_OPTIMIZER_WORKERS")] = 1,
+    apply_catalog: Annotated[bool, typer.Option(help="Put --catalog in force where it differs.")] = False,
+    insecure_listen: Annotated[bool, typer.Option(help="Allow an address beyond loopback without TLS and keys.")] = False,
+) -> None:
+    """Run the service until Ctrl-C or SIGTERM. Prints `ready HOST:PORT` once it serves."""
+    configure_logging()
+    try:
+        address = parse_listen(listen)
+        if check_loopback(address, insecure_listen=insecure_listen):
+            print(f"warning: {address} is open to everyone who reaches it: no TLS, no keys", file=sys.stderr)
+        status = _serve(DataDirectory(data.resolve()), catalog, listen, workers, apply_catalog=apply_catalog)
+    except OfferOptimizerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    raise typer.Exit(status)
+
+
+def _serve(directory: DataDirectory, catalog: Path | None, listen: str, workers: int, *, apply_catalog: bool) -> int:
+    files = Files()
+    directory.prepare(files)
+    lock = directory.lock(files, os.getpid())
+    try:
+        held, address = hold_port(parse_listen(listen))
+        with held:
+            Identity.load_or_create(files, directory.secret_path, entropy)
+            load_or_create_salts(files, directory.salts_path, entropy)
+            _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
+            common = ["--data", str(directory.path)]
+            deciders = [
+                Child(f"decider-{number}", ["decider", *common, "--listen", str(address)]) for number in range(workers)
+            ]
+            children = [*deciders, Child("learner", ["learner", *common])]
+            return Supervisor(directory, files, children, lambda: print(f"ready {address}", flush=True)).run()
+    finally:
+        lock.release()
+
+
+def _settle_catalog(files: Files, directory: DataDirectory, catalog: Path | None, *, apply_catalog: bool) -> None:
+    """Seed an empty data directory; show what differs in another; change it only when told to."""
+    writer = SegmentWriter(files, directory.segments, "control", boot_id(), entropy(8).hex())
+    store = CatalogStore(
+        files, directory.catalog, directory.catalog_lock_path, ControlSegment(writer), wall_clock_us, check_policy
+    )
+    try:
+        newest = store.newest_number()
+        if catalog is None:
+            if newest == 0:
+                raise CannotStart(f"{directory.path} has no catalog yet: add --catalog FILE")
+            return
+        try:
+            document = catalog.read_bytes().decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CannotStart(f"catalog {catalog} can't be read: {error}") from None
+        if newest == 0:
+            store.apply(document, 0)
+            return
+        changes = store.diff(document)
+        if not changes:
+            return
+        for line in changes:
+            print(line, file=sys.stderr)
+        if apply_catalog:
+            change = store.apply(document, newest)
+            print(f"catalog revision {change.revision} is in force", file=sys.stderr)
+        else:
+            print(
+                f"{catalog} differs from revision {newest} as shown; revision {newest} stays in force"
+                " (add --apply-catalog to change it)",
+                file=sys.stderr,
+            )
+    finally:
+        writer.close()

@@ -1,0 +1,40 @@
+"""Python client of the service: a deadline on every call, a baseline on failure, feedback in the background.
+
+`Client` is what a backend engineer needs; the rest are the values that it takes and returns.
+"""
+
+from offer_optimizer.client.client import Client
+from offer_optimizer.client.errors import (
+    ForkedClient,
+    RequestRejected,
+    RevisionConflict,
+    ServiceUnavailable,
+)
+from offer_optimizer.client.values import (
+    AppliedCatalog,
+    CatalogDocument,
+    ClientStats,
+    Decision,
+    FeedbackItem,
+    FeedbackResult,
+    Problem,
+    Question,
+)
+from offer_optimizer.core.decision import Consent
+
+__all__ = [
+    "AppliedCatalog",
+    "CatalogDocument",
+    "Client",
+    "ClientStats",
+    "Consent",
+    "Decision",
+    "FeedbackItem",
+    "FeedbackResult",
+    "ForkedClient",
+    "Problem",
+    "Question",
+    "RequestRejected",
+    "RevisionConflict",
+    "ServiceUnavailable",
+]

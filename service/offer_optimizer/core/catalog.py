@@ -1,0 +1,113 @@
+"""The catalog: offers, placements, feedback kinds. One document, validated whole, immutable once built."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from offer_optimizer.core import limits
+from offer_optimizer.core.features import Features
+
+
+class OfferType(StrEnum):
+    """What an offer is. NOTHING shows nothing and is free of every cap."""
+
+    MESSAGE = "MESSAGE"
+    COUPON = "COUPON"
+    CONTENT = "CONTENT"
+    SERVICE = "SERVICE"
+    NOTHING = "NOTHING"
+
+
+class OfferStatus(StrEnum):
+    """Only LIVE offers are eligible."""
+
+    DRAFT = "DRAFT"
+    LIVE = "LIVE"
+    PAUSED = "PAUSED"
+    RETIRED = "RETIRED"
+
+
+class Part(BaseModel):
+    """What every part of the document has in common: strict, closed to unknown keys, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+
+Id = Annotated[str, Field(min_length=1, max_length=limits.NAME_BYTES, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Kind(Part):
+    """A custom kind of feedback."""
+
+    id: Id
+    unit: str = ""
+    description: str = ""
+
+
+class Offer(Part):
+    """What can be shown. `attributes` is canonical; `payload` is text, or JSON of a mapping."""
+
+    id: Id
+    type: OfferType
+    status: OfferStatus = OfferStatus.LIVE
+    payload: str = ""
+    description: str = ""
+    group: str = ""
+    attributes: Features = Features()
+
+
+class PolicyChoice(Part):
+    """Which registered policy a placement runs, with its options."""
+
+    name: str = "vw"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Reward(Part):
+    """How feedback becomes a number. `formula` is CEL; results are clipped to [min, max].
+
+    `default` is the reward of silence: of a decision without feedback other than shown and not_shown.
+    """
+
+    formula: str = "count.click > 0.0 || count.conversion > 0.0 ? 1.0 : 0.0"
+    min: float = 0.0
+    max: float = 1.0
+    default: float = 0.0
+
+
+class Placement(Part):
+    """Where something is shown: its candidates, its baseline, its policy, its reward and its window."""
+
+    id: Id
+    description: str = ""
+    offers: tuple[str, ...]
+    baseline: tuple[str, ...] = ()
+    policy: PolicyChoice = PolicyChoice()
+    ramp: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    floor: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
+    window_s: Annotated[float, Field(ge=limits.WINDOW_MIN_S, le=limits.WINDOW_MAX_S)] = 1800.0
+    reward: Reward = Reward()
+    consent_default: Literal["FULL", "SERVE_ONLY", "NONE"] = "FULL"
+
+
+class Catalog(Part):
+    """A whole catalog. Offers keep the order of the document: their index is what decisions store."""
+
+    version: Literal[1] = 1
+    kinds: tuple[Kind, ...] = ()
+    offers: tuple[Offer, ...]
+    placements: tuple[Placement, ...]
+
+    @cached_property
+    def offer_index(self) -> dict[str, int]:
+        """Map offer id to its index in `offers`."""
+        return {offer.id: index for index, offer in enumerate(self.offers)}
+
+    @cached_property
+    def placement_by_id(self) -> dict[str, Placement]:
+        """Map placement id to placement."""
+        return {placement.id: placement for placement in self.placements}

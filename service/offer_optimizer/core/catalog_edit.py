@@ -1,0 +1,76 @@
+"""Adds entries to the lists of a catalog document and leaves every other character as it is.
+
+Lines are inserted behind the last line that a list has content in, so comments keep their neighbours. Entries
+are written with JSON scalars, which are YAML. Expects a document that `parse_catalog` takes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from offer_optimizer.core.errors import InvalidInput
+from offer_optimizer.core.yaml_tree import BYTE_ORDER_MARK, Entries, Items, read_tree
+
+Part = Mapping[str, object]
+
+
+def insert_parts(document: str, parts: Mapping[str, Sequence[Part]]) -> str:
+    """Return the document with `parts[key]` added to the list at `key`, which is made where it is missing.
+
+    Raises InvalidInput for a value that JSON can't hold.
+    """
+    for key, entries in parts.items():
+        if entries:
+            document = _insert(document, key, entries)
+    return document
+
+
+def _insert(document: str, key: str, entries: Sequence[Part]) -> str:
+    root = read_tree(document).root
+    assert isinstance(root, Entries)
+    found = root.nodes[key][1] if key in root.nodes else None
+    if isinstance(found, Items) and not found.flow:
+        return _insert_lines(document, found.end, _block(entries, found.column))
+    if isinstance(found, Items):
+        inside = ", ".join(_json(entry) for entry in entries)
+        return _insert_inside(document, found.offset, inside + (", " if found.nodes else ""))
+    if root.flow:
+        return _insert_inside(document, root.offset, f"{_json(key)}: {_json(list(entries))}, ")
+    lines = [" " * root.column + f"{key}:", *_block(entries, root.column + 2)]
+    return _insert_lines(document, root.end, lines)
+
+
+def _insert_inside(document: str, offset: int, text: str) -> str:
+    """Insert behind the bracket at `offset`, which counts from behind a byte order mark."""
+    at = offset + 1 + document.startswith(BYTE_ORDER_MARK)
+    return document[:at] + text + document[at:]
+
+
+def _insert_lines(document: str, after: int, lines: Sequence[str]) -> str:
+    """Insert lines behind the first `after` lines, with the document's own line ends."""
+    line_end = "\r\n" if "\r\n" in document else "\n"
+    kept = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", document)
+    head = "".join(kept[:after])
+    if head and not head.endswith(("\n", "\r")):
+        head += line_end
+    return head + "".join(line + line_end for line in lines) + "".join(kept[after:])
+
+
+def _block(entries: Sequence[Part], column: int) -> list[str]:
+    lines = []
+    for entry in entries:
+        for position, (key, value) in enumerate(entry.items()):
+            lead = "- " if position == 0 else "  "
+            lines.append(f"{' ' * column}{lead}{key}: {_json(value)}")
+    return lines
+
+
+def _json(value: object) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("catalog", f"can't be written: {error}") from None
+    # What JSON leaves as it is and YAML wants escaped.
+    return re.sub("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)

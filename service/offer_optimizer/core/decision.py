@@ -1,0 +1,102 @@
+"""A decision as the service, the ledger and the evaluators see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offer_optimizer.core.features import Features
+
+Pmf32 = NDArray[np.float32]
+Pmf64 = NDArray[np.float64]
+
+
+class Reason(IntEnum):
+    """Why a decision is what it is. Numbers are stored: never change one."""
+
+    MODEL = 1
+    BASELINE = 2
+    HOLDOUT = 3
+    NO_ELIGIBLE_OFFER = 4
+    MODEL_UNAVAILABLE = 5
+    NO_CONSENT = 6
+    UNRECORDED = 7
+
+
+class ExclusionReason(IntEnum):
+    """Why a candidate was not eligible. Numbers are stored: never change one."""
+
+    NOT_LIVE = 1
+
+
+class Consent(IntEnum):
+    """What a visitor agreed to. Numbers are stored: never change one."""
+
+    UNSPECIFIED = 0
+    NONE = 1
+    SERVE_ONLY = 2
+    FULL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """Which model was asked: the policy epoch (16 bytes) and the ledger position it had reached."""
+
+    epoch: bytes
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch.hex()}:{self.position}"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotChoice:
+    """One filled position: the served pmf over the eligible (float32, as stored) and what was drawn."""
+
+    pmf: Pmf32
+    chosen: int
+    propensity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One choice made for one visitor at one placement.
+
+    `candidates` are indices into the offers of the catalog revision; `excluded` are positions in
+    `candidates`, ascending; the eligible are what remains, in order. `slots` is empty where nothing
+    was eligible. `baseline` is the position of the baseline offer among the eligible, or None.
+    """
+
+    decision_id: bytes
+    decide_time_us: int
+    catalog_revision: int
+    placement_id: str
+    candidates: tuple[int, ...]
+    excluded: tuple[int, ...]
+    exclusion_reasons: tuple[int, ...]
+    slots: tuple[SlotChoice, ...]
+    context: Features
+    model_version: ModelVersion | None
+    reason: Reason
+    deferred: bool
+    holdout: bool
+    ramp: float
+    floor: float
+    baseline: int | None
+    draw_salt_id: int
+    consent: Consent
+    model_pmf: Pmf32 | None = None
+
+    def eligible(self) -> tuple[int, ...]:
+        """Return the catalog indices of the eligible offers, in order."""
+        if not self.excluded:
+            return self.candidates
+        dropped = set(self.excluded)
+        return tuple(offer for position, offer in enumerate(self.candidates) if position not in dropped)
+
+    def is_learnable(self) -> bool:
+        """Return whether learning and estimators may use it: drawn by the policy, with full consent."""
+        return self.reason is Reason.MODEL and self.consent is Consent.FULL and bool(self.slots)

@@ -1,0 +1,96 @@
+"""Features of a context or an offer, validated and in one canonical order.
+
+Names are sorted by their UTF-8 bytes (the order of code points is the same), because protobuf maps
+iterate in another order in every process and Vowpal Wabbit sums in feature order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from offer_optimizer.core import limits
+from offer_optimizer.core.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Typed features; each tuple is ascending by name, so equal features compare and hash equal."""
+
+    categories: tuple[tuple[str, str], ...] = ()
+    numbers: tuple[tuple[str, float], ...] = ()
+    tags: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def count(self) -> int:
+        """Return how many features there are; every value of a tag set counts as one."""
+        return len(self.categories) + len(self.numbers) + sum(len(values) for _, values in self.tags)
+
+
+EMPTY = Features()
+
+
+def build_features(
+    categories: Mapping[str, str],
+    numbers: Mapping[str, float],
+    tags: Mapping[str, Iterable[str]],
+    *,
+    where: str,
+    limit: int,
+) -> Features:
+    """Validate three maps and put them in canonical order.
+
+    `where` begins the field path of errors; `limit` is the largest allowed feature count, inclusive.
+    Raises InvalidInput naming field and limit.
+    """
+    for name, value in categories.items():
+        check_name(name, f"{where}.categories")
+        check_text(value, f"{where}.categories[{show(name)}]")
+    for name, number in numbers.items():
+        check_name(name, f"{where}.numbers")
+        check_number(number, f"{where}.numbers[{show(name)}]")
+    sorted_tags = []
+    for name, raw_values in sorted(tags.items()):
+        check_name(name, f"{where}.tags")
+        values = sorted(set(raw_values))
+        for value in values:
+            check_text(value, f"{where}.tags[{show(name)}]")
+        sorted_tags.append((name, tuple(values)))
+    features = Features(
+        categories=tuple(sorted(categories.items())),
+        # Adding zero turns -0.0 into 0.0: equal features must give equal bytes.
+        numbers=tuple(sorted((name, float(number) + 0.0) for name, number in numbers.items())),
+        tags=tuple(sorted_tags),
+    )
+    if features.count() > limit:
+        raise InvalidInput(where, f"{features.count()} features, at most {limit}")
+    if len(categories) + len(numbers) + len(tags) != len({*categories, *numbers, *tags}):
+        twice = sorted((categories.keys() & numbers.keys()) | (categories.keys() & tags.keys()) | (numbers.keys() & tags.keys()))
+        raise InvalidInput(where, f"{show(twice[0])} is used in more than one map")
+    return features
+
+
+def show(name: str) -> str:
+    """Return a name for an error message: quoted, escaped and short."""
+    return ascii(name if len(name) <= 40 else name[:37] + "...")
+
+
+def check_name(name: str, where: str) -> None:
+    """Raise InvalidInput unless `name` is not empty and fits the limit."""
+    if not name:
+        raise InvalidInput(where, "a name is empty")
+    check_text(name, where)
+
+
+def check_text(text: str, where: str) -> None:
+    """Raise InvalidInput unless `text` fits the limit in UTF-8 bytes; any character is allowed."""
+    if len(text) > limits.NAME_BYTES or len(text.encode()) > limits.NAME_BYTES:
+        raise InvalidInput(where, f"{show(text)} is {len(text.encode())} bytes, at most {limits.NAME_BYTES}")
+
+
+def check_number(number: float, where: str) -> None:
+    """Raise InvalidInput unless `number` is finite and within the magnitude limit, inclusive."""
+    if not math.isfinite(number):
+        raise InvalidInput(where, f"{number} is not finite")
+    if abs(number) > limits.NUMBER_MAGNITUDE:
+        raise InvalidInput(where, f"{number:g} is over {limits.NUMBER_MAGNITUDE:g} in magnitude")

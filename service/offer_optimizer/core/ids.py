@@ -1,0 +1,38 @@
+"""Decision ids: UUIDv7, time-ordered so that indexes stay append-only, unguessable so that a page can carry them.
+
+Source: RFC 9562, section 5.7.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+from offer_optimizer.core.errors import InvalidInput
+
+ENTROPY_BYTES: Final = 10
+
+
+def make_decision_id(time_us: int, entropy: bytes) -> bytes:
+    """Build a UUIDv7 from a time in microseconds and 10 random bytes; 74 of their bits are used."""
+    random_bits = int.from_bytes(entropy, "big")
+    value = (time_us // 1000 & 0xFFFF_FFFF_FFFF) << 80
+    value |= 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
+    value |= 0b10 << 62 | random_bits & 0x3FFF_FFFF_FFFF_FFFF
+    return value.to_bytes(16, "big")
+
+
+def format_decision_id(decision_id: bytes) -> str:
+    """Return the canonical text form."""
+    return str(uuid.UUID(bytes=decision_id))
+
+
+def parse_decision_id(text: str, where: str) -> bytes:
+    """Parse the canonical text form (36 characters). Raises InvalidInput."""
+    if len(text) != 36:
+        raise InvalidInput(where, f"is {len(text)} characters, a decision_id has 36")
+    try:
+        parsed = uuid.UUID(text)
+    except ValueError:
+        raise InvalidInput(where, "is not a UUID") from None
+    return parsed.bytes

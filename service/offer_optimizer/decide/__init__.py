@@ -1,0 +1,1 @@
+"""The decision path, in pure steps."""

@@ -1,0 +1,41 @@
+"""What the RPC edge may call. Implemented by decide.runtime, decide.intake and store.catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
+from offer_optimizer.decide.requests import DecideInput, FeedbackInput, Outcome
+
+
+class DecisionMaker(Protocol):
+    """Chooses offers."""
+
+    def decide(self, request: DecideInput) -> Outcome:
+        """Choose, record and return. Raises UnknownPlacement; never fails because of a disk or a model."""
+        ...
+
+
+class FeedbackIntake(Protocol):
+    """Takes feedback."""
+
+    def record(self, items: Sequence[FeedbackInput]) -> None:
+        """Make the items durable. Raises StorageUnavailable, and then none is promised."""
+        ...
+
+
+class CatalogDesk(Protocol):
+    """Reads and changes the catalog."""
+
+    def current(self) -> CatalogRevision:
+        """Return the revision in force."""
+        ...
+
+    def read(self, revision: int) -> CatalogRevision:
+        """Return any revision. Raises NotFound."""
+        ...
+
+    def apply(self, document: str, expected_revision: int, *, validate_only: bool) -> CatalogChange:
+        """Validate and put in force. Raises InvalidCatalog, RevisionConflict, StorageUnavailable."""
+        ...

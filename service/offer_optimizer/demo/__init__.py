@@ -1,0 +1,1 @@
+"""A shop whose truth is known, driven through the real service: what `make demo` shows."""

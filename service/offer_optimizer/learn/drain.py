@@ -1,0 +1,218 @@
+"""Draining: segments into the ledger, in one order, with ledger time behind every record still under way.
+
+The order of looking is what makes it right. First the wall clock and the writers' cells, then the ends of
+inbox, journal and control: a record stamped before the TICK's time was either written by then, so it lies
+before the ends, or its writer's cell held the TICK back. Drained are control, decisions, feedback: a decision
+precedes its feedback because the inbox's end was read first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from offer_optimizer.core.errors import NotFound
+from offer_optimizer.learn.clock_watch import ClockWatch
+from offer_optimizer.learn.fold import Fold
+from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.store.codec import (
+    Epoch,
+    RecordKind,
+    Salt,
+    StoredCatalog,
+    Tick,
+    decode_control,
+    decode_decision,
+    decode_inbox_entry,
+    decode_journal_entry,
+    encode_body,
+)
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.segment_reader import SegmentFile, Verdict, list_segments, read_frames, writer_is_dead
+from offer_optimizer.store.sqlite import transaction
+from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells
+
+log = structlog.get_logger(__name__)
+
+TICK_MARGIN_US: Final = 1_000_000
+READ_BYTES: Final = 1024 * 1024
+"""Read from a segment into one transaction: some 2,000 decisions."""
+
+
+class RevisionFiles(Protocol):
+    """Catalog revisions on disk."""
+
+    def read_stored(self, revision: int) -> StoredCatalog:
+        """Return a revision. Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """How far a segment went when it was looked at, and whether its writer was dead before that."""
+
+    segment: SegmentFile
+    end: int
+    dead: bool
+
+
+class Drainer:
+    """Moves records from segments into the ledger and folds them there."""
+
+    def __init__(
+        self,
+        files: Files,
+        segments: Path,
+        run: Path,
+        ledger: Ledger,
+        fold: Fold,
+        revisions: RevisionFiles,
+        clock: Callable[[], int],
+        watch: ClockWatch,
+    ) -> None:
+        self._files = files
+        self._segments = segments
+        self._run = run
+        self._ledger = ledger
+        self._fold = fold
+        self._revision_files = revisions
+        self._clock = clock
+        self._watch = watch
+        self._offsets = ledger.segment_offsets()
+
+    def begin(self, salts: tuple[Salt, ...]) -> None:
+        """Bring salts and the epochs of this release into the ledger where they are missing."""
+        known = {record.data for record in self._ledger.rare_records(self._fold.position)}
+        with self._commit():
+            for salt in salts:
+                if encode_body(salt) not in known:
+                    self._fold.apply(self._ledger.append_body(salt))
+            if self._fold.revisions.newest:
+                self._add_epochs(self._fold.revisions.newest)
+
+    def drain(self) -> int:
+        """Drain what is there, advance ledger time, and return how many records came."""
+        tick_us = self._tick_time()
+        ends = {kind: self._look(kind) for kind in ("inbox", "journal", "control")}
+        count = 0
+        for kind in ("control", "journal", "inbox"):
+            for end in ends[kind]:
+                count += self._drain_segment(kind, end)
+        if tick_us is not None and tick_us > self._fold.time_us and (count or self._fold.has_due(tick_us)):
+            with self._commit():
+                self._fold.apply(self._ledger.append_body(Tick(tick_us)))
+        for kind_ends in ends.values():
+            self._remove_finished(kind_ends)
+        return count
+
+    def _tick_time(self) -> int | None:
+        now_us = self._clock()
+        if not self._watch.is_trusted(now_us):
+            return None
+        oldest_us = oldest_unwritten(read_cells(self._files, self._run))
+        return min(now_us - TICK_MARGIN_US, oldest_us if oldest_us is not None else now_us)
+
+    def _look(self, kind: str) -> list[SegmentEnd]:
+        found = []
+        for segment in list_segments(self._files, self._segments, kind):
+            dead = writer_is_dead(self._files, segment.path)
+            found.append(SegmentEnd(segment, self._files.size(segment.path), dead))
+        return found
+
+    def _drain_segment(self, kind: str, end: SegmentEnd) -> int:
+        name = str(end.segment.name)
+        count = 0
+        while (offset := self._offsets.get(name, 0)) < end.end:
+            read = read_frames(self._files, end.segment.path, offset, READ_BYTES, end.end)
+            if not read.frames:
+                break
+            with self._commit():
+                for frame in read.frames:
+                    self._take(kind, frame)
+                self._ledger.set_segment_offset(name, read.next_offset)
+            self._offsets[name] = read.next_offset
+            count += len(read.frames)
+        return count
+
+    def _take(self, kind: str, frame: bytes) -> None:
+        if kind == "journal":
+            digest, data = decode_journal_entry(frame)
+            decision = decode_decision(data)
+            self._bring_revisions(decision.catalog_revision)
+            record = self._ledger.append_decision(decision.decision_id, data, self._ledger.visitor_key(digest))
+            self._fold.apply(record)
+        elif kind == "inbox":
+            digest, data = decode_inbox_entry(frame)
+            key = self._ledger.visitor_key(digest)
+            self._fold.apply(self._ledger.append(RecordKind.FEEDBACK, data, key))
+        else:
+            stored = decode_control(frame)
+            self._bring_revisions(stored.revision - 1)
+            self._add_catalog(stored)
+
+    def _bring_revisions(self, up_to: int) -> None:
+        """Take revisions from their files: a crash, or this moment, may lie before their control record."""
+        for revision in range(self._fold.revisions.newest + 1, up_to + 1):
+            try:
+                self._add_catalog(self._revision_files.read_stored(revision))
+            except NotFound:
+                log.error("catalog_revision_missing", revision=revision)
+                return
+
+    def _add_catalog(self, stored: StoredCatalog) -> None:
+        if self._fold.revisions.has(stored.revision):
+            return
+        self._fold.apply(self._ledger.append_body(stored))
+        self._add_epochs(stored.revision)
+
+    def _add_epochs(self, revision: int) -> None:
+        for placement in self._fold.revisions.catalog(revision).placements:
+            epoch = epoch_of(placement)
+            if self._fold.revisions.epoch(epoch.id) is None:
+                body = Epoch(placement.id, revision, epoch.id, epoch.description)
+                self._fold.apply(self._ledger.append_body(body))
+
+    def _remove_finished(self, ends: list[SegmentEnd]) -> None:
+        """Delete segments that nobody will append to and that are in the ledger whole."""
+        finished = [end for end in ends if end.dead and self._is_drained(end)]
+        if not finished:
+            return
+        for end in finished:
+            self._files.remove(end.segment.path, "segment.remove")
+        # A power cut may bring a removed file back: its offset is forgotten only once it can't.
+        self._files.sync_dir(self._segments, "segment.remove.sync_dir")
+        with self._commit():
+            for end in finished:
+                self._ledger.forget_segment(str(end.segment.name))
+                self._offsets.pop(str(end.segment.name), None)
+
+    def _is_drained(self, end: SegmentEnd) -> bool:
+        read = read_frames(self._files, end.segment.path, self._offsets.get(str(end.segment.name), 0), READ_BYTES)
+        if read.verdict is Verdict.TORN_TAIL and not read.frames:
+            log.warning("torn_tail_dropped", segment=end.segment.path)
+        return not read.frames
+
+    def _commit(self) -> _FoldTransaction:
+        return _FoldTransaction(self._ledger, self._fold)
+
+
+class _FoldTransaction:
+    """A ledger transaction that keeps the fold's memory in step with what was committed."""
+
+    def __init__(self, ledger: Ledger, fold: Fold) -> None:
+        self._ledger = ledger
+        self._fold = fold
+        self._transaction = transaction(ledger.connection)
+
+    def __enter__(self) -> None:
+        self._transaction.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._fold.save_state()
+        self._transaction.__exit__(*error)  # type: ignore[arg-type]

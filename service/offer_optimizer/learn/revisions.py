@@ -1,0 +1,84 @@
+"""What the fold knows of catalog revisions: windows, kinds, reward formulas, epochs, actions.
+
+Built from ledger records alone, so that a rebuild sees what live learning saw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offer_optimizer.core.catalog import Catalog, Reward
+from offer_optimizer.core.features import Features
+from offer_optimizer.core.feedback import BUILT_IN_KINDS
+from offer_optimizer.core.formula import RewardFormula
+from offer_optimizer.policy.contract import Action
+from offer_optimizer.store.codec import Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRules:
+    """What closing a decision of one placement under one revision needs."""
+
+    window_us: int
+    reward: Reward
+    formula: RewardFormula
+    kinds: tuple[str, ...]
+
+
+class Revisions:
+    """Catalog revisions by number, with what is derived from them kept once."""
+
+    def __init__(self) -> None:
+        self._catalogs: dict[int, Catalog] = {}
+        self._rules: dict[tuple[int, str], PlacementRules] = {}
+        self._actions: dict[int, tuple[Action, ...]] = {}
+        self._epochs: dict[bytes, Epoch] = {}
+        self.newest = 0
+
+    def add(self, revision: int, catalog: Catalog) -> None:
+        """Note a catalog revision."""
+        self._catalogs[revision] = catalog
+        self.newest = max(self.newest, revision)
+
+    def add_epoch(self, epoch: Epoch) -> None:
+        """Note what a policy epoch stands for."""
+        self._epochs[epoch.policy_epoch] = epoch
+
+    def has(self, revision: int) -> bool:
+        """Return whether a revision is known."""
+        return revision in self._catalogs
+
+    def catalog(self, revision: int) -> Catalog:
+        """Return a revision. Raises KeyError."""
+        return self._catalogs[revision]
+
+    def epoch(self, policy_epoch: bytes) -> Epoch | None:
+        """Return what an epoch stands for, or None."""
+        return self._epochs.get(policy_epoch)
+
+    def rules(self, revision: int, placement_id: str) -> PlacementRules | None:
+        """Return how to close decisions of a placement under a revision; None when either is unknown."""
+        key = (revision, placement_id)
+        found = self._rules.get(key)
+        if found is None:
+            catalog = self._catalogs.get(revision)
+            placement = catalog.placement_by_id.get(placement_id) if catalog else None
+            if catalog is None or placement is None:
+                return None
+            kinds = (*BUILT_IN_KINDS, *(kind.id for kind in catalog.kinds))
+            formula = RewardFormula(placement.reward.formula)
+            window_us = round(placement.window_s * 1e6)
+            found = self._rules[key] = PlacementRules(window_us, placement.reward, formula, kinds)
+        return found
+
+    def actions(self, revision: int) -> tuple[Action, ...]:
+        """Return the offers of a revision as actions, by catalog index. Raises KeyError."""
+        found = self._actions.get(revision)
+        if found is None:
+            offers = self._catalogs[revision].offers
+            found = self._actions[revision] = tuple(Action(offer.id, offer.attributes) for offer in offers)
+        return found
+
+    def offer_numbers(self, revision: int, index: int) -> Features:
+        """Return the attributes of an offer by catalog index."""
+        return self._catalogs[revision].offers[index].attributes

@@ -1,0 +1,141 @@
+"""The verifier: a child process that loads saved models before any decider does.
+
+A state that crashes the native library takes this child down and nothing else. Frames on its pipes are
+u32 length, JSON head, u32 length, bytes. Run as `python -m offer_optimizer.learn.verifier`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import struct
+import subprocess
+import sys
+from typing import BinaryIO, Final
+
+import numpy as np
+
+from offer_optimizer.core.decision import Pmf64
+from offer_optimizer.core.errors import OfferOptimizerError, PolicyFault
+from offer_optimizer.core.features import Features
+from offer_optimizer.learn.publish import CANARY_CONTEXT
+from offer_optimizer.policy import registry
+from offer_optimizer.policy.contract import Action
+from offer_optimizer.policy.epoch import parse_description
+from offer_optimizer.store.codec import Epoch
+
+TIMEOUT_S: Final = 20.0
+_MEMORY_LIMIT: Final = 4 * 1024**3
+
+
+class ChildVerifier:
+    """Talks to a verifier child; starts it when needed, again after it died."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def canary_pmf(self, epoch: Epoch, state: bytes, actions: tuple[Action, ...]) -> Pmf64:
+        """Return the pmf that the loaded state answers in the child. Raises PolicyFault."""
+        head = {
+            "description": epoch.description,
+            "actions": [
+                [a.id, a.attributes.categories, a.attributes.numbers, a.attributes.tags] for a in actions
+            ],
+        }
+        child = self._running()
+        try:
+            if child.stdin is None or child.stdout is None:
+                raise PolicyFault("the verifier has no pipes")
+            _write_frame(child.stdin, json.dumps(head).encode())
+            _write_frame(child.stdin, state)
+            child.stdin.flush()
+            ready, _, _ = select.select([child.stdout], [], [], TIMEOUT_S)
+            if not ready:
+                raise PolicyFault(f"the verifier did not answer in {TIMEOUT_S:g} s")
+            answer = json.loads(_read_frame(child.stdout))
+        except (OSError, EOFError, PolicyFault) as error:
+            self.close()
+            raise PolicyFault(f"the saved model could not be verified: {error or 'the verifier died'}") from error
+        if "error" in answer:
+            raise PolicyFault(f"the saved model does not load: {answer['error']}")
+        return np.array(answer["pmf"], dtype=np.float64)
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "offer_optimizer.learn.verifier"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=-1,
+            )
+        return self._child
+
+
+def main() -> None:
+    """Answer frames until the parent closes the pipe."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not mix with the frames
+    while True:
+        try:
+            head = json.loads(_read_frame(sys.stdin.buffer))
+            state = _read_frame(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer: dict[str, object] = {"pmf": _ask(head, state).tolist()}
+        except (OfferOptimizerError, RuntimeError, ValueError) as error:
+            answer = {"error": str(error)}
+        _write_frame(answers, json.dumps(answer).encode())
+        answers.flush()
+
+
+def _ask(head: dict[str, object], state: bytes) -> Pmf64:
+    name, options, baseline = parse_description(str(head["description"]))
+    raw_actions = head["actions"]
+    if not isinstance(raw_actions, list):
+        raise TypeError("actions is not a list")
+    actions = tuple(Action(id_, _features(*parts)) for id_, *parts in raw_actions)
+    policy = registry.load(name, options, baseline, state)
+    try:
+        return policy.pmf(CANARY_CONTEXT, actions)
+    finally:
+        policy.close()
+
+
+def _features(categories: list[list[str]], numbers: list[tuple[str, float]], tags: list[tuple[str, list[str]]]) -> Features:
+    return Features(
+        tuple((name, value) for name, value in categories),
+        tuple((name, value) for name, value in numbers),
+        tuple((name, tuple(values)) for name, values in tags),
+    )
+
+
+def _write_frame(stream: BinaryIO, data: bytes) -> None:
+    stream.write(struct.pack("<I", len(data)) + data)
+
+
+def _read_frame(stream: BinaryIO) -> bytes:
+    (length,) = struct.unpack("<I", _read_exactly(stream, 4))
+    return _read_exactly(stream, length)
+
+
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if data is None or len(data) < size:
+        raise EOFError("the pipe was closed")
+    return data
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class StoredFeatures(_message.Message):
+    __slots__ = ("category_names", "category_values", "number_names", "number_values", "tags")
+    CATEGORY_NAMES_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_VALUES_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_NAMES_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_VALUES_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    category_names: _containers.RepeatedScalarFieldContainer[str]
+    category_values: _containers.RepeatedScalarFieldContainer[str]
+    number_names: _containers.RepeatedScalarFieldContainer[str]
+    number_values: _containers.RepeatedScalarFieldContainer[float]
+    tags: _containers.RepeatedCompositeFieldContainer[StoredTags]
+    def __init__(self, category_names: _Optional[_Iterable[str]] = ..., category_values: _Optional[_Iterable[str]] = ..., number_names: _Optional[_Iterable[str]] = ..., number_values: _Optional[_Iterable[float]] = ..., tags: _Optional[_Iterable[_Union[StoredTags, _Mapping]]] = ...) -> None: ...
+
+class StoredTags(_message.Message):
+    __slots__ = ("name", "values")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StoredSlot(_message.Message):
+    __slots__ = ("pmf", "chosen", "propensity")
+    PMF_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    pmf: _containers.RepeatedScalarFieldContainer[float]
+    chosen: int
+    propensity: float
+    def __init__(self, pmf: _Optional[_Iterable[float]] = ..., chosen: _Optional[int] = ..., propensity: _Optional[float] = ...) -> None: ...
+
+class StoredCounter(_message.Message):
+    __slots__ = ("cap", "value")
+    CAP_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    cap: int
+    value: int
+    def __init__(self, cap: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+
+class StoredCandidate(_message.Message):
+    __slots__ = ("offer_id", "attributes")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    attributes: StoredFeatures
+    def __init__(self, offer_id: _Optional[str] = ..., attributes: _Optional[_Union[StoredFeatures, _Mapping]] = ...) -> None: ...
+
+class DecisionRecord(_message.Message):
+    __slots__ = ("decision_id", "decide_time_us", "catalog_revision", "placement_id", "candidates", "excluded", "exclusion_reasons", "slots", "context", "policy_epoch", "model_position", "reason", "deferred", "holdout", "ramp", "floor", "baseline", "draw_salt_id", "consent", "counters", "inline_candidates", "model_pmf")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    DECIDE_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSION_REASONS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_POSITION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DEFERRED_FIELD_NUMBER: _ClassVar[int]
+    HOLDOUT_FIELD_NUMBER: _ClassVar[int]
+    RAMP_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    DRAW_SALT_ID_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    INLINE_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_PMF_FIELD_NUMBER: _ClassVar[int]
+    decision_id: bytes
+    decide_time_us: int
+    catalog_revision: int
+    placement_id: str
+    candidates: _containers.RepeatedScalarFieldContainer[int]
+    excluded: _containers.RepeatedScalarFieldContainer[int]
+    exclusion_reasons: _containers.RepeatedScalarFieldContainer[int]
+    slots: _containers.RepeatedCompositeFieldContainer[StoredSlot]
+    context: StoredFeatures
+    policy_epoch: bytes
+    model_position: int
+    reason: int
+    deferred: bool
+    holdout: bool
+    ramp: float
+    floor: float
+    baseline: int
+    draw_salt_id: int
+    consent: int
+    counters: _containers.RepeatedCompositeFieldContainer[StoredCounter]
+    inline_candidates: _containers.RepeatedCompositeFieldContainer[StoredCandidate]
+    model_pmf: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, decision_id: _Optional[bytes] = ..., decide_time_us: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., placement_id: _Optional[str] = ..., candidates: _Optional[_Iterable[int]] = ..., excluded: _Optional[_Iterable[int]] = ..., exclusion_reasons: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[_Union[StoredSlot, _Mapping]]] = ..., context: _Optional[_Union[StoredFeatures, _Mapping]] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., reason: _Optional[int] = ..., deferred: _Optional[bool] = ..., holdout: _Optional[bool] = ..., ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline: _Optional[int] = ..., draw_salt_id: _Optional[int] = ..., consent: _Optional[int] = ..., counters: _Optional[_Iterable[_Union[StoredCounter, _Mapping]]] = ..., inline_candidates: _Optional[_Iterable[_Union[StoredCandidate, _Mapping]]] = ..., model_pmf: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class FeedbackRecord(_message.Message):
+    __slots__ = ("feedback_id", "decision_id", "placement_id", "slot", "kind", "value", "receive_time_us", "occur_time_us", "retracts_feedback_id")
+    FEEDBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    RECEIVE_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    OCCUR_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    RETRACTS_FEEDBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    feedback_id: str
+    decision_id: bytes
+    placement_id: str
+    slot: int
+    kind: str
+    value: float
+    receive_time_us: int
+    occur_time_us: int
+    retracts_feedback_id: str
+    def __init__(self, feedback_id: _Optional[str] = ..., decision_id: _Optional[bytes] = ..., placement_id: _Optional[str] = ..., slot: _Optional[int] = ..., kind: _Optional[str] = ..., value: _Optional[float] = ..., receive_time_us: _Optional[int] = ..., occur_time_us: _Optional[int] = ..., retracts_feedback_id: _Optional[str] = ...) -> None: ...
+
+class CatalogRecord(_message.Message):
+    __slots__ = ("revision", "apply_time_us", "document", "canonical")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    APPLY_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    CANONICAL_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    apply_time_us: int
+    document: str
+    canonical: str
+    def __init__(self, revision: _Optional[int] = ..., apply_time_us: _Optional[int] = ..., document: _Optional[str] = ..., canonical: _Optional[str] = ...) -> None: ...
+
+class SaltRecord(_message.Message):
+    __slots__ = ("salt_id", "purpose", "salt")
+    SALT_ID_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    SALT_FIELD_NUMBER: _ClassVar[int]
+    salt_id: int
+    purpose: str
+    salt: bytes
+    def __init__(self, salt_id: _Optional[int] = ..., purpose: _Optional[str] = ..., salt: _Optional[bytes] = ...) -> None: ...
+
+class EpochRecord(_message.Message):
+    __slots__ = ("placement_id", "catalog_revision", "policy_epoch", "description")
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    placement_id: str
+    catalog_revision: int
+    policy_epoch: bytes
+    description: str
+    def __init__(self, placement_id: _Optional[str] = ..., catalog_revision: _Optional[int] = ..., policy_epoch: _Optional[bytes] = ..., description: _Optional[str] = ...) -> None: ...
+
+class TickRecord(_message.Message):
+    __slots__ = ("time_us",)
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    time_us: int
+    def __init__(self, time_us: _Optional[int] = ...) -> None: ...
+
+class ControlEntry(_message.Message):
+    __slots__ = ("catalog", "salt")
+    CATALOG_FIELD_NUMBER: _ClassVar[int]
+    SALT_FIELD_NUMBER: _ClassVar[int]
+    catalog: CatalogRecord
+    salt: SaltRecord
+    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ...) -> None: ...
+
+class JournalEntry(_message.Message):
+    __slots__ = ("visitor_digest", "decision")
+    VISITOR_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    visitor_digest: bytes
+    decision: bytes
+    def __init__(self, visitor_digest: _Optional[bytes] = ..., decision: _Optional[bytes] = ...) -> None: ...
+
+class InboxEntry(_message.Message):
+    __slots__ = ("visitor_digest", "feedback")
+    VISITOR_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    visitor_digest: bytes
+    feedback: bytes
+    def __init__(self, visitor_digest: _Optional[bytes] = ..., feedback: _Optional[bytes] = ...) -> None: ...
+
+class SegmentHeader(_message.Message):
+    __slots__ = ("format_version", "kind", "boot_id", "writer_id", "sequence")
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    WRITER_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    kind: str
+    boot_id: str
+    writer_id: str
+    sequence: int
+    def __init__(self, format_version: _Optional[int] = ..., kind: _Optional[str] = ..., boot_id: _Optional[str] = ..., writer_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class SnapshotHeader(_message.Message):
+    __slots__ = ("format_version", "placement_id", "policy_epoch", "ledger_position", "close_time_us", "close_position", "learned_count", "policy")
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_POSITION_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    placement_id: str
+    policy_epoch: bytes
+    ledger_position: int
+    close_time_us: int
+    close_position: int
+    learned_count: int
+    policy: str
+    def __init__(self, format_version: _Optional[int] = ..., placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., ledger_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., policy: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""Policies, their contract and their registry."""

@@ -1,0 +1,83 @@
+"""What a policy is: a rule from context and actions to a pmf, which learns from examples.
+
+Every entry of the registry passes the conformance suite in tests/policies. A policy never draws: the
+decision path does. It knows neither placements nor feedback, only features and scaled rewards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from offer_optimizer.core.decision import Pmf64
+from offer_optimizer.core.features import Features
+
+
+class Action:
+    """An offer as policies see it: id and attributes. Equal content gives an equal `key`.
+
+    Built once per catalog revision and reused, so that policies may cache by `key` (16 bytes).
+    """
+
+    __slots__ = ("attributes", "id", "key")
+
+    def __init__(self, id: str, attributes: Features) -> None:  # noqa: A002  (the field's name)
+        self.id = id
+        self.attributes = attributes
+        content = repr((id, attributes.categories, attributes.numbers, attributes.tags))
+        self.key = hashlib.blake2b(content.encode(), digest_size=16).digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Action) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"Action({self.id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One lesson: `reward` is scaled to [0, 1]; `propensity` is in (0, 1] and the logged one;
+    `weight` is at least 1 and more than 1 only where silence was thinned out with a logged probability.
+    """
+
+    context: Features
+    actions: tuple[Action, ...]
+    chosen: int
+    propensity: float
+    reward: float
+    weight: float = 1.0
+
+
+class Policy(Protocol):
+    """A rule from context and actions to a pmf."""
+
+    def pmf(self, context: Features, actions: Sequence[Action]) -> Pmf64:
+        """Return the distribution over `actions` (at least one): float64, shape (n,), sums to 1.
+
+        Has no side effect that a later answer could show. Raises PolicyFault when the model's answer
+        is not a distribution.
+        """
+        ...
+
+    def learn(self, example: Example) -> None:
+        """Update from one example. The order of examples matters and is the ledger's."""
+        ...
+
+    def save(self) -> bytes:
+        """Return the whole state: loading it and going on equals never having stopped, byte for byte.
+
+        Raises PolicyFault when the state is not finite.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what the policy holds. May be repeated.
+
+        Where there was something, later calls raise PolicyFault.
+        """
+        ...

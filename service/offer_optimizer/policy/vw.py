@@ -1,0 +1,186 @@
+"""The vw policy: one Vowpal Wabbit workspace behind the policy contract. The only importer of vowpalwabbit.
+
+Always holds:
+- VW sees nothing but text of `vw_text` and arguments of `vw_options`.
+- Examples are owned by Python: made by the constructor, freed with the last reference, never handed to VW's
+  pool. So asking leaves no trace (VW counts finished examples in the file it saves), an evicted example
+  can't be recycled under a running call, and `close` needs no lock.
+- A call into VW holds the interpreter lock and leaves cached offer examples as it found them; the answer is
+  written to the context example, which each call makes for itself. So threads can't mix up answers.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import vowpalwabbit
+from vowpalwabbit.pyvw import pylibvw  # the compiled half; its examples are freed with their last reference
+
+from offer_optimizer.core import limits
+from offer_optimizer.core.decision import Pmf64
+from offer_optimizer.core.errors import InvalidInput, PolicyFault
+from offer_optimizer.core.features import Features
+from offer_optimizer.policy.contract import Action, Example
+from offer_optimizer.policy.distribution import distribution
+from offer_optimizer.policy.vw_options import VwOptions
+from offer_optimizer.policy.vw_text import action_line, context_line, labelled_line
+
+# The compiled classes carry no types.
+_Workspace: TypeAlias = Any
+_Parsed: TypeAlias = Any
+
+LEARNING_VERSION: Final = "1"
+"""Changes whenever the same options and examples would give another model; part of the policy epoch."""
+PROPENSITY_CLIP: Final = 0.1
+"""Least propensity used in learning. Biased: an offer shown less often counts as if shown this often.
+
+Unclipped, one legal example (propensity 1e-6, reward 1) turns the best offer over for hundreds of examples.
+"""
+WEIGHT_CAP: Final = 10.0
+"""Most that one example may count for because others like it were thinned out. Biased beyond it."""
+CACHED_OFFERS: Final = 2 * limits.OFFERS
+"""Parsed offers kept: the largest catalog fits twice, so a new revision doesn't evict the old."""
+
+_CONSTANT_INDEX: Final = 11650396
+"""Hash of VW's own constant feature, which is part of every example."""
+_BYTES_PER_WEIGHT: Final = 16
+_RAM_DIRECTORY: Final = Path("/dev/shm")  # noqa: S108  (TemporaryDirectory makes the name)
+
+
+class VwPolicy:
+    """A contextual bandit on hashed linear features with inverse-gap, epsilon or softmax exploration."""
+
+    def __init__(self, options: VwOptions, state: bytes | None = None) -> None:
+        """Start a new model, or continue one from `state`.
+
+        Raises PolicyFault when `state` was not saved with these options.
+        """
+        self._bits = options.bits
+        self._header = _header(options)
+        self._workspace: _Workspace = _start(options) if state is None else _restore(options, state)
+        self._label_type: int = self._workspace.get_label_type().value
+        self._recent: dict[bytes, _Parsed] = {}
+        self._older: dict[bytes, _Parsed] = {}
+
+    def pmf(self, context: Features, actions: Sequence[Action]) -> Pmf64:
+        """See contract. Safe to call from several threads."""
+        workspace = self._open()
+        # VW reads beyond its memory when asked about no offers at all.
+        if not actions:
+            raise InvalidInput("actions", "are empty, at least 1 is needed")
+        header = self._parse(workspace, context_line(context))
+        pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
+        return distribution(header.get_action_scores(), len(actions))
+
+    def learn(self, example: Example) -> None:
+        """See contract. Learns the reward as a cost in [-1, 0], so that what was never seen is never best."""
+        workspace = self._open()
+        _check(example)
+        propensity = max(example.propensity, PROPENSITY_CLIP) / min(example.weight, WEIGHT_CAP)
+        chosen = labelled_line(example.actions[example.chosen], 0.0 - example.reward, propensity)
+        sequence = [self._parse(workspace, context_line(example.context))]
+        sequence += self._parsed(workspace, example.actions)
+        sequence[example.chosen + 1] = self._parse(workspace, chosen)
+        pylibvw.vw.learn_multi(workspace, sequence)
+
+    def save(self) -> bytes:
+        """See contract."""
+        workspace = self._open()
+        # A step that is not finite reaches the constant's weight with all others of its example and never
+        # leaves it, while VW replaces a prediction that is not a number by 0 and goes on.
+        if not math.isfinite(workspace.get_weight(_CONSTANT_INDEX % 2**self._bits, 0)):
+            raise PolicyFault("save: the model's weights are not finite")
+        with _scratch(self._bits) as directory:
+            path = Path(directory, "model")
+            workspace.save(path)
+            return self._header + b"\n" + path.read_bytes()
+
+    def close(self) -> None:
+        """See contract. Calls that are running finish."""
+        self._workspace = None
+        self._recent, self._older = {}, {}
+
+    def _open(self) -> _Workspace:
+        """Return the workspace, whose reference keeps it alive through the call."""
+        workspace = self._workspace
+        if workspace is None:
+            raise PolicyFault("the policy is closed")
+        return workspace
+
+    def _parse(self, workspace: _Workspace, line: str) -> _Parsed:
+        return pylibvw.example(workspace, self._label_type, line)
+
+    def _parsed(self, workspace: _Workspace, actions: Sequence[Action]) -> list[_Parsed]:
+        """Return parsed examples of the offers, from the cache where possible."""
+        recent = self._recent
+        try:
+            examples = [recent[action.key] for action in actions]
+        except KeyError:
+            examples = [self._remember(workspace, action) for action in actions]
+        # VW appends the context to each example of a call: the same one may not stand in it twice.
+        if len({id(example) for example in examples}) < len(examples):
+            examples = [self._parse(workspace, action_line(action)) for action in actions]
+        return examples
+
+    def _remember(self, workspace: _Workspace, action: Action) -> _Parsed:
+        """Return a parsed offer, now recent; when full, the older of two generations is dropped."""
+        example = self._recent.get(action.key)
+        if example is None:
+            example = self._older.get(action.key) or self._parse(workspace, action_line(action))
+            if len(self._recent) >= CACHED_OFFERS // 2:
+                self._older, self._recent = self._recent, {}
+            self._recent[action.key] = example
+        return example
+
+
+def _check(example: Example) -> None:
+    """Raise InvalidInput unless the numbers are in range: VW learns a NaN or a propensity over 1 silently."""
+    if not 0 <= example.chosen < len(example.actions):
+        raise InvalidInput("example.chosen", f"{example.chosen} is not one of {len(example.actions)} actions")
+    if not 0.0 <= example.reward <= 1.0:
+        raise InvalidInput("example.reward", f"{example.reward} is outside [0, 1]")
+    if not 0.0 < example.propensity <= 1.0:
+        raise InvalidInput("example.propensity", f"{example.propensity} is outside (0, 1]")
+    if not 1.0 <= example.weight < math.inf:
+        raise InvalidInput("example.weight", f"{example.weight} is not a finite number of at least 1")
+
+
+def _header(options: VwOptions) -> bytes:
+    """Return the line that a saved model begins with: what it may be continued with."""
+    return " ".join(["vw", vowpalwabbit.__version__, *options.arguments()]).encode()
+
+
+def _start(options: VwOptions) -> _Workspace:
+    return vowpalwabbit.Workspace(arg_list=[*options.arguments(), "--quiet", "--no_stdin"])
+
+
+def _restore(options: VwOptions, state: bytes) -> _Workspace:
+    """Load a saved model. VW keeps the options in it, and takes or misreports any that are repeated."""
+    header, _, model = state.partition(b"\n")
+    if header != _header(options):
+        raise PolicyFault(f"load: the model begins with {header[:200]!r}, expected {_header(options)!r}")
+    with _scratch(options.bits) as directory:
+        path = Path(directory, "model")
+        path.write_bytes(model)
+        arguments = ["-i", str(path), "--preserve_performance_counters", "--quiet", "--no_stdin"]
+        try:
+            workspace = vowpalwabbit.Workspace(arg_list=arguments)
+        except RuntimeError as error:
+            raise PolicyFault(f"load: Vowpal Wabbit {vowpalwabbit.__version__}: {error}") from error
+    return workspace
+
+
+def _scratch(bits: int) -> tempfile.TemporaryDirectory[str]:
+    """Return a directory for one model file, in memory where there is room: VW saves to files only.
+
+    A full one would give a file cut short, which VW doesn't notice.
+    """
+    largest = _BYTES_PER_WEIGHT * 2**bits
+    in_ram = os.access(_RAM_DIRECTORY, os.W_OK) and shutil.disk_usage(_RAM_DIRECTORY).free > 2 * largest
+    return tempfile.TemporaryDirectory(prefix="offer-optimizer-", dir=_RAM_DIRECTORY if in_ram else None)

@@ -1,0 +1,185 @@
+"""The ledger: the durable, totally ordered history. Positions count from 1 without gaps.
+
+Segment offsets are committed in the transaction that brings their rows: that is the whole of exactly-once.
+Bodies never hold a visitor id or digest; `visitor_key` is a random integer from an erasable table.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from offer_optimizer.core.errors import CannotStart
+from offer_optimizer.store.codec import Body, Epoch, RecordKind, Salt, StoredCatalog, Tick, decode_body, encode_body, encode_catalog
+from offer_optimizer.store.sqlite import open_reader, open_writer
+
+FORMAT_VERSION: Final = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record(
+    position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3;
+CREATE TABLE IF NOT EXISTS decision_position(
+    decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_RARE_KINDS = (RecordKind.CATALOG, RecordKind.EPOCH, RecordKind.SALT)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRecord:
+    """One record: its position, its visitor (a random key, or None) and its body, parsed on demand."""
+
+    position: int
+    kind: RecordKind
+    visitor_key: int | None
+    data: bytes
+
+    def body(self) -> Body:
+        """Parse the body."""
+        return decode_body(self.kind, self.data)
+
+
+class Ledger:
+    """Reads and appends records over one SQLite connection; transactions belong to the caller."""
+
+    def __init__(self, connection: sqlite3.Connection, entropy: Callable[[int], bytes] | None = None) -> None:
+        self.connection = connection
+        self._entropy = entropy
+        self._keys: dict[bytes, int] = {}
+
+    @classmethod
+    def open_for_writing(cls, path: Path, entropy: Callable[[int], bytes]) -> Ledger:
+        """Open or create the ledger. Raises CannotStart when its format is newer than this release."""
+        connection = open_writer(path)
+        connection.executescript(_SCHEMA)
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('format_version', ?)", (FORMAT_VERSION,))
+        return cls(connection, entropy)._checked(path)
+
+    @classmethod
+    def open_for_reading(cls, path: Path) -> Ledger:
+        """Open the ledger beside its writer."""
+        if not path.exists():
+            raise CannotStart(f"{path}: there is no ledger")
+        return cls(open_reader(path))._checked(path)
+
+    def _checked(self, path: Path) -> Ledger:
+        (version,) = self.connection.execute("SELECT value FROM meta WHERE name = 'format_version'").fetchone()
+        if version != FORMAT_VERSION:
+            raise CannotStart(f"{path}: format {version}, this release reads format {FORMAT_VERSION}")
+        return self
+
+    def last_position(self) -> int:
+        """Return the position of the newest record; 0 when there is none."""
+        (position,) = self.connection.execute("SELECT COALESCE(MAX(position), 0) FROM record").fetchone()
+        return int(position)
+
+    def append(self, kind: RecordKind, data: bytes, visitor_key: int | None = None) -> LedgerRecord:
+        """Append a record and return it with its position."""
+        cursor = self.connection.execute(
+            "INSERT INTO record(kind, visitor_key, body) VALUES (?, ?, ?)", (int(kind), visitor_key, data)
+        )
+        return LedgerRecord(int(cursor.lastrowid or 0), kind, visitor_key, data)
+
+    def append_decision(self, decision_id: bytes, data: bytes, visitor_key: int | None) -> LedgerRecord:
+        """Append a decision and index its id."""
+        record = self.append(RecordKind.DECISION, data, visitor_key)
+        self.connection.execute("INSERT INTO decision_position VALUES (?, ?)", (decision_id, record.position))
+        return record
+
+    def append_body(self, body: Tick | Epoch | Salt | StoredCatalog) -> LedgerRecord:
+        """Append one of the records that only the learner makes."""
+        match body:
+            case StoredCatalog():
+                return self.append(RecordKind.CATALOG, encode_catalog(body))
+            case Tick():
+                return self.append(RecordKind.TICK, encode_body(body))
+            case Epoch():
+                return self.append(RecordKind.EPOCH, encode_body(body))
+            case Salt():
+                return self.append(RecordKind.SALT, encode_body(body))
+
+    def records(self, after: int = 0, up_to: int | None = None) -> Iterator[LedgerRecord]:
+        """Yield the records in (after, up_to], in order, in short reads so that the log can shrink."""
+        last = self.last_position() if up_to is None else up_to
+        while after < last:
+            rows = self.connection.execute(
+                "SELECT position, kind, visitor_key, body FROM record WHERE position > ? AND position <= ? "
+                "ORDER BY position LIMIT 2000",
+                (after, last),
+            ).fetchall()
+            if not rows:
+                return
+            for position, kind, visitor_key, data in rows:
+                yield LedgerRecord(position, RecordKind(kind), visitor_key, data)
+            after = rows[-1][0]
+
+    def rare_records(self, up_to: int) -> Iterator[LedgerRecord]:
+        """Yield catalog revisions, epochs and salts up to a position, in order."""
+        rows = self.connection.execute(
+            "SELECT position, kind, visitor_key, body FROM record WHERE kind IN (?, ?, ?) AND kind > 3 "
+            "AND position <= ? ORDER BY position",
+            (*map(int, _RARE_KINDS), up_to),
+        ).fetchall()
+        for position, kind, visitor_key, data in rows:
+            yield LedgerRecord(position, RecordKind(kind), visitor_key, data)
+
+    def record_at(self, position: int) -> LedgerRecord:
+        """Return one record. Raises KeyError when there is none."""
+        row = self.connection.execute(
+            "SELECT position, kind, visitor_key, body FROM record WHERE position = ?", (position,)
+        ).fetchone()
+        if row is None:
+            raise KeyError(position)
+        return LedgerRecord(row[0], RecordKind(row[1]), row[2], row[3])
+
+    def find_decision(self, decision_id: bytes) -> int | None:
+        """Return the position of a decision, or None."""
+        row = self.connection.execute(
+            "SELECT position FROM decision_position WHERE decision_id = ?", (decision_id,)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def visitor_key(self, digest: bytes) -> int | None:
+        """Return the key of a visitor, made at first sight; None for an empty digest."""
+        if not digest:
+            return None
+        key = self._keys.get(digest)
+        if key is None:
+            row = self.connection.execute("SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)).fetchone()
+            key = int(row[0]) if row else self._new_key(digest)
+            if len(self._keys) >= _KEY_CACHE:
+                self._keys.clear()
+            self._keys[digest] = key
+        return key
+
+    def forget_cached_keys(self) -> None:
+        """Drop the cache of keys: a transaction that made some was rolled back."""
+        self._keys.clear()
+
+    def _new_key(self, digest: bytes) -> int:
+        if self._entropy is None:
+            raise RuntimeError("a ledger opened for reading makes no visitor keys")
+        key = int.from_bytes(self._entropy(8), "big") >> 1
+        self.connection.execute("INSERT INTO visitor VALUES (?, ?)", (digest, key))
+        return key
+
+    def segment_offsets(self) -> dict[str, int]:
+        """Return how far each segment has been drained, by name."""
+        return dict(self.connection.execute("SELECT name, next_offset FROM segment").fetchall())
+
+    def set_segment_offset(self, name: str, next_offset: int) -> None:
+        """Note how far a segment has been drained."""
+        self.connection.execute("INSERT OR REPLACE INTO segment VALUES (?, ?)", (name, next_offset))
+
+    def forget_segment(self, name: str) -> None:
+        """Drop a segment that was deleted."""
+        self.connection.execute("DELETE FROM segment WHERE name = ?", (name,))
+
+
+_KEY_CACHE: Final = 200_000

@@ -1,0 +1,66 @@
+"""Where one process records: its journal, its inbox and its control segment, stamped through its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.feedback import Feedback
+from offer_optimizer.store.codec import encode_decision, encode_feedback, encode_inbox_entry, encode_journal_entry
+from offer_optimizer.store.group_sync import GroupSync
+from offer_optimizer.store.segment_writer import SegmentWriter
+from offer_optimizer.store.writer_cells import WriterCells
+
+
+class _Stamping:
+    """Stamps records through the cells of this process."""
+
+    def __init__(self, cells: WriterCells, clock: Callable[[], int]) -> None:
+        self._cells = cells
+        self._clock = clock
+
+    @contextmanager
+    def stamp(self) -> Iterator[int]:
+        """Yield the time (microseconds) of what is appended inside."""
+        time_us = self._cells.begin(self._clock)
+        try:
+            yield time_us
+        finally:
+            self._cells.end()
+
+
+class Journal(_Stamping):
+    """Records decisions: one write each, synced by a thread in the background."""
+
+    def __init__(self, writer: SegmentWriter, cells: WriterCells, clock: Callable[[], int]) -> None:
+        super().__init__(cells, clock)
+        self._writer = writer
+
+    def append(self, decision: Decision, visitor_digest: bytes) -> None:
+        """Write a decision. Raises StorageUnavailable."""
+        self._writer.append(encode_journal_entry(visitor_digest, encode_decision(decision)))
+
+
+class Inbox(_Stamping):
+    """Records feedback: durable before it returns."""
+
+    def __init__(self, sync: GroupSync, cells: WriterCells, clock: Callable[[], int]) -> None:
+        super().__init__(cells, clock)
+        self._sync = sync
+
+    def append_durable(self, items: Sequence[tuple[bytes, Feedback]]) -> None:
+        """Write (visitor digest, feedback) pairs and sync. Raises StorageUnavailable."""
+        self._sync.append_durable([encode_inbox_entry(digest, encode_feedback(item)) for digest, item in items])
+
+
+class ControlSegment:
+    """Records changes of the catalog: durable before it returns."""
+
+    def __init__(self, writer: SegmentWriter) -> None:
+        self._writer = writer
+
+    def append_durable(self, payload: bytes) -> None:
+        """Append one record and sync. Raises StorageUnavailable."""
+        self._writer.append(payload)
+        self._writer.sync()

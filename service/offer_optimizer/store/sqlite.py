@@ -1,0 +1,46 @@
+"""SQLite connections as the ledger needs them: WAL, synchronous=FULL, explicit transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+BUSY_TIMEOUT_S: Final = 10.0
+
+
+def open_writer(path: Path | None) -> sqlite3.Connection:
+    """Open the one writing connection; None opens a private scratch database."""
+    # An empty name is a private database that spills to a temporary file when it outgrows the cache.
+    connection = sqlite3.connect(
+        "" if path is None else path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
+    )
+    if path is not None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")
+        # A reader that stays long keeps the log from shrinking; this bounds what it keeps once it has.
+        connection.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")
+    connection.execute(f"PRAGMA cache_size=-{64 * 1024}")
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open a read-only connection beside the writer."""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit on leaving, roll back on an exception."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

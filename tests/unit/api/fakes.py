@@ -1,0 +1,125 @@
+"""What the edge's tests put behind it and before it: ports that remember, and a call's context."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import grpc
+
+from offer_optimizer.core.catalog import Catalog, Kind, Offer, OfferType, Placement
+from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
+from offer_optimizer.core.decision import ModelVersion, Reason
+from offer_optimizer.core.errors import NotFound, RevisionConflict, UnknownPlacement
+from offer_optimizer.decide.requests import DecideInput, FeedbackInput, Outcome, ShownSlot
+
+DECISION_ID = bytes.fromhex("0192f0a1b2c37def8123456789abcdef")
+DECISION_TEXT = "0192f0a1-b2c3-7def-8123-456789abcdef"
+ANSWER = Outcome(
+    DECISION_ID, (ShownSlot("coupon", 0.25, "10 % off"),), Reason.MODEL, ModelVersion(bytes(16), 7)
+)
+CATALOG = Catalog(
+    kinds=(Kind(id="stars"),),
+    offers=(Offer(id="coupon", type=OfferType.COUPON), Offer(id="nothing", type=OfferType.NOTHING)),
+    placements=(Placement(id="home", offers=("coupon", "nothing")), Placement(id="bare", offers=())),
+)
+
+
+class FakeDecisions:
+    """Answers the same to every known placement and remembers what it was asked; `hook` may raise."""
+
+    def __init__(self, outcome: Outcome = ANSWER) -> None:
+        self.outcome = outcome
+        self.asked: list[DecideInput] = []
+        self.hook: Callable[[DecideInput], None] = lambda _: None
+
+    def decide(self, request: DecideInput) -> Outcome:
+        self.asked.append(request)
+        self.hook(request)
+        if request.placement_id not in CATALOG.placement_by_id:
+            raise UnknownPlacement("placement", f"{request.placement_id!r} is not in the catalog")
+        if not CATALOG.placement_by_id[request.placement_id].offers:
+            return Outcome(DECISION_ID, (), Reason.NO_ELIGIBLE_OFFER, None)
+        return self.outcome
+
+
+class FakeIntake:
+    """Remembers the items; `hook` may raise or wait."""
+
+    def __init__(self) -> None:
+        self.items: list[FeedbackInput] = []
+        self.hook: Callable[[], None] = lambda: None
+
+    def record(self, items: Sequence[FeedbackInput]) -> None:
+        self.hook()
+        self.items.extend(items)
+
+
+class FakeDesk:
+    """Has revision 3 in force; `hook` may raise or wait in apply."""
+
+    def __init__(self) -> None:
+        self.revision = CatalogRevision(3, "version: 1\n", 1_700_000_000_123_456, CATALOG)
+        self.hook: Callable[[], None] = lambda: None
+        self.applied: list[tuple[str, int, bool]] = []
+
+    def current(self) -> CatalogRevision:
+        return self.revision
+
+    def read(self, revision: int) -> CatalogRevision:
+        if revision != self.revision.revision:
+            raise NotFound(f"revision {revision}: not in this service's history")
+        return self.revision
+
+    def apply(self, document: str, expected_revision: int, *, validate_only: bool) -> CatalogChange:
+        self.hook()
+        if expected_revision != self.revision.revision:
+            raise RevisionConflict(expected_revision, self.revision.revision)
+        self.applied.append((document, expected_revision, validate_only))
+        return CatalogChange(expected_revision + (0 if validate_only else 1), ("offers.coupon: status",))
+
+
+class Aborted(Exception):
+    """A call ended with a status."""
+
+    def __init__(self, status: grpc.Status) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+# The abstract context has a dozen methods that no handler calls: this one passes for it without them.
+_Anything: Any = object
+
+
+class FakeContext(_Anything):  # type: ignore[misc]
+    """The part of a call's context that the handlers touch. By default there is no deadline."""
+
+    def __init__(self, remaining_s: float = 9.2e18, *, active: bool = True) -> None:
+        self.remaining_s = remaining_s
+        self.active = active
+
+    def time_remaining(self) -> float:
+        return self.remaining_s
+
+    def is_active(self) -> bool:
+        return self.active
+
+    def abort_with_status(self, status: grpc.Status) -> NoReturn:
+        raise Aborted(status)
+
+
+class FakeLog:
+    """Remembers what was logged."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.lock = threading.Lock()
+
+    def error(self, event: str, **fields: object) -> None:
+        with self.lock:
+            self.events.append((event, fields))
+
+
+def error_id() -> str:
+    return "e-1"
