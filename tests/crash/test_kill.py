@@ -16,7 +16,7 @@ from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 from tests.conftest import Size
 from tests.crash.answered_load import AnsweredLoad
-from tests.crash.running_service import RunningService
+from tests.running_service import RunningService
 
 CATALOG = """
 version: 1

@@ -44,6 +44,7 @@ def test_the_probe_tells_ready_from_not_ready(health_server: tuple[str, HealthSe
     assert probe(target, "no.such.Service", 5.0) == (False, f"{target}: knows no service 'no.such.Service'")
 
 
+@pytest.mark.timeout(15)
 def test_the_probe_gives_up_in_time_where_nothing_listens(free_port: Callable[[], int]) -> None:
     target = f"127.0.0.1:{free_port()}"
     assert probe(target, "", 0.2) == (False, f"{target}: no answer within 0.2 s")

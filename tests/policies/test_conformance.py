@@ -29,8 +29,8 @@ from tests.policies.worlds import (
     with_reward,
 )
 
-EXTREME_SHIFT: Final = 0.5
-"""Most that one legal example may move the probability of any offer in a model of 1,000 examples."""
+EXTREME_SHIFT: Final = 0.1
+"""Most that one legal example may move the probability of any offer, after 1,000 examples of draw_examples."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,17 @@ def test_the_order_of_offers_does_not_matter(case: Case) -> None:
         np.testing.assert_allclose(shuffled, policy.pmf(context, actions)[order], atol=1e-6)
 
     check()
+
+
+@every_learner
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+def test_offers_that_the_policy_cannot_tell_apart_are_equally_likely(policy: Policy, reward: float) -> None:
+    """Whichever is listed first; best of all or worse than a known one."""
+    for example in draw_examples(300, seed=7):
+        policy.learn(Example(example.context, OFFERS[:1], 0, 1.0, reward))
+    unknown = [Action(f"unknown-{index}", EMPTY) for index in range(3)]
+    pmf = policy.pmf(example.context, [*unknown[:2], OFFERS[0], unknown[2]])
+    np.testing.assert_allclose(pmf[[0, 1]], pmf[[3, 3]], rtol=1e-4)
 
 
 @every_policy
@@ -250,7 +261,9 @@ def test_learning_moves_the_pmf_to_the_offer_that_pays(policy: Policy, best: int
 def test_the_context_matters(policy: Policy) -> None:
     """Without a cross of context and offers both contexts would get the same answer."""
     teach(policy, 2000)
-    mobile, desktop = (policy.pmf(features(channel="ads", device=name), OFFERS) for name in ("mobile", "desktop"))
+    mobile, desktop = (
+        policy.pmf(features(channel="ads", device=name), OFFERS) for name in ("mobile", "desktop")
+    )
     assert int(np.argmax(mobile)) == 0
     assert int(np.argmax(desktop)) == 2
 
@@ -261,21 +274,23 @@ def test_a_new_offer_starts_from_what_its_attributes_earned(policy: Policy) -> N
         reward = float(dict(example.actions[example.chosen].attributes.categories)["kind"] == "coupon")
         policy.learn(Example(example.context, OFFERS, example.chosen, example.propensity, reward))
     context = draw_examples(1, seed=6)[0].context
-    pmf = policy.pmf(context, (Action("new-1", features(kind="coupon")), Action("new-2", features(kind="nothing"))))
+    pmf = policy.pmf(
+        context, (Action("new-1", features(kind="coupon")), Action("new-2", features(kind="nothing")))
+    )
     assert pmf[0] > pmf[1]
 
 
 @every_learner
-@pytest.mark.parametrize("weight", [1.0, 1e6])
-def test_one_legal_extreme_moves_little(case: Case, weight: float) -> None:
-    """A propensity of 1e-6 with the full reward, for the worst offer: at most EXTREME_SHIFT anywhere."""
-    for seed in range(5):
-        policy = teach(case.create(), 1000, seed)
-        context = features(channel="ads", device="mobile")
-        before = policy.pmf(context, OFFERS)
-        policy.learn(Example(context, OFFERS, int(np.argmin(before)), 1e-6, 1.0, weight))
-        shift = float(np.abs(policy.pmf(context, OFFERS) - before).max())
-        assert shift <= EXTREME_SHIFT
+def test_one_legal_extreme_moves_little(case: Case) -> None:
+    """A propensity of 1e-6 with the full reward, for any offer: at most EXTREME_SHIFT anywhere."""
+    context = features(channel="ads", device="mobile")
+    for seed in range(3):
+        state = teach(case.create(), 1000, seed).save()
+        for chosen in range(len(OFFERS)):
+            policy = case.load(state)
+            before = policy.pmf(context, OFFERS)
+            policy.learn(Example(context, OFFERS, chosen, 1e-6, 1.0))
+            assert np.abs(policy.pmf(context, OFFERS) - before).max() <= EXTREME_SHIFT
 
 
 @every_policy

@@ -106,7 +106,9 @@ def any_features(draw: st.DrawFn) -> Features:
         numbers=tuple(sorted(draw(st.dictionaries(texts, numbers, max_size=5)).items())),
         tags=tuple(
             (name, tuple(sorted(values)))
-            for name, values in sorted(draw(st.dictionaries(texts, st.sets(texts, max_size=3), max_size=3)).items())
+            for name, values in sorted(
+                draw(st.dictionaries(texts, st.sets(texts, max_size=3), max_size=3)).items()
+            )
         ),
     )
 

@@ -122,7 +122,8 @@ def test_the_package_imports_everything_it_declares() -> None:
         # Of the distributions that share `google`, google.rpc tells one.
         shared = {"googleapis-common-protos" if module.startswith("google.rpc") else "protobuf"}
         used |= shared if top == "google" else {canonicalize_name(name) for name in providers.get(top, [])}
-    assert not names(project()["project"]["dependencies"]) - used
+    unused = names(project()["project"]["dependencies"]) - used
+    assert not unused
 
 
 # Dockerfile

@@ -9,7 +9,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
@@ -173,11 +173,15 @@ def describe_losses(outcome: Outcome) -> list[str]:
     """Return a line for each way in which rows were not decided by a model."""
     lines = []
     if outcome.unanswered:
-        lines.append(f"Not counted: {outcome.unanswered} rows got no answer in time.")
+        lines.append(f"Not counted: rows that the service did not decide: {listing(outcome.unanswered)}.")
     if outcome.unrecorded:
         lines.append(f"Not counted: {outcome.unrecorded} rows were answered but not recorded.")
     others = {reason: count for reason, count in outcome.reasons.items() if reason != "MODEL"}
     if others:
-        listed = ", ".join(f"{count} {reason}" for reason, count in sorted(others.items()))
-        lines.append(f"Not drawn by the model: {listed}.")
+        lines.append(f"Not drawn by the model: {listing(others)}.")
     return lines
+
+
+def listing(counts: Mapping[str, int]) -> str:
+    """Return counts as text: `3 UNAVAILABLE, 1 DEADLINE_EXCEEDED`."""
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

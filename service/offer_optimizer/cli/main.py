@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from offer_optimizer import __version__
 from offer_optimizer.core.errors import OfferOptimizerError
@@ -41,12 +42,14 @@ COMMANDS: Final = (
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 
-# Everything behind a command's name, `--help` included, goes to the command as it is.
-FORWARD: Final[dict[str, bool]] = {
-    "allow_extra_args": True,
-    "allow_interspersed_args": False,
-    "ignore_unknown_options": True,
-}
+
+class Forwarded(TyperCommand):
+    """A command that leaves everything behind its name, `--help` and `--` included, to somebody else."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer's own type is private)
+        """Keep the arguments as they were written."""
+        ctx.args = list(args)
+        return list(args)
 
 
 def build_app() -> typer.Typer:
@@ -76,7 +79,7 @@ def show_version(on: bool) -> None:
 def mount(app: typer.Typer, command: Command) -> None:
     """Add a command that imports the real one when it is called, and hands it its arguments."""
 
-    @app.command(command.name, help=command.summary, context_settings=FORWARD, add_help_option=False)
+    @app.command(command.name, cls=Forwarded, help=command.summary, add_help_option=False)
     def forward(context: typer.Context) -> None:
         load(command)(args=list(context.args), prog_name=context.command_path)
 

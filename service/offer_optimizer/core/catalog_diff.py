@@ -38,16 +38,16 @@ def _diff_parts(word: str, old: Sequence[Part], new: Sequence[Part]) -> Iterator
 def _diff_part(old: Part, new: Part) -> Iterator[str]:
     for name in type(new).model_fields:
         before, after = getattr(old, name), getattr(new, name)
-        if before == after:
-            continue
-        if name == "attributes":
-            yield from _diff_named("attribute", _flat(before), _flat(after))
-        elif name == "reward":
-            yield from _diff_named("reward", before.model_dump(), after.model_dump())
-        elif name == "policy":
+        if name == "policy":
             if before.name != after.name:
                 yield f"policy {before.name} -> {after.name}"
             yield from _diff_named("policy option", before.options, after.options)
+        elif before == after:
+            continue
+        elif name == "attributes":
+            yield from _diff_named("attribute", _flat(before), _flat(after))
+        elif name == "reward":
+            yield from _diff_named("reward", before.model_dump(), after.model_dump())
         elif isinstance(before, tuple):
             yield f"{name} {_list_change(before, after)}"
         elif name == "window_s":
@@ -67,8 +67,8 @@ def _diff_named(word: str, old: Mapping[str, object], new: Mapping[str, object])
             yield f"{label} added: {_show(new[name])}"
         elif name not in new:
             yield f"{label} removed"
-        # 1.0 and True are equal, and are not the same option.
-        elif (type(old[name]), old[name]) != (type(new[name]), new[name]):
+        # 1 and true are equal to Python, and are not the same option.
+        elif old[name] != new[name] or _show(old[name]) != _show(new[name]):
             yield f"{label} {_show(old[name])} -> {_show(new[name])}"
 
 

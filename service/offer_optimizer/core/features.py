@@ -43,18 +43,25 @@ def build_features(
     `where` begins the field path of errors; `limit` is the largest allowed feature count, inclusive.
     Raises InvalidInput naming field and limit.
     """
+    # The path of an error is built only for an error: this runs for every feature of every request.
     for name, value in categories.items():
-        check_name(name, f"{where}.categories")
-        check_text(value, f"{where}.categories[{show(name)}]")
+        if not _fits_name(name):
+            check_name(name, f"{where}.categories")
+        if not _fits_text(value):
+            check_text(value, f"{where}.categories[{show(name)}]")
     for name, number in numbers.items():
-        check_name(name, f"{where}.numbers")
-        check_number(number, f"{where}.numbers[{show(name)}]")
+        if not _fits_name(name):
+            check_name(name, f"{where}.numbers")
+        if not -limits.NUMBER_MAGNITUDE <= number <= limits.NUMBER_MAGNITUDE:
+            check_number(number, f"{where}.numbers[{show(name)}]")
     sorted_tags = []
     for name, raw_values in sorted(tags.items()):
-        check_name(name, f"{where}.tags")
+        if not _fits_name(name):
+            check_name(name, f"{where}.tags")
         values = sorted(set(raw_values))
         for value in values:
-            check_text(value, f"{where}.tags[{show(name)}]")
+            if not _fits_text(value):
+                check_text(value, f"{where}.tags[{show(name)}]")
         sorted_tags.append((name, tuple(values)))
     features = Features(
         categories=tuple(sorted(categories.items())),
@@ -68,6 +75,16 @@ def build_features(
         twice = sorted((categories.keys() & numbers.keys()) | (categories.keys() & tags.keys()) | (numbers.keys() & tags.keys()))
         raise InvalidInput(where, f"{show(twice[0])} is used in more than one map")
     return features
+
+
+def _fits_text(text: str) -> bool:
+    # A character takes four bytes at most, and an ASCII one takes one.
+    length = len(text)
+    return length * 4 <= limits.NAME_BYTES or (length <= limits.NAME_BYTES and text.isascii())
+
+
+def _fits_name(name: str) -> bool:
+    return bool(name) and _fits_text(name)
 
 
 def show(name: str) -> str:

@@ -40,6 +40,10 @@ _WORDS: Final = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _EXACT_INTEGER_DIGITS: Final = 18
+NODES: Final = 200_000
+"""Keys, values, lists and mappings of a document, inclusive; a megabyte of offers has half of it."""
+_DUPLICATES: Final = 100
+"""Keys written twice before we stop reading: no such document is a catalog with slips."""
 
 Plain: TypeAlias = "str | float | bool | list[Plain] | dict[str, Plain] | None"
 """What a node says, as JSON has it."""
@@ -197,8 +201,12 @@ class _Builder:
         self._keys: list[tuple[int, str] | None] = []
 
     def build(self, events: Iterator[Any]) -> Node:
+        count = 0
         for event in events:
             closed = self._take(event)
+            count += closed is not None
+            if count > NODES:
+                raise _refuse(event.start_mark.line + 1, f"has over {NODES} values, keys counted")
             if closed is not None and self._put(closed):
                 return closed
         raise _refuse(1, "the document is empty")
@@ -248,6 +256,8 @@ class _Builder:
         if name in parent.nodes:
             first = parent.nodes[name][0]
             self._problems.append((line, f"key {quote(name)} is written twice, first in line {first}"))
+            if len(self._problems) > _DUPLICATES:
+                raise InvalidCatalog(tuple(f"line {at}: {problem}" for at, problem in self._problems))
         else:
             parent.nodes[name] = (line, node)
         return False

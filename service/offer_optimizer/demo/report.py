@@ -71,7 +71,7 @@ def describe_run(results: Results) -> str:
     chance = 1 / len(shop.OFFER_IDS)
     best_share = results.best_share_last_third.value
     rate = results.decision_count / results.duration_s if results.duration_s > 0.0 else 0.0
-    learning = f"{results.model_version_count:,} model versions served; the last had read the ledger up to"
+    position = f"from ledger position {results.last_model_position:,}"
     percentiles = (
         ("p50", results.latency_ms_p50),
         ("p90", results.latency_ms_p90),
@@ -81,7 +81,7 @@ def describe_run(results: Results) -> str:
     latency = ", ".join(f"{name} {value:.1f}" for name, value in percentiles)
     lines = [
         f"decisions    {results.decision_count:,}, {rate:,.0f} a second",
-        f"learning     {learning} {results.last_model_position:,}",
+        f"learning     {results.model_version_count:,} model versions served, the last one {position}",
         f"best offer   {best_share:.0%} of learned decisions in the last third; {chance:.0%} by chance",
         f"latency      {latency} ms as the caller saw it",
         f"late         {results.late_feedback_count:,} items came after their window and count for nobody",
@@ -108,7 +108,7 @@ def state_verdict(results: Results) -> str:
         lines.insert(0, f"Learning did not beat {failed} with confidence.")
         if results.decision_count < ENOUGH_DECISIONS:
             lines += [
-                f"Only {results.decision_count:,} decisions were made; it takes {ENOUGH_DECISIONS:,} to tell.",
+                f"There were only {results.decision_count:,} decisions; telling takes {ENOUGH_DECISIONS:,}.",
                 "Use more --seconds, or a machine with less else to do.",
             ]
     return "\n".join(lines)

@@ -153,9 +153,9 @@ def chances(visitor: Visitor, offer_id: str) -> Chances:
     traits = visitor.traits()
     conversion = ORGANIC_CONVERSION[visitor.stage] * _scale(truth.pull, truth.trait_pull, traits)
     return Chances(
-        click=min(0.45, _scale(truth.click, truth.trait_click, traits)),
+        click=_scale(truth.click, truth.trait_click, traits),
         conversion=min(CONVERSION_MAX, max(CONVERSION_MIN, conversion)),
-        dismiss=min(0.45, _scale(truth.dismiss, truth.trait_dismiss, traits)),
+        dismiss=_scale(truth.dismiss, truth.trait_dismiss, traits),
     )
 
 

@@ -59,13 +59,14 @@ class Pace:
 class Outcome:
     """What became of the rows. `matched` holds (position in driving order, reward).
 
-    `unanswered` rows got the client's own baseline, `unrecorded` ones an answer without a decision_id;
-    neither counts as matched. `offers` counts what the service chose, `reasons` why.
+    `unanswered` counts rows that got the client's own baseline, by the code of the failure; `unrecorded`
+    counts answers without a decision_id; neither are matched. `offers` counts what the service chose,
+    `reasons` why.
     """
 
     matched: list[tuple[int, float]] = field(default_factory=list)
     done: int = 0
-    unanswered: int = 0
+    unanswered: Counter[str] = field(default_factory=Counter)
     unrecorded: int = 0
     offers: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -158,7 +159,7 @@ class Replay:
         outcome = self._outcome
         outcome.done += 1
         if decision.served_by == "client_baseline":
-            outcome.unanswered += 1
+            outcome.unanswered[decision.reason] += 1
             self._lost_in_a_row += 1
             if self._lost_in_a_row >= LOST_ROWS_IN_A_ROW:
                 text = f"{self._lost_in_a_row} rows in a row got no answer (the last: {decision.reason})"

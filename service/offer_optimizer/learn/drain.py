@@ -8,7 +8,8 @@ precedes its feedback because the inbox's end was read first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -86,7 +87,11 @@ class Drainer:
         self._offsets = ledger.segment_offsets()
 
     def begin(self, salts: tuple[Salt, ...]) -> None:
-        """Bring salts and the epochs of this release into the ledger where they are missing."""
+        """Bring salts and the epochs of this release into the ledger where they are missing.
+
+        Call it once, before `drain`.
+        """
+        self._forget_removed()
         known = {record.data for record in self._ledger.rare_records(self._fold.position)}
         with self._commit():
             for salt in salts:
@@ -143,12 +148,16 @@ class Drainer:
         if kind == "journal":
             digest, data = decode_journal_entry(frame)
             decision = decode_decision(data)
+            if self._ledger.find_decision(decision.decision_id) is not None:
+                log.error("decision_twice", decision_id=decision.decision_id.hex(), effect="the first one counts")
+                return
             self._bring_revisions(decision.catalog_revision)
             record = self._ledger.append_decision(decision.decision_id, data, self._ledger.visitor_key(digest))
             self._fold.apply(record)
         elif kind == "inbox":
             digest, data = decode_inbox_entry(frame)
-            key = self._ledger.visitor_key(digest)
+            # Somebody nothing was decided for gets no key: there is nothing to credit.
+            key = self._ledger.known_visitor_key(digest)
             self._fold.apply(self._ledger.append(RecordKind.FEEDBACK, data, key))
         else:
             stored = decode_control(frame)
@@ -189,7 +198,20 @@ class Drainer:
         with self._commit():
             for end in finished:
                 self._ledger.forget_segment(str(end.segment.name))
-                self._offsets.pop(str(end.segment.name), None)
+        for end in finished:
+            self._offsets.pop(str(end.segment.name), None)
+
+    def _forget_removed(self) -> None:
+        """Forget segments that an earlier life removed without coming to say so."""
+        names = self._offsets.keys() - set(self._files.list(self._segments))
+        if not names:
+            return
+        self._files.sync_dir(self._segments, "segment.remove.sync_dir")
+        with self._commit():
+            for name in names:
+                self._ledger.forget_segment(name)
+        for name in names:
+            del self._offsets[name]
 
     def _is_drained(self, end: SegmentEnd) -> bool:
         read = read_frames(self._files, end.segment.path, self._offsets.get(str(end.segment.name), 0), READ_BYTES)
@@ -197,22 +219,9 @@ class Drainer:
             log.warning("torn_tail_dropped", segment=end.segment.path)
         return not read.frames
 
-    def _commit(self) -> _FoldTransaction:
-        return _FoldTransaction(self._ledger, self._fold)
-
-
-class _FoldTransaction:
-    """A ledger transaction that keeps the fold's memory in step with what was committed."""
-
-    def __init__(self, ledger: Ledger, fold: Fold) -> None:
-        self._ledger = ledger
-        self._fold = fold
-        self._transaction = transaction(ledger.connection)
-
-    def __enter__(self) -> None:
-        self._transaction.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is None:
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        """Commit rows and the fold's position together, or neither; after a failure make a new fold."""
+        with transaction(self._ledger.connection):
+            yield
             self._fold.save_state()
-        self._transaction.__exit__(*error)  # type: ignore[arg-type]

@@ -13,6 +13,9 @@ from offer_optimizer.core.errors import PolicyFault
 SUM_TOLERANCE: Final = 1e-3
 """How far raw scores may be from summing to 1: float32 stays within 4e-5, what is no pmf is far off."""
 
+_TIE_TOLERANCE: Final = 1e-5
+# float32 rounding of a remainder over 200 offers stays below.
+
 
 def distribution(scores: Sequence[float], count: int) -> Pmf64:
     """Return raw scores as a float64 pmf of `count` offers.
@@ -26,3 +29,17 @@ def distribution(scores: Sequence[float], count: int) -> Pmf64:
     if not (abs(total - 1.0) <= SUM_TOLERANCE and min(scores) >= 0.0):
         raise PolicyFault(f"pmf: sum {total:g} and minimum {min(scores):g}, expected 1 and at least 0")
     return np.array(scores, dtype=np.float64) / total
+
+
+def share_ties(pmf: Pmf64) -> Pmf64:
+    """Return an inverse-gap pmf with offers tied for the best made equally likely.
+
+    Inverse-gap weighting gives an offer `1 / (n + gamma * gap)`, so 1/n where the gap is 0, and what remains to
+    the best: of several best ones to whichever is listed first. Only the share of the tied is spread.
+    Source: Foster and Rakhlin 2020, arXiv:2002.04926, algorithm 1.
+    """
+    tied = pmf >= (1.0 - _TIE_TOLERANCE) / len(pmf)
+    count = np.count_nonzero(tied)
+    if count > 1:
+        pmf[tied] = pmf[tied].sum() / count
+    return pmf

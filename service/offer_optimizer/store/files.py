@@ -72,7 +72,7 @@ class Files:
             while written < len(data):
                 count = self._write(fd, data[written:] if written else data)
                 if count == 0:
-                    raise OSError(errno.EIO, "the disk took no byte")  # noqa: TRY301  (as if it had)
+                    raise OSError(errno.EIO, "the disk took no byte")
                 written += count
         except OSError as error:
             raise self._cut_back(fd, written, ends, step, error) from error

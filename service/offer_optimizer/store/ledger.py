@@ -14,20 +14,20 @@ from typing import Final
 
 from offer_optimizer.core.errors import CannotStart
 from offer_optimizer.store.codec import Body, Epoch, RecordKind, Salt, StoredCatalog, Tick, decode_body, encode_body, encode_catalog
-from offer_optimizer.store.sqlite import open_reader, open_writer
+from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 
 FORMAT_VERSION: Final = 1
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS record(
-    position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3;
-CREATE TABLE IF NOT EXISTS decision_position(
-    decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID;
-"""
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS record("
+    "position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3",
+    "CREATE TABLE IF NOT EXISTS decision_position("
+    "decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID",
+)
 _RARE_KINDS = (RecordKind.CATALOG, RecordKind.EPOCH, RecordKind.SALT)
 
 
@@ -55,11 +55,15 @@ class Ledger:
 
     @classmethod
     def open_for_writing(cls, path: Path, entropy: Callable[[int], bytes]) -> Ledger:
-        """Open or create the ledger. Raises CannotStart when its format is newer than this release."""
+        """Open or create the ledger. Raises CannotStart, and leaves it untouched, when its format is another."""
         connection = open_writer(path)
-        connection.executescript(_SCHEMA)
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('format_version', ?)", (FORMAT_VERSION,))
-        return cls(connection, entropy)._checked(path)
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+            cls(connection)._checked(path)
+        with transaction(connection):
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('format_version', ?)", (FORMAT_VERSION,))
+        return cls(connection, entropy)
 
     @classmethod
     def open_for_reading(cls, path: Path) -> Ledger:
@@ -157,6 +161,14 @@ class Ledger:
                 self._keys.clear()
             self._keys[digest] = key
         return key
+
+    def known_visitor_key(self, digest: bytes) -> int | None:
+        """Return the key of a visitor who has one; None for an empty digest and for everybody else."""
+        key = self._keys.get(digest)
+        if key is not None or not digest:
+            return key
+        row = self.connection.execute("SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)).fetchone()
+        return int(row[0]) if row else None
 
     def forget_cached_keys(self) -> None:
         """Drop the cache of keys: a transaction that made some was rolled back."""

@@ -30,8 +30,8 @@ PAYLOAD_BYTES: Final = 8 * 1024 * 1024
 """Largest payload, inclusive. The smallest is one byte: a run of zeros is never a frame."""
 FRAME_HEAD: Final = struct.Struct(">II")
 HEADER_HEAD: Final = struct.Struct(">4sH")
-HEADER_BYTES: Final = HEADER_HEAD.size + 0xFFFF + 4
-"""No header is longer."""
+HEADER_BYTES: Final = 4096
+"""No header is longer, magic and CRC included."""
 SCAN_BYTES: Final = 256 * 1024 * 1024
 """How much the search behind a bad frame may run through the CRC: a quarter of a second."""
 NAME: Final = re.compile(r"(journal|inbox|control)-([0-9a-f]{8})-([0-9a-f]{16})-([0-9]{6,})\.seg")
@@ -106,6 +106,8 @@ def decode_header(data: bytes, path: str) -> SegmentHead | None:
     if len(data) < HEADER_HEAD.size:
         return None
     end = HEADER_HEAD.size + HEADER_HEAD.unpack_from(data)[1]
+    if end + _LENGTH.size > HEADER_BYTES:
+        raise DamagedFile(path, f"offset 0: a header of {end + _LENGTH.size} bytes, at most {HEADER_BYTES}")
     if len(data) < end + _LENGTH.size:
         return None
     seed = zlib.crc32(data[:end])

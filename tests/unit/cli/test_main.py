@@ -45,6 +45,8 @@ def test_a_function_gets_options_and_arguments_in_any_order(monkeypatch: pytest.
     for arguments in (["folder", "--check", "-n", "-3"], ["--check", "-n", "-3", "folder"]):
         result = CliRunner().invoke(root.build_app(), ["rebuild", *arguments])
         assert result.output == "data=folder check=True limit=-3\n"
+    result = CliRunner().invoke(root.build_app(), ["rebuild", "--check", "--", "--folder"])
+    assert result.output == "data=--folder check=True limit=0\n"
 
 
 def test_a_group_has_its_own_commands_and_help(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,11 @@ def test_against_nothing_every_part_is_added_in_the_order_of_the_document() -> N
         ("cost: 1.0", "cost: 2.5", ("offer a: attribute cost 1 -> 2.5",)),
         ("tone: warm", "tone: cold", ("offer a: attribute tone warm -> cold",)),
         ("tone: warm, ", "", ("offer a: attribute tone removed",)),
-        ("tags: [x]", "tags: [x, y], n: 1", ("offer a: attribute n added: 1", "offer a: attribute tags [x] -> [x, y]")),
+        (
+            "tags: [x]",
+            "tags: [x, y], n: 1",
+            ("offer a: attribute n added: 1", "offer a: attribute tags [x] -> [x, y]"),
+        ),
         ("policy: {name: vw", "policy: {name: uniform", ("placement p: policy vw -> uniform",)),
         ("options: {x: 1}", "options: {x: true}", ("placement p: policy option x 1 -> true",)),
         ("window: 30m", "window: 90s", ("placement p: window 30m -> 90s",)),
@@ -59,4 +63,6 @@ def test_each_change_is_one_line(old: str, new: str, lines: tuple[str, ...]) -> 
 
 
 def test_another_order_of_offers_is_a_difference() -> None:
-    assert diff_catalogs(OLD, OLD.model_copy(update={"offers": OLD.offers[::-1]})) == ("offers: order changed",)
+    assert diff_catalogs(OLD, OLD.model_copy(update={"offers": OLD.offers[::-1]})) == (
+        "offers: order changed",
+    )

@@ -66,8 +66,8 @@ def test_beating_one_of_two_is_not_enough(traffic: Traffic) -> None:
 def test_a_short_run_that_fails_is_told_to_be_longer(traffic: Traffic) -> None:
     long = show(traffic, {0: "nothing", 1: "nothing", 2: "nothing"})
     short = show(plan_traffic(500, 2), {0: "nothing", 1: "nothing", 2: "nothing"})
-    assert "Only 500 decisions" in state_verdict(short)
-    assert "Only" not in state_verdict(long)
+    assert "only 500 decisions" in state_verdict(short)
+    assert "only" not in state_verdict(long)
 
 
 def test_the_best_possible_is_the_mean_of_the_best_true_values(traffic: Traffic, learned: Results) -> None:

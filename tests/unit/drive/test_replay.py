@@ -96,7 +96,7 @@ def test_only_a_row_whose_own_arm_was_chosen_tells_its_reward() -> None:
     ]
     assert outcome.matched == [(0, 1.0), (2, 3.0)]
     assert outcome.offers == {"drive-a": 4}
-    assert (outcome.done, outcome.unanswered, outcome.model_version) == (4, 0, "ab:7")
+    assert (outcome.done, outcome.unanswered.total(), outcome.model_version) == (4, 0, "ab:7")
 
 
 def test_every_row_is_one_visitor_decided_deferred_with_its_features() -> None:
@@ -129,7 +129,7 @@ def test_a_slow_answer_does_not_push_later_rows_back() -> None:
 def test_the_clients_own_baseline_is_never_a_match() -> None:
     service = FakeDecider(lambda number: None if number <= 3 else "drive-a")
     outcome = run(service, make_rows(5))
-    assert outcome.unanswered == 3
+    assert outcome.unanswered == {"UNAVAILABLE": 3}
     assert outcome.matched == [(4, 5.0)]
 
 
@@ -151,7 +151,7 @@ def test_a_service_that_is_gone_ends_the_drive() -> None:
 def test_a_short_outage_is_survived() -> None:
     service = FakeDecider(lambda number: None if number % LOST_ROWS_IN_A_ROW else "drive-a")
     outcome = run(service, make_rows(200))
-    assert (outcome.done, outcome.unanswered) == (200, 196)
+    assert (outcome.done, outcome.unanswered.total()) == (200, 196)
 
 
 def test_a_rejected_row_ends_all_workers() -> None:

@@ -19,10 +19,11 @@ READY_LIMIT_S = 60.0
 class RunningService:
     """Starts `serve`, knows its processes, and ends only what it started."""
 
-    def __init__(self, directory: Path, catalog: Path, workers: int = 2) -> None:
+    def __init__(self, directory: Path, catalog: Path, workers: int = 2, extra: tuple[str, ...] = ()) -> None:
         self.directory = directory
         self._catalog = catalog
         self._workers = workers
+        self._extra = extra
         self._log = (directory.parent / "serve.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
         self.target = ""
@@ -33,7 +34,7 @@ class RunningService:
         self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "offer_optimizer", "serve", "--data", str(self.directory),
-                "--catalog", str(self._catalog), "--listen", f"127.0.0.1:{port}", "--workers", str(self._workers),
+                "--catalog", str(self._catalog), "--listen", f"127.0.0.1:{port}", "--workers", str(self._workers), *self._extra,
             ],
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -1,0 +1,198 @@
+"""How much of an empty handler's throughput does Decide keep, and what does it add to its latency?
+
+The floor is an empty handler with the same server options, request and reply bytes. Floor, edge (the gRPC
+edge around a fixed decision) and serve (the real service, learning on) take turns in one run, so that
+whatever else the machine does meets all of them. Load is a closed loop from client processes on other cores.
+
+Two ratios are given: calls per second as the clients saw them, and CPU seconds of the deciding process per
+call. The second is what one core can serve at most, and holds also where clients are the bottleneck.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import machine, setting, under_test
+from benchmarks.under_test import ROOT, UnderTest
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One turn of one server. `server_core_share` near 1 means the server, not the clients, was the limit."""
+
+    name: str
+    calls_per_s: float
+    p50_us: float
+    p99_us: float
+    cpu_us_per_call: float | None
+    server_core_share: float | None
+    failure_count: int
+
+
+def drive(server: UnderTest, seconds: float, clients: int, threads: int) -> Round:
+    """Load one server for `seconds` and return what was seen."""
+    arguments = [server.target, str(threads), str(seconds), setting.request_bytes().hex()]
+    command = [sys.executable, "-m", "benchmarks.load", *arguments]
+    drivers = [
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=under_test.environment(),
+            cwd=ROOT,
+        )
+        for _ in range(clients)
+    ]
+    for driver in drivers:
+        if driver.stdin is None or driver.stdout is None or driver.stdout.readline() != "ready\n":
+            raise SystemExit(f"a client could not reach {server.name} at {server.target}")
+        machine.pin(driver.pid, under_test.cores()[1])
+    cpu_before = machine.cpu_seconds(server.pid) if server.pid else 0.0
+    for driver in drivers:
+        driver.stdin.write("go\n")  # type: ignore[union-attr]
+        driver.stdin.flush()  # type: ignore[union-attr]
+    reports: list[dict[str, Any]] = [json.loads(driver.communicate()[0]) for driver in drivers]
+    cpu_s = machine.cpu_seconds(server.pid) - cpu_before if server.pid else None
+    return summarise_round(server.name, reports, cpu_s)
+
+
+def summarise_round(name: str, reports: list[dict[str, Any]], cpu_s: float | None) -> Round:
+    """Merge what the clients saw."""
+    latencies = np.concatenate([np.asarray(report["latencies_us"], dtype=np.float64) for report in reports])
+    wall_s = max(float(report["wall_s"]) for report in reports)
+    failure_count = sum(int(report["failure_count"]) for report in reports)
+    if failure_count:
+        print(
+            f"{name}: {failure_count} failures, first {[report['failure'] for report in reports]}",
+            file=sys.stderr,
+        )
+    return Round(
+        name=name,
+        calls_per_s=len(latencies) / wall_s,
+        p50_us=float(np.percentile(latencies, 50)),
+        p99_us=float(np.percentile(latencies, 99)),
+        cpu_us_per_call=None if cpu_s is None else cpu_s / len(latencies) * 1e6,
+        server_core_share=None if cpu_s is None else cpu_s / wall_s,
+        failure_count=failure_count,
+    )
+
+
+def summarise(rounds: list[Round]) -> dict[str, dict[str, float]]:
+    """Return medians over the rounds of each server, and ratios against the floor of the same run."""
+    measures = ("calls_per_s", "p50_us", "p99_us", "cpu_us_per_call", "server_core_share")
+    names = list(dict.fromkeys(one.name for one in rounds))
+    summary: dict[str, dict[str, float]] = {}
+    for name in names:
+        summary[name] = {}
+        for measure in measures:
+            values = [getattr(one, measure) for one in rounds if one.name == name]
+            if None not in values:
+                summary[name][measure] = float(np.median(values))
+    floor = summary["floor"]
+    for name in names:
+        own = summary[name]
+        own["throughput_ratio"] = own["calls_per_s"] / floor["calls_per_s"]
+        own["p50_ratio"] = own["p50_us"] / floor["p50_us"]
+        own["p99_ratio"] = own["p99_us"] / floor["p99_us"]
+        if "cpu_us_per_call" in own and "cpu_us_per_call" in floor:
+            own["capacity_ratio"] = floor["cpu_us_per_call"] / own["cpu_us_per_call"]
+    return summary
+
+
+def table(summary: dict[str, dict[str, float]]) -> str:
+    """Return the summary for people; `-` where it was not measured."""
+    columns = {
+        "calls/s": ("calls_per_s", ".0f"),
+        "ratio": ("throughput_ratio", ".2f"),
+        "p50 us": ("p50_us", ".0f"),
+        "ratio ": ("p50_ratio", ".2f"),
+        "p99 us": ("p99_us", ".0f"),
+        "ratio  ": ("p99_ratio", ".2f"),
+        "cpu us/call": ("cpu_us_per_call", ".0f"),
+        "capacity": ("capacity_ratio", ".2f"),
+        "core share": ("server_core_share", ".2f"),
+    }
+    lines = ["server".ljust(8) + "".join(title.rjust(13) for title in columns)]
+    for name, own in summary.items():
+        cells = (format(own[key], form) if key in own else "-" for key, form in columns.values())
+        lines.append(name.ljust(8) + "".join(cell.rjust(13) for cell in cells))
+    return "\n".join(lines)
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="about 15 s, nothing written")
+    parser.add_argument("--seconds", type=float, help="of each turn (default 5; short 1)")
+    parser.add_argument("--rounds", type=int, help="turns of each server (default 6; short 2)")
+    parser.add_argument("--clients", type=int, default=2, help="client processes")
+    parser.add_argument("--threads", type=int, default=4, help="threads and connections of each client")
+    parser.add_argument(
+        "--target", help="measure the service at HOST:PORT instead; it needs placement `bench`"
+    )
+    parser.add_argument("--without-serve", action="store_true", help="floor and edge only")
+    parser.add_argument("--date", default=datetime.now(UTC).date().isoformat(), help="to note in the results")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the results"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print the table, and write the results unless --short. Exits with 1 when a call failed."""
+    chosen = options()
+    seconds = chosen.seconds or (1.0 if chosen.short else 5.0)
+    round_count = chosen.rounds or (2 if chosen.short else 6)
+    facts = machine.describe()
+    rounds: list[Round] = []
+    with ExitStack() as stack:
+        edge = stack.enter_context(under_test.ours("edge"))
+        servers = [edge]
+        if chosen.target:
+            servers.append(UnderTest("target", chosen.target, None))
+        elif not chosen.without_serve:
+            servers.append(stack.enter_context(under_test.real_service()))
+        reply = under_test.one_reply(servers[-1].target)
+        servers.insert(0, stack.enter_context(under_test.ours("floor", reply.hex())))
+        for _ in range(round_count):
+            rounds.extend(drive(server, seconds, chosen.clients, chosen.threads) for server in servers)
+    summary = summarise(rounds)
+    print(table(summary))
+    if not chosen.short:
+        settings = {
+            "seconds": seconds,
+            "rounds": round_count,
+            "clients": chosen.clients,
+            "threads": chosen.threads,
+            "request_bytes": len(setting.request_bytes()),
+            "reply_bytes": len(reply),
+        }
+        result = {
+            "question": (__doc__ or "").splitlines()[0],
+            "date": chosen.date,
+            "machine": facts,
+            "settings": settings,
+            "summary": summary,
+            "rounds": [asdict(one) for one in rounds],
+        }
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        file = chosen.out / f"decide_floor-{chosen.date}.json"
+        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(f"written to {file.name}")
+    if any(one.failure_count for one in rounds):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

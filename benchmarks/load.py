@@ -1,0 +1,67 @@
+"""One client process: `python -m benchmarks.load TARGET THREADS SECONDS REQUEST`, a closed loop a thread.
+
+Each thread has a connection of its own. Prints `ready` after a short warm-up, waits for a line, calls for
+SECONDS, and prints JSON: calls that failed, wall seconds, and each latency in whole microseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import Any
+
+import grpc
+
+from benchmarks.setting import DECIDE
+
+WARM_UP_CALLS = 50
+DEADLINE_S = 5.0
+
+
+def loop(call: Any, request: bytes, stop_ns: int, latencies: list[int], failures: list[str]) -> None:  # noqa: ANN401
+    """Call until the time is up."""
+    now = time.perf_counter_ns()
+    while now < stop_ns:
+        start = now
+        try:
+            call(request, timeout=DEADLINE_S)
+        except grpc.RpcError as error:
+            failures.append(str(error))
+        now = time.perf_counter_ns()
+        latencies.append((now - start) // 1000)
+
+
+def run(target: str, thread_count: int, seconds: float, request: bytes) -> None:
+    """Warm up, wait for the word, drive, report."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.insecure_channel(target, options=options) for _ in range(thread_count)]
+    calls: list[Any] = [channel.unary_unary(DECIDE) for channel in channels]
+    for call in calls:
+        for _ in range(WARM_UP_CALLS):
+            call(request, timeout=DEADLINE_S)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    start_ns = time.perf_counter_ns()
+    stop_ns = start_ns + int(seconds * 1e9)
+    latencies: list[list[int]] = [[] for _ in calls]
+    failures: list[str] = []
+    threads = [
+        threading.Thread(target=loop, args=(call, request, stop_ns, latencies[index], failures))
+        for index, call in enumerate(calls)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wall_s = (time.perf_counter_ns() - start_ns) / 1e9
+    every = [latency for part in latencies for latency in part]
+    json.dump(
+        {"failure_count": len(failures), "failure": failures[:1], "wall_s": wall_s, "latencies_us": every},
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), bytes.fromhex(sys.argv[4]))

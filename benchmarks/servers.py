@@ -1,0 +1,104 @@
+"""The servers under test that are ours alone: `python -m benchmarks.servers floor|edge [REPLY]`.
+
+`floor` answers Decide with the bytes of REPLY (hexadecimal) from an empty handler behind the same server
+options; `edge` is the whole gRPC edge with a fixed decision behind it. Prints the port and serves until its
+standard input ends.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from benchmarks.setting import PLACEMENT
+from offer_optimizer.api.server import SERVICE_NAMES, Ports, ServerOptions, bind, build_server
+from offer_optimizer.core.catalog import Catalog, Offer, OfferType, Placement
+from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
+from offer_optimizer.core.decision import ModelVersion, Reason
+from offer_optimizer.decide.requests import DecideInput, FeedbackInput, Outcome, ShownSlot
+
+
+def floor_server(reply: bytes) -> grpc.Server:
+    """Build a server whose Decide does nothing."""
+    options = ServerOptions()
+
+    def decide(_data: bytes, _context: grpc.ServicerContext) -> bytes:
+        return reply
+
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(decide, None, None)
+    server = grpc.server(
+        ThreadPoolExecutor(options.threads),
+        options=options.channel_args(),
+        maximum_concurrent_rpcs=options.concurrent_rpcs,
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE_NAMES[0], {"Decide": handler}),)
+    )
+    return server
+
+
+class FixedDecision:
+    """Ports that answer at once: what remains is the edge itself."""
+
+    _OUTCOME = Outcome(
+        bytes(range(16)),
+        (ShownSlot("offer-07", 0.05, "Payload of offer 07, about as long as a short message usually is."),),
+        Reason.MODEL,
+        ModelVersion(bytes(16), 123_456),
+    )
+    _REVISION = CatalogRevision(
+        1,
+        "",
+        0,
+        Catalog(
+            offers=(Offer(id="offer-07", type=OfferType.COUPON),),
+            placements=(Placement(id=PLACEMENT, offers=("offer-07",)),),
+        ),
+    )
+
+    def decide(self, _request: DecideInput) -> Outcome:
+        """Return always the same."""
+        return self._OUTCOME
+
+    def record(self, _items: Sequence[FeedbackInput]) -> None:
+        """Take anything."""
+
+    def current(self) -> CatalogRevision:
+        """Return the only revision."""
+        return self._REVISION
+
+    def read(self, _revision: int) -> CatalogRevision:
+        """Return the only revision."""
+        return self._REVISION
+
+    def apply(self, _document: str, _expected_revision: int, *, validate_only: bool) -> CatalogChange:
+        """Change nothing."""
+        del validate_only
+        return CatalogChange(1, ())
+
+    def error(self, event: str, **fields: object) -> None:
+        """Print a fault: there should be none."""
+        print(event, fields, file=sys.stderr, flush=True)
+
+
+def edge_server() -> grpc.Server:
+    """Build the whole edge around a fixed decision."""
+    fixed = FixedDecision()
+    return build_server(Ports(fixed, fixed, fixed, fixed, lambda: "bench"), ServerOptions()).server
+
+
+def serve() -> None:
+    """Serve what the command line names."""
+    kind = sys.argv[1]
+    server = floor_server(bytes.fromhex(sys.argv[2])) if kind == "floor" else edge_server()
+    print(bind(server, "127.0.0.1:0"), flush=True)
+    server.start()
+    sys.stdin.read()
+    server.stop(0).wait()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,102 @@
+"""Starts what is measured, in processes of its own, pinned to one core where the rest has another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from benchmarks import machine
+from benchmarks.setting import DECIDE, catalog_text, request_bytes
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+READY_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnderTest:
+    """A server to measure. `pid` is the process that decides; None where it is somebody else's."""
+
+    name: str
+    target: str
+    pid: int | None
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which children find the package and the benchmarks."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT / "service"), str(ROOT)))}
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """Return the cores of the server under test and those of everything else; equal on a single core."""
+    usable = sorted(os.sched_getaffinity(0))
+    return ({usable[0]}, set(usable[1:])) if len(usable) > 1 else (set(usable), set(usable))
+
+
+@contextmanager
+def ours(name: str, *arguments: str) -> Iterator[UnderTest]:
+    """Run `benchmarks.servers` and stop it at the end."""
+    command = [sys.executable, "-m", "benchmarks.servers", name, *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT
+    ) as process:
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("both are pipes")
+        port = int(process.stdout.readline())
+        machine.pin(process.pid, cores()[0])
+        try:
+            yield UnderTest(name, f"127.0.0.1:{port}", process.pid)
+        finally:
+            process.stdin.close()
+
+
+@contextmanager
+def real_service() -> Iterator[UnderTest]:
+    """Run `offer-optimizer serve` with one decider on a temporary data directory; learning is on."""
+    with tempfile.TemporaryDirectory(prefix="offer-optimizer-bench-") as folder:
+        catalog = Path(folder, "catalog.yaml")
+        catalog.write_text(catalog_text(), encoding="utf-8")
+        options = ["--data", str(Path(folder, "data")), "--catalog", str(catalog), "--listen", "127.0.0.1:0"]
+        command = [sys.executable, "-m", "offer_optimizer", "serve", *options, "--workers", "1"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT
+        ) as process:
+            try:
+                yield _when_ready(process)
+            finally:
+                process.terminate()
+                process.wait(timeout=READY_S)
+
+
+def _when_ready(process: subprocess.Popen[str]) -> UnderTest:
+    if process.stdout is None:
+        raise AssertionError("it is a pipe")
+    for line in process.stdout:
+        if line.startswith("ready "):
+            break
+    else:
+        raise SystemExit(f"offer-optimizer serve ended with status {process.wait()} before it was ready")
+    found = machine.children(process.pid)
+    deciders = [pid for pid, command_line in found.items() if " decider " in command_line]
+    if len(deciders) != 1:
+        raise SystemExit(f"one decider expected among the children of serve, found {found}")
+    server_cores, other_cores = cores()
+    for pid in (process.pid, *found):
+        machine.pin(pid, server_cores if pid in deciders else other_cores)
+    return UnderTest("serve", line.split()[1], deciders[0])
+
+
+def one_reply(target: str) -> bytes:
+    """Return the bytes of one answer, once the server answers."""
+    with grpc.insecure_channel(target) as channel:
+        call: Any = channel.unary_unary(DECIDE)
+        reply: bytes = call(request_bytes(), timeout=READY_S, wait_for_ready=True)
+        return reply

@@ -1,0 +1,511 @@
+"""Catalog documents: what they become, and what each defect is answered with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from offer_optimizer.core import limits, yaml_tree
+from offer_optimizer.core.catalog import Catalog, OfferStatus, OfferType, Placement
+from offer_optimizer.core.catalog_document import parse_catalog
+from offer_optimizer.core.errors import InvalidCatalog, InvalidInput
+from offer_optimizer.core.features import Features
+
+SMALL = """\
+version: 1
+kinds: [rating]
+offers:
+  - id: a
+    type: COUPON
+    attributes: {cost: 2}
+  - id: b
+    type: NOTHING
+    attributes: {cost: 0}
+placements:
+  - id: p
+    offers: [a, b]
+    baseline: [b]
+"""
+
+
+def problems(document: str) -> tuple[str, ...]:
+    with pytest.raises(InvalidCatalog) as caught:
+        parse_catalog(document)
+    return caught.value.problems
+
+
+def only_problem(document: str) -> str:
+    found = problems(document)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def replaced(old: str, new: str) -> str:
+    assert SMALL.count(old) == 1
+    return SMALL.replace(old, new)
+
+
+def offers_of(count: int) -> str:
+    return "offers:\n" + "".join(f"  - {{id: o{n}, type: MESSAGE}}\n" for n in range(count))
+
+
+def test_what_is_left_out_has_the_standard_values() -> None:
+    catalog = parse_catalog(SMALL)
+    assert catalog.placements == (Placement(id="p", offers=("a", "b"), baseline=("b",)),)
+    assert [kind.id for kind in catalog.kinds] == ["rating"]
+    assert catalog.offers[0].status is OfferStatus.LIVE
+    assert catalog.offers[1].type is OfferType.NOTHING
+
+
+def test_everything_that_can_be_said_arrives() -> None:
+    catalog = parse_catalog("""
+kinds: [{id: rating, unit: stars, description: d}]
+offers:
+  - id: a
+    type: COUPON
+    status: PAUSED
+    payload: {b: [1, 2.5, null, true], a: "ü"}
+    description: words
+    group: g
+    attributes: {cost: 2, tone: warm, yes: no, new: true, tags: [y, x, y], code: "7"}
+placements:
+  - id: p
+    description: words
+    offers: [a]
+    policy: {name: vw, options: {bits: 18, deep: {x: [1]}}}
+    ramp: 0.5
+    floor: 0
+    window: 1.5h
+    reward: {formula: 1.0 * count.rating, min: -1, max: 5, default: 1}
+    consent_default: NONE
+""")
+    offer, placement = catalog.offers[0], catalog.placements[0]
+    assert offer.payload == '{"a":"ü","b":[1,2.5,null,true]}'
+    assert (offer.status, offer.description, offer.group) == (OfferStatus.PAUSED, "words", "g")
+    assert offer.attributes == Features(
+        categories=(("code", "7"), ("tone", "warm"), ("yes", "no")),
+        numbers=(("cost", 2.0), ("new", 1.0)),
+        tags=(("tags", ("x", "y")),),
+    )
+    assert (placement.policy.name, placement.policy.options) == ("vw", {"bits": 18, "deep": {"x": [1]}})
+    assert (placement.ramp, placement.floor, placement.window_s) == (0.5, 0.0, 5400.0)
+    assert (placement.reward.min, placement.reward.max, placement.reward.default) == (-1.0, 5.0, 1.0)
+    assert placement.consent_default == "NONE"
+    assert Catalog.model_validate_json(catalog.model_dump_json()) == catalog
+
+
+def test_a_json_document_is_a_catalog_too() -> None:
+    document = {"offers": [{"id": "a", "type": "CONTENT"}], "placements": [{"id": "p", "offers": ["a"]}]}
+    assert parse_catalog(json.dumps(document)).placements[0].offers == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("3s", 3.0), ("30m", 1800.0), ("1.5h", 5400.0), ("1d", 86400.0), ("90d", 7776000.0)]
+)
+def test_windows_are_durations(text: str, seconds: float) -> None:
+    assert parse_catalog(SMALL + f"    window: {text}\n").placements[0].window_s == seconds
+
+
+WRONG_TEXT = [
+    ("", "line 1: the document is empty"),
+    ("# only words\n", "line 1: the document is empty"),
+    ("just words", 'line 1: must be a mapping with version, kinds, offers, placements (is "just words")'),
+    ("- a\n", "line 1: must be a mapping with version, kinds, offers, placements (is a list)"),
+    ("a: &x 1\nb: *x\n", 'line 1: anchors and aliases are not allowed (is "x")'),
+    (
+        "a: !!python/object:os.system 1\n",
+        'line 1: tags are not allowed (is "tag:yaml.org,2002:python/object:os.system")',
+    ),
+    ("a: 1\n---\nb: 1\n", "line 2: a second document begins; there may be only one"),
+    ("a: 1\nb: \x07\n", "line 2: character U+0007 is not allowed; escape it inside double quotes"),
+    ("a: \ud800\n", "line 1: character U+D800 is not allowed; escape it inside double quotes"),
+    ("a: x\u2028y\n", "line 1: character U+2028 is not allowed; escape it inside double quotes"),
+    ("? [a]\n: b\n", "line 1: a key must be plain text"),
+    ("a: " + "[" * 12 + "]" * 12, "line 1: nested deeper than 12 levels"),
+]
+
+
+@pytest.mark.parametrize(("document", "said"), WRONG_TEXT)
+@pytest.mark.parametrize("loader", ["CLoader", "Loader"])
+def test_text_that_is_no_sound_document_is_refused_with_its_line(
+    document: str, said: str, loader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_tree, "_LOADER", getattr(yaml, loader))
+    assert only_problem(document) == said
+
+
+@pytest.mark.parametrize(
+    "document", ["a: [1", "a: 'x", "\ta: 1", "a: b: c", "a:\n  - b\n  c: 1", "%YAML 3.0\n---\na: 1"]
+)
+def test_broken_yaml_is_refused_with_its_line(document: str) -> None:
+    assert only_problem(document).startswith("line ")
+    assert "not valid YAML" in only_problem(document)
+
+
+def test_both_parsers_read_the_same_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_libyaml = parse_catalog(SMALL)
+    monkeypatch.setattr(yaml_tree, "_LOADER", yaml.Loader)
+    assert parse_catalog(SMALL) == with_libyaml
+
+
+def test_depth_is_allowed_up_to_the_limit() -> None:
+    inner = yaml_tree.DEPTH - 4  # document, offers, offer, payload
+    document = replaced(
+        "    type: COUPON\n", "    type: COUPON\n    payload: {x: " + "[" * inner + "]" * inner + "}\n"
+    )
+    assert parse_catalog(document).offers[0].payload == '{"x":' + "[" * inner + "]" * inner + "}"
+    assert "nested deeper" in only_problem(document.replace("[[", "[[[").replace("]]", "]]]"))
+
+
+def test_the_number_of_values_is_bounded() -> None:
+    at_limit = "[" + "a," * (yaml_tree.NODES - 1) + "]"
+    assert isinstance(yaml_tree.read_tree(at_limit).root, yaml_tree.Items)
+    with pytest.raises(InvalidCatalog, match="has over 200000 values"):
+        yaml_tree.read_tree("[a," + at_limit[1:])
+
+
+WRONG_FIELDS: list[tuple[str, str, str]] = [
+    ("version: 1", "version: 2", 'line 1, field "version": this release reads version 1'),
+    (
+        "kinds: [rating]",
+        "kinds: [click]",
+        'line 2, kind "click", field "id": "click" is built in; declare custom kinds only',
+    ),
+    ("kinds: [rating]", "kinds: [[x]]", "line 2, kind 1: must be a mapping with an id (is a list)"),
+    ("kinds: [rating]", "kinds:", 'line 2, field "kinds": is empty: give it a value or remove it'),
+    ("kinds: [rating]", "kinds: x", 'line 2, field "kinds": must be a list (is "x")'),
+    ("kinds: [rating]", "kind: [x]", 'line 2, field "kind": is not a known key; did you mean "kinds"?'),
+    (
+        "kinds: [rating]",
+        "holdout: 5",
+        'line 2, field "holdout": "holdout" is reserved and not served by this release',
+    ),
+    ("kinds: [rating]", "version: 1", 'line 2: key "version" is written twice, first in line 1'),
+    ("id: b", "id: a", 'line 7, offer "a", field "id": is used twice, first in line 4'),
+    ("- id: a", "- id: 5", 'line 4, offer 1, field "id": must be text (is 5); write "5" in quotes'),
+    (
+        "- id: a",
+        "- id: -x",
+        'line 4, offer "-x", field "id": must begin with a letter or digit and go on with',
+    ),
+    ("type: COUPON", "type: coupon", 'line 5, offer "a", field "type": must be one of MESSAGE, COUPON'),
+    ("    type: COUPON\n", "", 'line 4, offer "a", field "type": is missing'),
+    (
+        "type: COUPON",
+        "type: COUPON\n    status: OLD",
+        'field "status": must be one of DRAFT, LIVE, PAUSED, RETIRED (is "OLD")',
+    ),
+    (
+        "type: COUPON",
+        "type: COUPON\n    caps: []",
+        'line 6, offer "a", field "caps": "caps" is reserved and not served',
+    ),
+    (
+        "type: COUPON",
+        "type: COUPON\n    atributes: {}",
+        'line 6, offer "a", field "atributes": is not a known key; did you mean "attributes"?',
+    ),
+    (
+        "type: COUPON",
+        "type: COUPON\n    cost: 3",
+        'line 6, offer "a", field "cost": is not a known key; write it under "attributes"',
+    ),
+    (
+        "type: COUPON",
+        "type: COUPON\n    payload: 3",
+        'field "payload": must be text (is 3); write "3" in quotes',
+    ),
+    (
+        "type: COUPON",
+        "type: COUPON\n    payload: [.nan]",
+        'field "payload": has a number that JSON can\'t hold exactly',
+    ),
+    (
+        "type: COUPON",
+        "type: COUPON\n    payload: [9007199254740993]",
+        'field "payload": has a number that JSON',
+    ),
+    (
+        "{cost: 2}",
+        "{cost: cheap}",
+        'line 6, offer "a", field "attributes.cost": must be a finite number, at most 1e9 (is "cheap")',
+    ),
+    ("{cost: 2}", "{cost: [1]}", 'field "attributes.cost": must be a finite number, at most 1e9 (is a list)'),
+    ("{cost: 2}", "{cost: .inf}", 'field "attributes.cost": must be a finite number, at most 1e9 (is .inf)'),
+    (
+        "{cost: 2}",
+        "{cost: 1.1e9}",
+        'field "attributes.cost": must be a finite number, at most 1e9 (is 1.1e9)',
+    ),
+    (
+        "{cost: 2}",
+        "{x: {y: 1}}",
+        'field "attributes.x": must be text, a number, true, false or a list of texts (is a mapping)',
+    ),
+    (
+        "{cost: 2}",
+        "{x: }",
+        'field "attributes.x": must be text, a number, true, false or a list of texts (is empty)',
+    ),
+    ("{cost: 2}", "{x: [1]}", 'field "attributes.x": must be text (is 1); write "1" in quotes'),
+    ("{cost: 2}", "{x: []}", 'field "attributes.x": an empty list says nothing: remove it'),
+    ("{cost: 2}", '{"": 1}', 'offer "a": a name is empty'),
+    ("{cost: 2}", "[]", 'line 6, offer "a", field "attributes": must be a mapping (is a list)'),
+    (
+        "- id: p",
+        "- id: p\n    ramp: 1.01",
+        'line 12, placement "p", field "ramp": must be from 0 to 1 (is 1.01)',
+    ),
+    ("- id: p", "- id: p\n    floor: -0.1", 'field "floor": must be from 0 to 1 (is -0.1)'),
+    ("- id: p", "- id: p\n    floor: true", 'field "floor": must be a finite number, at most 1e9 (is true)'),
+    (
+        "- id: p",
+        "- id: p\n    window: 30",
+        'field "window": must be a duration like 3s, 30m, 12h or 7d (is 30)',
+    ),
+    ("- id: p", "- id: p\n    window: 0.9s", 'field "window": must be from 1s to 90d (is "0.9s")'),
+    ("- id: p", "- id: p\n    window: 90.01d", 'field "window": must be from 1s to 90d (is "90.01d")'),
+    (
+        "- id: p",
+        "- id: p\n    consent_default: YES",
+        'field "consent_default": must be one of FULL, SERVE_ONLY, NONE (is "YES")',
+    ),
+    ("- id: p", "- id: p\n    sticky_for: 1h", 'field "sticky_for": "sticky_for" is reserved and not served'),
+    (
+        "- id: p",
+        "- id: p\n    policy: {nam: vw, name: vw}",
+        'field "policy.nam": is not a known key; did you mean "name"?',
+    ),
+    ("- id: p", "- id: p\n    policy: {options: {}}", 'field "policy.name": is missing'),
+    ("- id: p", "- id: p\n    policy: [vw]", 'field "policy": must be a mapping (is a list)'),
+    (
+        "- id: p",
+        "- id: p\n    policy: {name: vw, options: {x: .inf}}",
+        'field "policy.options": has a number that JSON',
+    ),
+    (
+        "- id: p",
+        "- id: p\n    reward: {min: 1, max: 1, default: 1}",
+        'field "reward.min": must be below max (is 1, max is 1)',
+    ),
+    (
+        "- id: p",
+        "- id: p\n    reward: {default: 2}",
+        'field "reward.default": must be from min 0 to max 1 (is 2)',
+    ),
+    ("- id: p", "- id: p\n    reward: {formula: '  '}", 'field "reward.formula": is empty'),
+    ("- id: p", "- id: p\n    reward: {formula: count.click + 1}", "write `count.click + 1.0`"),
+    (
+        "- id: p",
+        "- id: p\n    reward: {formula: count.ratng}",
+        "count.ratng: there is no such kind of feedback; did you mean rating?",
+    ),
+    (
+        "- id: p",
+        "- id: p\n    reward: {formula: 'count.click > 9.0 ? sum.zzz : 0.0'}",
+        "sum.zzz: there is no such kind of feedback; declare it",
+    ),
+    (
+        "- id: p",
+        "- id: p\n    reward: {formula: 1.0 / count.click}",
+        'offer "a", on silence: the result is inf',
+    ),
+    (
+        "- id: p",
+        "- id: p\n    reward: {formula: 1.0 / (count.rating - 1.0)}",
+        'offer "a", on one of each kind: the result is inf',
+    ),
+    (
+        "- id: p",
+        "- id: p\n    reward: {formula: 1.0 / (count.click - count.rating + 1.0)}",
+        "on one rating: the result is inf",
+    ),
+    (
+        "offers: [a, b]",
+        "offers: [a, b, c-x]",
+        'line 12, placement "p", field "offers": there is no offer "c-x"',
+    ),
+    ("offers: [a, b]", "offers: [a, b, a]", 'field "offers": "a" is listed twice, first in line 12'),
+    ("offers: [a, b]", "offers: [b]\n    x: 1", 'field "x": is not a known key; known are id, description'),
+    (
+        "baseline: [b]",
+        "baseline: [z]",
+        'line 13, placement "p", field "baseline": "z" is not among the placement\'s offers',
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), WRONG_FIELDS)
+def test_a_defect_is_named_with_line_part_and_field(old: str, new: str, said: str) -> None:
+    document = replaced(old, new)
+    found = problems(document)
+    assert any(said in problem for problem in found), found
+    assert all(problem.startswith("line ") for problem in found)
+
+
+def test_all_defects_are_reported_in_the_order_of_the_document() -> None:
+    document = SMALL.replace("COUPON", "X").replace("cost: 0", "cost: z").replace("[b]", "[q]")
+    assert [problem.split(",")[0] for problem in problems(document)] == ["line 5", "line 9", "line 13"]
+    upside_down = "placements:\n- {id: p, offers: [x]}\noffers:\n- {id: a, type: X}\n"
+    assert [problem.split(",")[0] for problem in problems(upside_down)] == ["line 2", "line 4"]
+
+
+def test_an_offer_with_a_defect_is_not_missing_as_well() -> None:
+    assert 'field "type"' in only_problem(replaced("type: COUPON", "type: X"))
+
+
+def test_an_offer_without_a_number_that_the_formula_reads_is_named() -> None:
+    document = (
+        replaced(" {cost: 0}", " {tone: x}") + "    reward: {formula: count.click - offer.cost, min: -9}\n"
+    )
+    assert only_problem(document).startswith(
+        'line 14, placement "p", field "reward.formula": offer "b" has no number \'cost\'; give it one, or'
+    )
+
+
+def test_an_offer_without_a_number_that_the_formula_asks_for_first_is_fine() -> None:
+    formula = '"count.click - (has(offer.cost) ? offer.cost : 0.0)"'
+    parse_catalog(replaced(" {cost: 0}", " {tone: x}") + f"    reward: {{formula: {formula}, min: -9}}\n")
+
+
+def test_lists_that_have_to_be_there_are_missed() -> None:
+    assert problems("version: 1\n") == (
+        'line 1, field "offers": is missing',
+        'line 1, field "placements": is missing',
+    )
+    assert only_problem("offers: []\nplacements: []\n") == 'line 1, field "offers": must list at least 1'
+
+
+def test_a_placement_needs_an_offer() -> None:
+    document = SMALL.replace("    offers: [a, b]\n    baseline: [b]\n", "    offers: []\n")
+    assert only_problem(document).endswith('placement "p", field "offers": must list at least one offer')
+
+
+def test_a_catalog_may_have_no_placement_yet() -> None:
+    assert parse_catalog("offers: [{id: a, type: NOTHING}]\nplacements: []\n").placements == ()
+
+
+def test_policies_are_checked_by_the_caller_and_refused_with_their_line() -> None:
+    asked: list[tuple[str, Mapping[str, Any]]] = []
+
+    def check(name: str, options: Mapping[str, Any]) -> None:
+        asked.append((name, options))
+        if name != "vw":
+            raise InvalidInput("policy.name", f"{name} is unknown")
+
+    document = SMALL + "    policy: {name: vw, options: {a: 1}}\n"
+    parse_catalog(document, check)
+    assert asked == [("vw", {"a": 1})]
+    with pytest.raises(InvalidCatalog) as caught:
+        parse_catalog(SMALL + "    policy: wv\n", check)
+    assert caught.value.problems == ('line 14, placement "p", field "policy": policy.name: wv is unknown',)
+
+
+@pytest.mark.parametrize(
+    ("at_limit", "over", "said"),
+    [
+        (
+            offers_of(limits.OFFERS) + "placements: []",
+            offers_of(limits.OFFERS + 1) + "placements: []",
+            "2001 entries, at most 2000",
+        ),
+        (
+            "placements:\n"
+            + "".join(f"  - {{id: p{n}, offers: [o0]}}\n" for n in range(limits.PLACEMENTS))
+            + offers_of(1),
+            "placements:\n"
+            + "".join(f"  - {{id: p{n}, offers: [o0]}}\n" for n in range(limits.PLACEMENTS + 1))
+            + offers_of(1),
+            "201 entries, at most 200",
+        ),
+        (
+            f"placements: [{{id: p, offers: [{', '.join(f'o{n}' for n in range(limits.CANDIDATES))}]}}]\n"
+            + offers_of(201),
+            f"placements: [{{id: p, offers: [{', '.join(f'o{n}' for n in range(limits.CANDIDATES + 1))}]}}]\n"
+            + offers_of(201),
+            "201 entries, at most 200",
+        ),
+        (
+            f"kinds: [{', '.join(f'k{n}' for n in range(limits.KINDS))}]\nplacements: []\n" + offers_of(1),
+            f"kinds: [{', '.join(f'k{n}' for n in range(limits.KINDS + 1))}]\nplacements: []\n"
+            + offers_of(1),
+            "51 entries, at most 50",
+        ),
+        (
+            SMALL.replace(
+                "{cost: 2}", "{" + ", ".join(f"x{n}: 1" for n in range(limits.OFFER_FEATURES)) + "}"
+            ),
+            SMALL.replace(
+                "{cost: 2}", "{" + ", ".join(f"x{n}: 1" for n in range(limits.OFFER_FEATURES + 1)) + "}"
+            ),
+            "51 features, at most 50",
+        ),
+        (
+            SMALL.replace("id: p", "id: " + "p" * limits.NAME_BYTES),
+            SMALL.replace("id: p", "id: " + "p" * (limits.NAME_BYTES + 1)),
+            "is 129 bytes, at most 128",
+        ),
+        (
+            SMALL.replace("COUPON", "COUPON\n    payload: " + "ü" * (limits.PAYLOAD_BYTES // 2)),
+            SMALL.replace("COUPON", "COUPON\n    payload: " + "ü" * (limits.PAYLOAD_BYTES // 2) + "x"),
+            "is 16385 bytes, at most 16384",
+        ),
+        (
+            SMALL.replace("COUPON", "COUPON\n    payload: [" + "x" * (limits.PAYLOAD_BYTES - 4) + "]"),
+            SMALL.replace("COUPON", "COUPON\n    payload: [" + "x" * (limits.PAYLOAD_BYTES - 3) + "]"),
+            "is 16385 bytes as JSON, at most 16384",
+        ),
+        (
+            SMALL.replace("cost: 2", "cost: 1e9"),
+            SMALL.replace("cost: 2", "cost: 1.00001e9"),
+            "at most 1e9 (is 1.00001e9)",
+        ),
+        (
+            SMALL + "    reward: {formula: '1.0" + " " * (limits.FORMULA_BYTES - 3) + "'}\n",
+            SMALL + "    reward: {formula: '1.0" + " " * (limits.FORMULA_BYTES - 2) + "'}\n",
+            "is 2001 bytes, at most 2000",
+        ),
+        (
+            SMALL + "#" * (limits.DOCUMENT_BYTES - len(SMALL)),
+            SMALL + "#" * (limits.DOCUMENT_BYTES - len(SMALL) + 1),
+            "1048577 bytes, at most 1048576",
+        ),
+    ],
+    ids=[
+        "offers",
+        "placements",
+        "candidates",
+        "kinds",
+        "attributes",
+        "name",
+        "payload",
+        "json",
+        "number",
+        "formula",
+        "document",
+    ],
+)
+def test_each_limit_is_inclusive(at_limit: str, over: str, said: str) -> None:
+    parse_catalog(at_limit)
+    assert said in only_problem(over)
+
+
+def test_the_number_of_problems_shown_is_bounded() -> None:
+    document = "offers:\n" + "".join(f"  - {{id: o{n}}}\n" for n in range(500)) + "placements: []\n"
+    found = problems(document)
+    assert len(found) == 201
+    assert found[-1] == "and 300 more problems"
+
+
+def test_lines_are_counted_as_editors_do_with_any_line_end_and_byte_order_mark() -> None:
+    document = "\ufeff" + replaced("{cost: 0}", "{cost: x}").replace("\n", "\r\n")
+    assert only_problem(document).startswith('line 9, offer "b"')
+
+
+def test_messages_never_hold_a_line_break_of_the_document() -> None:
+    found = problems(replaced("- id: a", '- id: "a\\nb"'))
+    assert all("\n" not in problem for problem in found)

@@ -1,0 +1,97 @@
+"""Names, options and what is hashed into an epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+
+from offer_optimizer.core.errors import InvalidInput, PolicyFault
+from offer_optimizer.policy import registry
+from offer_optimizer.policy.vw_options import VwOptions
+
+
+@pytest.mark.parametrize("call", [registry.learns, registry.library_versions])
+def test_an_unknown_name_is_refused_with_the_names_there_are(call: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"policy\.name.*'nope'.*baseline, uniform, vw"):
+        call("nope")
+    with pytest.raises(InvalidInput, match=r"policy\.name"):
+        registry.describe("nope", {})
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "text"),
+    [
+        ({"bits": 23}, "policy.options.bits", "22"),
+        ({"bits": 9}, "policy.options.bits", "10"),
+        ({"bits": 18.0}, "policy.options.bits", "integer"),
+        ({"learning_rate": math.nan}, "policy.options.learning_rate", "finite"),
+        ({"learning_rate": True}, "policy.options.learning_rate", "number"),
+        ({"exploration": "bag"}, "policy.options.exploration", "'squarecb', 'epsilon' or 'softmax'"),
+        ({"epsilon": 0.1}, "policy.options", "exploration: epsilon"),
+        ({"gamma_scale": 1.0, "exploration": "softmax"}, "policy.options", "exploration: squarecb"),
+        ({"graph_feedback": True}, "policy.options.graph_feedback", "allowed: exploration"),
+        ({"daemon\n": True}, "policy.options.daemon\\n", "allowed"),
+    ],
+)
+def test_a_bad_option_is_refused_by_name_with_what_is_allowed(
+    options: dict[str, Any], field: str, text: str
+) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        registry.describe("vw", options)
+    assert raised.value.field == field
+    assert text in raised.value.problem
+
+
+@pytest.mark.parametrize("name", ["baseline", "uniform"])
+def test_policies_without_options_take_none(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"policy\.options\.bits.*no options"):
+        registry.describe(name, {"bits": 18})
+    assert registry.describe(name, {}) == {}
+
+
+@pytest.mark.parametrize("name", ["baseline", "uniform"])
+def test_policies_without_state_refuse_one(name: str) -> None:
+    with pytest.raises(PolicyFault, match="3 bytes"):
+        registry.load(name, {}, (), b"abc")
+
+
+def test_a_description_fills_in_defaults_and_means_the_same_as_options() -> None:
+    described = registry.describe("vw", {"learning_rate": 1})
+    assert described == registry.describe("vw", {"learning_rate": 1.0, "bits": 18})
+    assert described == registry.describe("vw", described)
+    assert json.loads(json.dumps(described)) == described
+    assert described["exploration"] == "squarecb"
+
+
+@pytest.mark.parametrize("exploration", ["squarecb", "epsilon", "softmax"])
+def test_a_description_leaves_out_what_has_no_effect(exploration: str) -> None:
+    owners = {
+        "gamma_scale": "squarecb",
+        "gamma_exponent": "squarecb",
+        "epsilon": "epsilon",
+        "sharpness": "softmax",
+    }
+    described = registry.describe("vw", {"exploration": exploration})
+    assert {option for option in owners if option in described} == {
+        option for option, owner in owners.items() if owner == exploration
+    }
+
+
+def test_versions_cover_the_library_and_our_own_learning() -> None:
+    assert registry.library_versions("vw")["vowpalwabbit"] == version("vowpalwabbit")
+    assert "offer_optimizer.policy.vw" in registry.library_versions("vw")
+    assert registry.library_versions("uniform") == {}
+
+
+def test_every_option_changes_the_arguments() -> None:
+    base = VwOptions().arguments()
+    for change in ({"gamma_scale": 1.0}, {"gamma_exponent": 0.1}, {"learning_rate": 1.0}, {"power_t": 0.1}):
+        assert VwOptions(**change).arguments() != base
+    assert VwOptions(bits=12).arguments() != base
+    assert VwOptions(interactions=False).arguments() != base
+    epsilon, other = (VwOptions(exploration="epsilon", epsilon=share).arguments() for share in (0.1, 0.2))
+    assert epsilon != other
