@@ -18,7 +18,7 @@ from offer_optimizer.api.server import SERVICE_NAMES, Ports, ServerOptions, bind
 from offer_optimizer.core.catalog import Catalog, Offer, OfferType, Placement
 from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
 from offer_optimizer.core.decision import ModelVersion, Reason
-from offer_optimizer.decide.requests import DecideInput, FeedbackInput, Outcome, ShownSlot
+from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome, ShownSlot
 
 
 def floor_server(reply: bytes) -> grpc.Server:
@@ -79,6 +79,10 @@ class FixedDecision:
         del validate_only
         return CatalogChange(1, ())
 
+    def describe(self, _placement_id: str) -> ModelStatus:
+        """Serve no model."""
+        return ModelStatus("uniform", None, 0)
+
     def error(self, event: str, **fields: object) -> None:
         """Print a fault: there should be none."""
         print(event, fields, file=sys.stderr, flush=True)
@@ -87,7 +91,7 @@ class FixedDecision:
 def edge_server() -> grpc.Server:
     """Build the whole edge around a fixed decision."""
     fixed = FixedDecision()
-    return build_server(Ports(fixed, fixed, fixed, fixed, lambda: "bench"), ServerOptions()).server
+    return build_server(Ports(fixed, fixed, fixed, fixed, fixed, lambda: "bench"), ServerOptions()).server
 
 
 def serve() -> None:

@@ -34,7 +34,8 @@ class RunningService:
         self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "offer_optimizer", "serve", "--data", str(self.directory),
-                "--catalog", str(self._catalog), "--listen", f"127.0.0.1:{port}", "--workers", str(self._workers), *self._extra,
+                "--catalog", str(self._catalog), "--listen", f"127.0.0.1:{port}",
+                "--workers", str(self._workers), *self._extra,
             ],
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -126,7 +127,11 @@ class RunningService:
     def run_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run an `offer-optimizer` command to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "offer_optimizer", *arguments], capture_output=True, text=True, timeout=300, check=False
+            [sys.executable, "-m", "offer_optimizer", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
 
     def check_rebuild(self) -> dict[str, Any]:

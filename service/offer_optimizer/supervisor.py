@@ -1,4 +1,4 @@
-"""The supervisor: starts deciders and the learner, restarts what dies, kills what stops beating, drains on SIGTERM.
+"""The supervisor: starts deciders and learner, restarts what dies, kills what is silent, drains on SIGTERM.
 
 It serves nothing and holds no model, so little can kill it. Children watch a pipe whose other end only the
 supervisor has: when it dies, however that happens, they drain and exit.
@@ -97,7 +97,13 @@ class Supervisor:
             if now_s - child.started_s > STEADY_S:
                 child.back_off_s = BACK_OFF_FIRST_S
             return
-        log.error("process_ended", process=child.name, pid=child.process.pid, status=status, retry_s=child.back_off_s)
+        log.error(
+            "process_ended",
+            process=child.name,
+            pid=child.process.pid,
+            status=status,
+            retry_s=child.back_off_s,
+        )
         self._forget(child)
         child.restart_at_s = now_s + child.back_off_s
         child.back_off_s = min(child.back_off_s * 2, BACK_OFF_MOST_S)
@@ -145,7 +151,9 @@ class Supervisor:
                 continue
             limit_ns = SILENCE_LIMIT_NS if child.is_ready else STARTUP_LIMIT_NS
             if now_ns - reading.heartbeat_ns > limit_ns:
-                log.error("process_silent", process=child.name, pid=reading.pid, effect="killed and restarted")
+                log.error(
+                    "process_silent", process=child.name, pid=reading.pid, effect="killed and restarted"
+                )
                 child.process.kill()
 
     def _drain(self) -> None:

@@ -21,7 +21,9 @@ class AnsweredLoad:
     `decisions` and `feedback` hold the ids of what was answered; what failed is simply not in them.
     """
 
-    def __init__(self, target: str, placement: str, seed: int, threads: int = 4, pause_s: float = 0.004) -> None:
+    def __init__(
+        self, target: str, placement: str, seed: int, threads: int = 4, pause_s: float = 0.004
+    ) -> None:
         self._target = target
         self._placement = placement
         self._pause_s = pause_s
@@ -31,7 +33,8 @@ class AnsweredLoad:
         self.feedback: dict[str, str] = {}
         self.failures = 0
         self._threads = [
-            threading.Thread(target=self._run, args=(random.Random(f"{seed}-{n}"),), daemon=True) for n in range(threads)
+            threading.Thread(target=self._run, args=(random.Random(f"{seed}-{n}"),), daemon=True)
+            for n in range(threads)
         ]
 
     def start(self) -> None:

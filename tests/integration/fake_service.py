@@ -14,7 +14,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[i
 from grpc_status import rpc_status
 
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
-from offer_optimizer.v1 import catalog_service_pb2_grpc, offer_service_pb2_grpc
+from offer_optimizer.v1 import catalog_service_pb2_grpc, insight_service_pb2_grpc, offer_service_pb2_grpc
+from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
 
@@ -29,7 +30,9 @@ class Refusal(Exception):
 
 
 class FakeService(
-    offer_service_pb2_grpc.OfferServiceServicer, catalog_service_pb2_grpc.CatalogServiceServicer
+    offer_service_pb2_grpc.OfferServiceServicer,
+    catalog_service_pb2_grpc.CatalogServiceServicer,
+    insight_service_pb2_grpc.InsightServiceServicer,
 ):
     """Keeps what it was sent. `choose` answers decisions; `judge` looks at feedback batches first."""
 
@@ -93,6 +96,12 @@ class FakeService(
                     response.results.add(status=pb.FEEDBACK_STATUS_ACCEPTED)
             return response
 
+    def GetModel(
+        self, request: insight_pb.GetModelRequest, context: grpc.ServicerContext
+    ) -> insight_pb.GetModelResponse:
+        shown = sum(item.kind == "shown" for item in self.feedback)
+        return insight_pb.GetModelResponse(policy="vw", model_version="00ff:1", learned_count=shown)
+
     def GetCatalog(
         self, request: catalog_pb.GetCatalogRequest, context: grpc.ServicerContext
     ) -> catalog_pb.GetCatalogResponse:
@@ -134,6 +143,7 @@ def serving(service: FakeService, address: str = "127.0.0.1:0") -> Iterator[str]
     server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
     offer_service_pb2_grpc.add_OfferServiceServicer_to_server(service, server)
     catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(service, server)
+    insight_service_pb2_grpc.add_InsightServiceServicer_to_server(service, server)
     port = server.add_insecure_port(address)
     server.start()
     try:

@@ -25,7 +25,15 @@ from offer_optimizer.core.errors import CannotStart, InvalidCatalog, StorageUnav
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
 from offer_optimizer.v1 import catalog_service_pb2_grpc, insight_service_pb2, offer_service_pb2_grpc
 from offer_optimizer.v1 import offer_service_pb2 as pb
-from tests.unit.api.fakes import DECISION_TEXT, FakeDecisions, FakeDesk, FakeIntake, FakeLog, error_id
+from tests.unit.api.fakes import (
+    DECISION_TEXT,
+    FakeDecisions,
+    FakeDesk,
+    FakeIntake,
+    FakeLog,
+    FakeModels,
+    error_id,
+)
 
 OFFERS, CATALOGS, INSIGHTS = SERVICE_NAMES
 WAIT_S = 20.0
@@ -45,7 +53,7 @@ class Service:
             FakeDesk(),
             FakeLog(),
         )
-        ports = Ports(self.decisions, self.intake, self.desk, self.log, error_id)
+        ports = Ports(self.decisions, self.intake, self.desk, FakeModels(), self.log, error_id)
         self.edge: Edge = build_server(ports, options)
         self.address = f"127.0.0.1:{bind(self.edge.server, '127.0.0.1:0')}"
         self.edge.server.start()
@@ -178,6 +186,7 @@ def test_a_field_that_is_not_served_is_named(service: Service) -> None:
         *[
             (INSIGHTS, method.name)
             for method in insight_service_pb2.DESCRIPTOR.services_by_name["InsightService"].methods
+            if method.name != "GetModel"
         ],
     ],
 )
@@ -185,6 +194,14 @@ def test_an_rpc_that_is_not_served_is_named(service: Service, name: str, method:
     code, message, reason = refusal(lambda: service.raw(name, method, b""))
     assert (code, reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED_YET")
     assert message.startswith(f"{name.rpartition('.')[2]}.{method}: ")
+
+
+def test_the_model_that_a_placement_serves_is_told(service: Service) -> None:
+    request = insight_service_pb2.GetModelRequest(placement="home").SerializeToString()
+    reply = insight_service_pb2.GetModelResponse.FromString(service.raw(INSIGHTS, "GetModel", request))
+    assert (reply.policy, reply.model_version, reply.learned_count) == ("vw", f"{bytes(16).hex()}:7", 41)
+    code, _, reason = refusal(lambda: service.raw(INSIGHTS, "GetModel", b""))
+    assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_PLACEMENT")
 
 
 def test_a_fault_tells_the_caller_an_id_and_nothing_else(service: Service) -> None:
@@ -404,13 +421,13 @@ def test_another_process_lists_the_services_by_reflection_and_probes_health(serv
 
 
 def test_a_second_server_on_the_port_does_not_start(service: Service) -> None:
-    ports = Ports(service.decisions, service.intake, service.desk, service.log, error_id)
+    ports = Ports(service.decisions, service.intake, service.desk, FakeModels(), service.log, error_id)
     with pytest.raises(CannotStart, match="the port is taken"):
         bind(build_server(ports, ServerOptions()).server, service.address)
 
 
 def test_servers_that_share_a_port_on_purpose_both_start() -> None:
-    ports = Ports(FakeDecisions(), FakeIntake(), FakeDesk(), FakeLog(), error_id)
+    ports = Ports(FakeDecisions(), FakeIntake(), FakeDesk(), FakeModels(), FakeLog(), error_id)
     first, second = (build_server(ports, ServerOptions(reuse_port=True)).server for _ in range(2))
     port = bind(first, "127.0.0.1:0")
     assert bind(second, f"127.0.0.1:{port}") == port

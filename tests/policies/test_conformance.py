@@ -30,7 +30,7 @@ from tests.policies.worlds import (
 )
 
 EXTREME_SHIFT: Final = 0.1
-"""Most that one legal example may move the probability of any offer, after 1,000 examples of draw_examples."""
+"""Most that one legal example may move the probability of any offer, after 1,000 of draw_examples."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def test_threads_get_the_answers_that_one_caller_gets(policy: Policy) -> None:
     questions = []
     for seed in range(200):
         chance = random.Random(seed)
-        actions = tuple(chance.sample(OFFERS, chance.randint(1, 4))) + (Action(f"new-{seed}", EMPTY),)
+        actions = (*chance.sample(OFFERS, chance.randint(1, 4)), Action(f"new-{seed}", EMPTY))
         questions.append((features(device=chance.choice(["mobile", "desktop", "tv"])), actions))
     alone = [policy.pmf(*question) for question in questions]
     with ThreadPoolExecutor(8) as pool:
@@ -222,7 +222,7 @@ def test_hostile_examples_leave_a_policy_that_still_answers(case: Case) -> None:
         weight=st.floats(1.0, 1e300),
         data=st.data(),
     )
-    def check(  # noqa: PLR0917
+    def check(
         context: Features,
         actions: tuple[Action, ...],
         propensity: float,

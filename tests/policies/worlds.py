@@ -63,7 +63,7 @@ BASELINE: Final = ("save5", "msg")
 
 
 def draw_examples(count: int, seed: int) -> list[Example]:
-    """Return examples of a uniform logging policy; mobile visitors like msg (0.6), others save15 (0.6; else 0.1)."""
+    """Return examples logged by uniform; mobile visitors like msg (0.6), others save15 (0.6; else 0.1)."""
     chance = random.Random(seed)
     examples = []
     for _ in range(count):

@@ -20,10 +20,10 @@ from offer_optimizer.api.handlers import service_handlers
 from offer_optimizer.api.health import HealthServicer, Readiness
 from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy
-from offer_optimizer.api.servicer import CatalogServicer, OfferServicer
+from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
 from offer_optimizer.api.status import ErrorLog, FailureBook
 from offer_optimizer.core.errors import CannotStart
-from offer_optimizer.decide.ports import CatalogDesk, DecisionMaker, FeedbackIntake
+from offer_optimizer.decide.ports import CatalogDesk, DecisionMaker, FeedbackIntake, ModelDesk
 from offer_optimizer.v1 import catalog_service_pb2, insight_service_pb2, offer_service_pb2
 
 OFFER_SERVICE: Final = offer_service_pb2.DESCRIPTOR.services_by_name["OfferService"]
@@ -87,6 +87,7 @@ class Ports:
     decisions: DecisionMaker
     intake: FeedbackIntake
     desk: CatalogDesk
+    models: ModelDesk
     log: ErrorLog
     make_error_id: Callable[[], str]
 
@@ -115,7 +116,7 @@ def build_server(ports: Ports, options: ServerOptions) -> Edge:
         (
             service_handlers(OFFER_SERVICE, offers.calls(), failures),
             service_handlers(CATALOG_SERVICE, catalogs.calls(), failures),
-            service_handlers(INSIGHT_SERVICE, {}, failures),
+            service_handlers(INSIGHT_SERVICE, InsightServicer(ports.models).calls(), failures),
         )
     )
     checks = HealthServicer()

@@ -1,4 +1,4 @@
-"""OfferService and CatalogService: thin handlers from bytes to bytes.
+"""OfferService, CatalogService and InsightService: thin handlers from bytes to bytes.
 
 They validate, ask a port and build the reply. Nothing here waits but feedback and catalog calls, each
 within its share of the pool; nothing is logged per request.
@@ -21,8 +21,9 @@ from offer_optimizer.core import limits
 from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.feedback import BUILT_IN_KINDS
-from offer_optimizer.decide.ports import CatalogDesk, DecisionMaker, FeedbackIntake
+from offer_optimizer.decide.ports import CatalogDesk, DecisionMaker, FeedbackIntake, ModelDesk
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
+from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
 _ACCEPTED = pb.FeedbackResult(status=pb.FEEDBACK_STATUS_ACCEPTED)
@@ -168,4 +169,25 @@ class CatalogServicer:
             )
         return catalog_pb.ApplyCatalogResponse(
             revision=change.revision, changes=change.changes
+        ).SerializeToString()
+
+
+class InsightServicer:
+    """The served calls of InsightService."""
+
+    def __init__(self, models: ModelDesk) -> None:
+        self._models = models
+
+    def calls(self) -> Mapping[str, Call]:
+        """Return the served calls by method name."""
+        return {"GetModel": self.get_model}
+
+    def get_model(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+        """Serve GetModel."""
+        request = convert.parse(insight_pb.GetModelRequest, data, limits.MESSAGE_BYTES)
+        status = self._models.describe(request.placement)
+        return insight_pb.GetModelResponse(
+            policy=status.policy,
+            model_version=str(status.version) if status.version else "",
+            learned_count=status.learned_count,
         ).SerializeToString()

@@ -1,4 +1,4 @@
-"""The entry of child processes: `python -m offer_optimizer.app.child decider|learner ...`, as the supervisor starts them."""
+"""The entry of child processes: the supervisor runs `python -m offer_optimizer.app.child decider|learner`."""
 
 from __future__ import annotations
 

@@ -11,9 +11,12 @@ from offer_optimizer.api.server import Ports, ServerOptions, bind, build_server
 from offer_optimizer.app.clocks import boot_id, entropy, wall_clock_us
 from offer_optimizer.app.life import Life, every
 from offer_optimizer.app.policies import check_policy
+from offer_optimizer.core.errors import UnknownPlacement
+from offer_optimizer.core.features import show
 from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
 from offer_optimizer.decide.prepared import PreparedCatalog, prepare_catalog
+from offer_optimizer.decide.requests import ModelStatus
 from offer_optimizer.decide.runtime import Runtime
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.files import Files
@@ -46,6 +49,15 @@ class InForce:
             self.prepared = prepared
         self.shelf.refresh(self.prepared)
 
+    def describe(self, placement_id: str) -> ModelStatus:
+        """Return what a placement serves. Raises UnknownPlacement."""
+        placement = self.prepared.placements.get(placement_id)
+        if placement is None:
+            raise UnknownPlacement("placement", f"{show(placement_id)} is not in the catalog")
+        model = self.shelf.get(placement_id, placement.epoch.id)
+        name = placement.placement.policy.name
+        return ModelStatus(name, model.version, model.learned_count) if model else ModelStatus(name, None, 0)
+
 
 def run_decider(
     files: Files, directory: DataDirectory, writer_id: str, cells: WriterCells, listen: str, life: Life
@@ -58,7 +70,12 @@ def run_decider(
 
     journal, inbox, control = segment("journal"), segment("inbox"), segment("control")
     store = CatalogStore(
-        files, directory.catalog, directory.catalog_lock_path, ControlSegment(control), wall_clock_us, check_policy
+        files,
+        directory.catalog,
+        directory.catalog_lock_path,
+        ControlSegment(control),
+        wall_clock_us,
+        check_policy,
     )
     shelf = ModelShelf(SnapshotStore(files, directory.snapshots))
     in_force = InForce(store, shelf, prepare_catalog(store.refresh()))
@@ -74,7 +91,7 @@ def run_decider(
         salt=newest_salt(salts, "draw"),
     )
     intake = Intake(Inbox(GroupSync(inbox), cells, wall_clock_us), identity.digest)
-    ports = Ports(runtime, intake, store, log, lambda: entropy(6).hex())
+    ports = Ports(runtime, intake, store, in_force, log, lambda: entropy(6).hex())
     edge = build_server(ports, ServerOptions(reuse_port=True))
     bind(edge.server, listen)
     syncer = JournalSyncer(journal)

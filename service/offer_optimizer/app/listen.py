@@ -30,7 +30,9 @@ def parse_listen(text: str) -> Address:
     """Parse and resolve HOST:PORT. Raises CannotStart."""
     host, colon, port_text = text.rpartition(":")
     if not colon or not host or not port_text.isdecimal() or int(port_text) > 65535:
-        raise CannotStart(f"--listen {text}: must be HOST:PORT with a port of at most 65535, such as 127.0.0.1:50051")
+        raise CannotStart(
+            f"--listen {text}: must be HOST:PORT with a port of at most 65535, such as 127.0.0.1:50051"
+        )
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port_text), type=socket.SOCK_STREAM)
     except OSError as error:
@@ -59,7 +61,9 @@ def hold_port(address: Address) -> tuple[socket.socket, Address]:
     deadline_s = time.monotonic() + WAIT_S
     while not _is_free(address):
         if time.monotonic() > deadline_s:
-            raise CannotStart(f"--listen {address}: another program listens there; stop it or choose another port")
+            raise CannotStart(
+                f"--listen {address}: another program listens there; stop it or choose another port"
+            )
         time.sleep(0.1)
     held = socket.socket(address.family, socket.SOCK_STREAM)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -74,9 +74,10 @@ def run(
     notes = Console(stderr=True, highlight=False)
     with Client(target, connections=CONNECTIONS, outbox_limits=QUEUE) as client:
         plan = place(client, table, placement, window, notes)
-        before = placing.wait_until_served(
+        placing.wait_until_served(
             client, plan.placement_id, connections=CONNECTIONS, clock=time.monotonic, sleep=time.sleep
         )
+        before = client.get_model(plan.placement_id)
         with progress_bar(len(table.rows), shown=not as_json) as progress:
             replay = Replay(
                 client,
@@ -90,7 +91,8 @@ def run(
             outcome = replay.run()
         client.flush(FLUSH_TIMEOUT_S)
         with notes.status(f"waiting for the last windows ({plan.window_s:g} s) and the learner"):
-            after = learned.wait_for_learner(client, plan, clock=time.monotonic, sleep=time.sleep)
+            wanted = before.learned_count + len(outcome.matched)
+            after = learned.wait_for_learner(client, plan, wanted, clock=time.monotonic, sleep=time.sleep)
         lines = learned.describe_learning(outcome, client.stats(), before, after)
     summary = summarise(table, outcome.matched)
     if as_json:

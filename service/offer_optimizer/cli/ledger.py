@@ -1,4 +1,4 @@
-"""`offer-optimizer ledger`: look inside the ledger, beside a running server. Prints no visitor id: it has none."""
+"""`offer-optimizer ledger`: look inside the ledger, beside a running server. It holds no visitor id."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ def tail(
         if ticks or "TICK" not in line:
             console.print(line, markup=False)
     time_us = tables.state("time_us")
-    now = datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds") if time_us else "not begun"
+    now = (
+        datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds")
+        if time_us
+        else "not begun"
+    )
     console.print(f"{last} records; ledger time {now}", markup=False)
 
 

@@ -22,9 +22,14 @@ def describe_record(record: LedgerRecord, ledger: Ledger, tables: FoldTables) ->
             return f"{head}  {_time(decision.decide_time_us)}  {_decision_line(decision, ledger)}"
         case Feedback() as feedback:
             fate = tables.fate_of(record.position)
-            name = format_decision_id(feedback.decision_id) if feedback.decision_id else f"visitor at {feedback.placement_id}"
+            name = (
+                format_decision_id(feedback.decision_id)
+                if feedback.decision_id
+                else f"visitor at {feedback.placement_id}"
+            )
             verdict = fate.name if fate else "not folded yet"
-            return f"{head}  {_time(feedback.receive_time_us)}  {feedback.kind} {feedback.value:g} for {name}: {verdict}"
+            what = f"{feedback.kind} {feedback.value:g} for {name}: {verdict}"
+            return f"{head}  {_time(feedback.receive_time_us)}  {what}"
         case Tick() as tick:
             return f"{head}  {_time(tick.time_us)}"
         case StoredCatalog() as stored:
@@ -44,10 +49,11 @@ def describe_decision(position: int, ledger: Ledger, tables: FoldTables) -> str:
     catalog = _catalog(ledger, decision.catalog_revision)
     lines = [
         f"decision   {format_decision_id(decision.decision_id)} (ledger position {position})",
-        f"made       {_time(decision.decide_time_us)} at {decision.placement_id}, catalog revision"
-        f" {decision.catalog_revision}, {'a known visitor' if record.visitor_key is not None else 'no visitor'}",
-        f"reason     {decision.reason.name}, model {decision.model_version or 'none'}"
-        + (", deferred" if decision.deferred else ""),
+        f"made       {_time(decision.decide_time_us)} at {decision.placement_id}",
+        f"catalog    revision {decision.catalog_revision}",
+        f"visitor    {'none' if record.visitor_key is None else 'known by a random key'}",
+        f"reason     {decision.reason.name}{', deferred' if decision.deferred else ''}",
+        f"model      {decision.model_version or 'none'}",
         f"mix        ramp {decision.ramp:g}, floor {decision.floor:g}, draw salt {decision.draw_salt_id}",
         f"context    {_features(decision.context)}",
         "candidates",
@@ -64,7 +70,9 @@ def describe_decision(position: int, ledger: Ledger, tables: FoldTables) -> str:
     if closed is None:
         lines.append("reward     window still open")
     else:
-        lines.append(f"reward     {closed.reward:g} ({closed.status.name}), closed {_time(closed.close_time_us)}")
+        lines.append(
+            f"reward     {closed.reward:g} ({closed.status.name}), closed {_time(closed.close_time_us)}"
+        )
     return "\n".join(lines)
 
 
@@ -109,4 +117,6 @@ def _features(features: Features) -> str:
 
 
 def _time(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

@@ -1,4 +1,4 @@
-"""`offer-optimizer rebuild`: derive every model again from the ledger, and say whether the live ones agree."""
+"""`offer-optimizer rebuild`: derive every model again from the ledger, and compare with the live ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 
 def rebuild(
     data: Annotated[Path, typer.Option(help="Data directory; a running server is not disturbed.")],
-    check: Annotated[bool, typer.Option("--check", help="Compare with the live models; change nothing.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with the live models; change nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Derive fold and models again from the ledger's beginning. Exits with 1 when anything differs."""
@@ -48,7 +50,11 @@ def rebuild(
             }
             for comparison in comparisons
         ]
-        print(json.dumps({"ledger_position": position, "equal": is_equal, "models": models, "differing": differing}))
+        print(
+            json.dumps(
+                {"ledger_position": position, "equal": is_equal, "models": models, "differing": differing}
+            )
+        )
     else:
         _print(comparisons, differing, position, is_equal=is_equal)
     raise typer.Exit(0 if is_equal else 1)
@@ -64,7 +70,11 @@ def _check(directory: DataDirectory, *, quiet: bool) -> tuple[list[ModelComparis
     with Progress(disable=quiet, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("folding the ledger", total=position)
         rebuilt = Rebuilt(ledger, position, lambda done, _all: progress.update(task, completed=done))
-        comparisons = [rebuilt.compare(snapshot) for snapshot in snapshots]
+        comparisons = [
+            rebuilt.compare(snapshot)
+            for snapshot in snapshots
+            if rebuilt.is_of_this_release(snapshot.policy_epoch)
+        ]
     differing = rebuilt.differing_rows(live)
     rebuilt.close()
     return comparisons, differing, position
@@ -73,17 +83,22 @@ def _check(directory: DataDirectory, *, quiet: bool) -> tuple[list[ModelComparis
 def _current(store: SnapshotStore) -> list[Snapshot]:
     found = []
     for placement_id in store.placements():
-        name = store.current_name(placement_id)
-        if name is not None:
-            found.append(store.load(placement_id, name))
+        for epoch in store.epochs(placement_id):
+            name = store.current_name(placement_id, epoch)
+            if name is not None:
+                found.append(store.load(placement_id, name))
     return found
 
 
-def _print(comparisons: list[ModelComparison], differing: list[str], position: int, *, is_equal: bool) -> None:
+def _print(
+    comparisons: list[ModelComparison], differing: list[str], position: int, *, is_equal: bool
+) -> None:
     console = Console()
     table = Table("placement", "examples", "live SHA-256", "rebuilt SHA-256", "")
     for comparison in comparisons:
-        verdict = "equal" if comparison.is_equal else f"DIFFERS (rebuilt from {comparison.rebuilt_count} examples)"
+        verdict = (
+            "equal" if comparison.is_equal else f"DIFFERS (rebuilt from {comparison.rebuilt_count} examples)"
+        )
         table.add_row(
             comparison.placement_id,
             str(comparison.learned_count),

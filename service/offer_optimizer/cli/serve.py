@@ -25,16 +25,23 @@ from offer_optimizer.supervisor import Child, Supervisor
 
 
 def serve(
-    data: Annotated[Path, typer.Option(help="Data directory; made when it is missing.", envvar="OFFER_OPTIMIZER_DATA")],
+    data: Annotated[
+        Path, typer.Option(help="Data directory; made when it is missing.", envvar="OFFER_OPTIMIZER_DATA")
+    ],
     catalog: Annotated[
-        Path | None, typer.Option(help="Catalog that seeds an empty data directory.", envvar="OFFER_OPTIMIZER_CATALOG")
+        Path | None,
+        typer.Option(help="Catalog that seeds an empty data directory.", envvar="OFFER_OPTIMIZER_CATALOG"),
     ] = None,
     listen: Annotated[
         str, typer.Option(help="HOST:PORT; port 0 takes any free one.", envvar="OFFER_OPTIMIZER_LISTEN")
     ] = "127.0.0.1:50051",
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Decider processes.", envvar="OFFER_OPTIMIZER_WORKERS")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Decider processes.", envvar="OFFER_OPTIMIZER_WORKERS")
+    ] = 1,
     apply_catalog: Annotated[bool, typer.Option(help="Put --catalog in force where it differs.")] = False,
-    insecure_listen: Annotated[bool, typer.Option(help="Allow an address beyond loopback without TLS and keys.")] = False,
+    insecure_listen: Annotated[
+        bool, typer.Option(help="Allow an address beyond loopback without TLS and keys.")
+    ] = False,
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM. Prints `ready HOST:PORT` once it serves."""
     configure_logging()
@@ -49,7 +56,9 @@ def serve(
     raise typer.Exit(status)
 
 
-def _serve(directory: DataDirectory, catalog: Path | None, listen: str, workers: int, *, apply_catalog: bool) -> int:
+def _serve(
+    directory: DataDirectory, catalog: Path | None, listen: str, workers: int, *, apply_catalog: bool
+) -> int:
     files = Files()
     directory.prepare(files)
     lock = directory.lock(files, os.getpid())
@@ -61,7 +70,8 @@ def _serve(directory: DataDirectory, catalog: Path | None, listen: str, workers:
             _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
             common = ["--data", str(directory.path)]
             deciders = [
-                Child(f"decider-{number}", ["decider", *common, "--listen", str(address)]) for number in range(workers)
+                Child(f"decider-{number}", ["decider", *common, "--listen", str(address)])
+                for number in range(workers)
             ]
             children = [*deciders, Child("learner", ["learner", *common])]
             return Supervisor(directory, files, children, lambda: print(f"ready {address}", flush=True)).run()
@@ -69,11 +79,18 @@ def _serve(directory: DataDirectory, catalog: Path | None, listen: str, workers:
         lock.release()
 
 
-def _settle_catalog(files: Files, directory: DataDirectory, catalog: Path | None, *, apply_catalog: bool) -> None:
+def _settle_catalog(
+    files: Files, directory: DataDirectory, catalog: Path | None, *, apply_catalog: bool
+) -> None:
     """Seed an empty data directory; show what differs in another; change it only when told to."""
     writer = SegmentWriter(files, directory.segments, "control", boot_id(), entropy(8).hex())
     store = CatalogStore(
-        files, directory.catalog, directory.catalog_lock_path, ControlSegment(writer), wall_clock_us, check_policy
+        files,
+        directory.catalog,
+        directory.catalog_lock_path,
+        ControlSegment(writer),
+        wall_clock_us,
+        check_policy,
     )
     try:
         newest = store.newest_number()

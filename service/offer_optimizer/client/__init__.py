@@ -17,6 +17,7 @@ from offer_optimizer.client.values import (
     Decision,
     FeedbackItem,
     FeedbackResult,
+    ModelInfo,
     Problem,
     Question,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "FeedbackItem",
     "FeedbackResult",
     "ForkedClient",
+    "ModelInfo",
     "Problem",
     "Question",
     "RequestRejected",

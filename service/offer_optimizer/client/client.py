@@ -42,11 +42,13 @@ from offer_optimizer.client.values import (
     Decision,
     FeedbackItem,
     FeedbackResult,
+    ModelInfo,
     Problem,
     Question,
 )
 from offer_optimizer.core.decision import Consent
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
+from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
 FEEDBACK_TIMEOUT_S: Final = 2.0
@@ -261,6 +263,17 @@ class Client:
         request = catalog_pb.ApplyCatalogRequest(document=document, expected_revision=expected_revision)
         reply = self._ask("catalog", "ApplyCatalog", request, catalog_pb.ApplyCatalogResponse, timeout_s)
         return AppliedCatalog(reply.revision, tuple(reply.changes))
+
+    # Insight
+
+    def get_model(self, placement: str, *, timeout_s: float = CATALOG_TIMEOUT_S) -> ModelInfo:
+        """Return which model a placement serves, as one decider sees it.
+
+        Raises ServiceUnavailable and RequestRejected.
+        """
+        request = insight_pb.GetModelRequest(placement=placement)
+        reply = self._ask("insight", "GetModel", request, insight_pb.GetModelResponse, timeout_s)
+        return ModelInfo(reply.policy, reply.model_version, reply.learned_count)
 
     # The client itself
 

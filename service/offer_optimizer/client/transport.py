@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from offer_optimizer.client.errors import CallFailed, ForkedClient
-from offer_optimizer.v1 import catalog_service_pb2_grpc, offer_service_pb2_grpc
+from offer_optimizer.v1 import catalog_service_pb2_grpc, insight_service_pb2_grpc, offer_service_pb2_grpc
 
 Reply = TypeVar("Reply", bound=Message)
 ChannelOption = tuple[str, str | int]
@@ -40,6 +40,7 @@ class _Connection:
         self.channel = grpc.insecure_channel(target, options=tuple(options))
         self.offers: Any = offer_service_pb2_grpc.OfferServiceStub(self.channel)
         self.catalog: Any = catalog_service_pb2_grpc.CatalogServiceStub(self.channel)
+        self.insight: Any = insight_service_pb2_grpc.InsightServiceStub(self.channel)
 
 
 class Transport:

@@ -113,3 +113,11 @@ class AppliedCatalog(NamedTuple):
 
     revision: int
     changes: tuple[str, ...]
+
+
+class ModelInfo(NamedTuple):
+    """Which model a placement serves: its policy, its version (empty without a usable one), its examples."""
+
+    policy: str
+    model_version: str
+    learned_count: int

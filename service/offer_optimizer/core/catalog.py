@@ -37,7 +37,9 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
 
 
-Id = Annotated[str, Field(min_length=1, max_length=limits.NAME_BYTES, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Id = Annotated[
+    str, Field(min_length=1, max_length=limits.NAME_BYTES, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
 
 
 class Kind(Part):

@@ -104,6 +104,8 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
     consent = section.choice("consent_default", _CONSENTS, "FULL")
     ramp = section.number("ramp", standard["ramp"].default, 0.0, 1.0)
     floor = section.number("floor", standard["floor"].default, 0.0, 1.0)
+    if 0.0 < floor < limits.FLOOR_LEAST:
+        section.problem("floor", f"must be 0, or at least {limits.FLOOR_LEAST:g} (is {floor:g})")
     window_s = section.duration_s(
         "window", standard["window_s"].default, limits.WINDOW_MIN_S, limits.WINDOW_MAX_S
     )

@@ -1,7 +1,8 @@
 """The draw: a keyed hash decides, so any logged choice can be derived again.
 
-u = first 53 bits of BLAKE2b(key = salt, placement length | placement | decision_id | slot) / 2^53, and the
-choice is the first index whose float64 cumulative sum over the *stored* float32 pmf exceeds u times its total.
+u = first 53 bits of BLAKE2b(key = salt, placement length | placement | decision_id | slot) / 2^53. The
+choice is the first index at which the float64 cumulative sum of the *stored* float32 pmf exceeds u times its
+total.
 """
 
 from __future__ import annotations

@@ -43,38 +43,53 @@ def build_features(
     `where` begins the field path of errors; `limit` is the largest allowed feature count, inclusive.
     Raises InvalidInput naming field and limit.
     """
-    # The path of an error is built only for an error: this runs for every feature of every request.
+    _check_categories(categories, where)
+    _check_numbers(numbers, where)
+    features = Features(
+        categories=tuple(sorted(categories.items())),
+        # Adding zero turns -0.0 into 0.0: equal features must give equal bytes.
+        numbers=tuple(sorted((name, float(number) + 0.0) for name, number in numbers.items())),
+        tags=_sorted_tags(tags, where),
+    )
+    if features.count() > limit:
+        raise InvalidInput(where, f"{features.count()} features, at most {limit}")
+    if len(categories) + len(numbers) + len(tags) != len({*categories, *numbers, *tags}):
+        seen = [*categories, *numbers, *tags]
+        twice = min(name for name in seen if seen.count(name) > 1)
+        raise InvalidInput(where, f"{show(twice)} is used in more than one map")
+    return features
+
+
+# The path of an error is built only for an error: these run for every feature of every request.
+
+
+def _check_categories(categories: Mapping[str, str], where: str) -> None:
     for name, value in categories.items():
         if not _fits_name(name):
             check_name(name, f"{where}.categories")
         if not _fits_text(value):
             check_text(value, f"{where}.categories[{show(name)}]")
+
+
+def _check_numbers(numbers: Mapping[str, float], where: str) -> None:
     for name, number in numbers.items():
         if not _fits_name(name):
             check_name(name, f"{where}.numbers")
         if not -limits.NUMBER_MAGNITUDE <= number <= limits.NUMBER_MAGNITUDE:
             check_number(number, f"{where}.numbers[{show(name)}]")
-    sorted_tags = []
+
+
+def _sorted_tags(tags: Mapping[str, Iterable[str]], where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    found = []
     for name, raw_values in sorted(tags.items()):
         if not _fits_name(name):
             check_name(name, f"{where}.tags")
-        values = sorted(set(raw_values))
+        values = tuple(sorted(set(raw_values)))
         for value in values:
             if not _fits_text(value):
                 check_text(value, f"{where}.tags[{show(name)}]")
-        sorted_tags.append((name, tuple(values)))
-    features = Features(
-        categories=tuple(sorted(categories.items())),
-        # Adding zero turns -0.0 into 0.0: equal features must give equal bytes.
-        numbers=tuple(sorted((name, float(number) + 0.0) for name, number in numbers.items())),
-        tags=tuple(sorted_tags),
-    )
-    if features.count() > limit:
-        raise InvalidInput(where, f"{features.count()} features, at most {limit}")
-    if len(categories) + len(numbers) + len(tags) != len({*categories, *numbers, *tags}):
-        twice = sorted((categories.keys() & numbers.keys()) | (categories.keys() & tags.keys()) | (numbers.keys() & tags.keys()))
-        raise InvalidInput(where, f"{show(twice[0])} is used in more than one map")
-    return features
+        found.append((name, values))
+    return tuple(found)
 
 
 def _fits_text(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Decision ids: UUIDv7, time-ordered so that indexes stay append-only, unguessable so that a page can carry them.
+"""Decision ids: UUIDv7, time-ordered so that indexes stay append-only, unguessable so that pages carry them.
 
 Source: RFC 9562, section 5.7.
 """
@@ -28,11 +28,13 @@ def format_decision_id(decision_id: bytes) -> str:
 
 
 def parse_decision_id(text: str, where: str) -> bytes:
-    """Parse the canonical text form (36 characters). Raises InvalidInput."""
+    """Parse the canonical text form (36 characters, any case). Raises InvalidInput."""
     if len(text) != 36:
         raise InvalidInput(where, f"is {len(text)} characters, a decision_id has 36")
     try:
         parsed = uuid.UUID(text)
     except ValueError:
         raise InvalidInput(where, "is not a UUID") from None
+    if str(parsed) != text.lower():
+        raise InvalidInput(where, "is not a UUID in its canonical form")
     return parsed.bytes

@@ -32,6 +32,8 @@ KINDS: Final = 50
 """Custom feedback kinds of a catalog."""
 PAYLOAD_BYTES: Final = 16 * 1024
 """An offer's payload."""
+FLOOR_LEAST: Final = 1e-4
+"""A floor is 0 or at least this: below, float32 could round it away, and no estimate could use it."""
 FORMULA_BYTES: Final = 2000
 """A reward formula."""
 WINDOW_MIN_S: Final = 1

@@ -1,4 +1,4 @@
-"""The served distribution: model and baseline mixed by the ramp, then the floor, then rounded as it is stored."""
+"""The served distribution: model and baseline mixed by the ramp, then the floor, then rounded as stored."""
 
 from __future__ import annotations
 

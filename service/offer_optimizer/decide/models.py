@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from offer_optimizer.core.decision import ModelVersion
-from offer_optimizer.core.errors import NotFound, OfferOptimizerError
+from offer_optimizer.core.errors import NotFound, OfferOptimizerError, StorageUnavailable
 from offer_optimizer.decide.prepared import PreparedCatalog, PreparedPlacement
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Policy
@@ -20,16 +20,20 @@ from offer_optimizer.store.snapshots import Snapshot
 
 log = structlog.get_logger(__name__)
 
+IDLE_REFRESHES: Final = 3
+"""For so many refreshes a model stays that no placement names any more."""
+_Key = tuple[str, bytes]
+
 
 class SnapshotReader(Protocol):
     """What the shelf reads snapshots through."""
 
-    def current_name(self, placement_id: str) -> str | None:
-        """Return the file name of the current snapshot, or None."""
+    def current_name(self, placement_id: str, policy_epoch: bytes) -> str | None:
+        """Return the file name of an epoch's current snapshot, or None. Raises StorageUnavailable."""
         ...
 
     def load(self, placement_id: str, name: str) -> Snapshot:
-        """Read a snapshot. Raises DamagedFile, NotFound."""
+        """Read a snapshot. Raises DamagedFile, NotFound, StorageUnavailable."""
         ...
 
 
@@ -40,42 +44,47 @@ class ServedModel:
     version: ModelVersion
     policy: Policy
     snapshot_name: str | None
+    learned_count: int = 0
 
 
 class ModelShelf:
-    """Models by placement. Readers take a reference; one refresher swaps them."""
+    """Models by placement and epoch. Readers take a reference; one refresher swaps them.
+
+    A model that the catalog no longer names stays for some refreshes: requests that began under the
+    revision before still ask for it while the next revision's models are being loaded.
+    """
 
     def __init__(self, snapshots: SnapshotReader) -> None:
         self._snapshots = snapshots
-        self._models: dict[str, ServedModel] = {}
+        self._models: dict[_Key, ServedModel] = {}
+        self._idle: dict[_Key, int] = {}
         self._refused: set[tuple[str, str]] = set()
 
     def get(self, placement_id: str, epoch: bytes) -> ServedModel | None:
         """Return the model in service for a placement's epoch, or None."""
-        model = self._models.get(placement_id)
-        return model if model is not None and model.version.epoch == epoch else None
+        return self._models.get((placement_id, epoch))
 
     def refresh(self, catalog: PreparedCatalog) -> None:
-        """Load what is newer, one placement at a time. Cheap when nothing changed."""
+        """Load what is newer, one placement at a time; cheap when nothing is. Raises StorageUnavailable."""
         for placement_id, placement in catalog.placements.items():
             self._refresh_one(placement_id, placement)
-        for placement_id in self._models.keys() - catalog.placements.keys():
-            del self._models[placement_id]
+        named = {(placement_id, placement.epoch.id) for placement_id, placement in catalog.placements.items()}
+        self._idle = {key: self._idle.get(key, 0) + 1 for key in self._models.keys() - named}
+        for key, refresh_count in self._idle.items():
+            if refresh_count > IDLE_REFRESHES:
+                del self._models[key]
 
     def _refresh_one(self, placement_id: str, placement: PreparedPlacement) -> None:
-        served = self.get(placement_id, placement.epoch.id)
-        name = self._snapshots.current_name(placement_id)
-        if name is not None and not name.startswith(placement.epoch.id.hex()):
-            name = None  # the learner has not published this epoch yet
+        key = (placement_id, placement.epoch.id)
+        served = self._models.get(key)
+        name = self._snapshots.current_name(*key)
         if served is not None and (name is None or name == served.snapshot_name):
             return
-        if name is not None and (placement_id, name) in self._refused:
-            if served is not None:
-                return
-            name = None
+        if (placement_id, name or "") in self._refused:
+            return
         model = self._load(placement_id, placement, name)
         if model is not None:
-            self._models[placement_id] = model
+            self._models[key] = model
 
     def _load(self, placement_id: str, placement: PreparedPlacement, name: str | None) -> ServedModel | None:
         policy_name, options = placement.placement.policy.name, placement.placement.policy.options
@@ -83,16 +92,25 @@ class ModelShelf:
         epoch = placement.epoch.id
         try:
             if name is None:
-                return ServedModel(ModelVersion(epoch, 0), registry.create(policy_name, options, baseline), None)
+                return ServedModel(
+                    ModelVersion(epoch, 0), registry.create(policy_name, options, baseline), None
+                )
             snapshot = self._snapshots.load(placement_id, name)
             policy = registry.load(policy_name, options, baseline, snapshot.state)
         except NotFound:
             return None  # pruned between the look and the read; the next refresh sees its successor
+        except StorageUnavailable as error:
+            log.error(
+                "snapshot_not_read", placement=placement_id, snapshot=name, error=str(error), effect="retried"
+            )
+            return None
         except OfferOptimizerError as error:
             log.error("snapshot_refused", placement=placement_id, snapshot=name, error=str(error))
             self._refused.add((placement_id, name or ""))
             return None
-        return ServedModel(ModelVersion(epoch, snapshot.ledger_position), policy, name)
+        return ServedModel(
+            ModelVersion(epoch, snapshot.ledger_position), policy, name, snapshot.learned_count
+        )
 
 
 REFRESH_S: Final = 0.1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
-from offer_optimizer.decide.requests import DecideInput, FeedbackInput, Outcome
+from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome
 
 
 class DecisionMaker(Protocol):
@@ -22,6 +22,14 @@ class FeedbackIntake(Protocol):
 
     def record(self, items: Sequence[FeedbackInput]) -> None:
         """Make the items durable. Raises StorageUnavailable, and then none is promised."""
+        ...
+
+
+class ModelDesk(Protocol):
+    """Tells which models are served."""
+
+    def describe(self, placement_id: str) -> ModelStatus:
+        """Return what a placement serves. Raises UnknownPlacement."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A catalog revision made ready for deciding: everything that does not depend on the request, computed once."""
+"""A catalog revision made ready for deciding: all that does not depend on the request, computed once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def prepare_catalog(revision: CatalogRevision) -> PreparedCatalog:
 def _prepare(catalog: Catalog, placement: Placement, actions: tuple[Action, ...]) -> PreparedPlacement:
     candidates = tuple(catalog.offer_index[offer_id] for offer_id in placement.offers)
     excluded = tuple(
-        position for position, index in enumerate(candidates) if catalog.offers[index].status is not OfferStatus.LIVE
+        position
+        for position, index in enumerate(candidates)
+        if catalog.offers[index].status is not OfferStatus.LIVE
     )
     eligible = tuple(index for position, index in enumerate(candidates) if position not in excluded)
     baseline = find_baseline(placement.baseline, [catalog.offers[index] for index in eligible])
@@ -74,7 +76,7 @@ def _prepare(catalog: Catalog, placement: Placement, actions: tuple[Action, ...]
 
 
 def find_baseline(baseline: tuple[str, ...], eligible: list[Offer]) -> int | None:
-    """Return the position of the first baseline offer that is eligible, else of an offer that shows nothing."""
+    """Return the position of the first baseline offer that is eligible, else of one that shows nothing."""
     positions = {offer.id: position for position, offer in enumerate(eligible)}
     for offer_id in baseline:
         if offer_id in positions:

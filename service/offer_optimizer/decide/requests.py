@@ -53,3 +53,12 @@ class FeedbackInput:
     kind: str
     value: float
     occur_time_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """Which model a placement serves; `version` is None when no usable one is loaded."""
+
+    policy: str
+    version: ModelVersion | None
+    learned_count: int

@@ -68,7 +68,9 @@ class Runtime:
         digest = b"" if consent is Consent.NONE or not request.visitor_id else self.digest(request.visitor_id)
         try:
             with self.journal.stamp() as time_us:
-                decision = self._decide(catalog.revision, placement, context, consent, request.deferred, time_us)
+                decision = self._decide(
+                    catalog.revision, placement, context, consent, request.deferred, time_us
+                )
                 self.journal.append(decision, digest)
         except StorageUnavailable:
             return _unrecorded(placement)
@@ -76,7 +78,13 @@ class Runtime:
         return Outcome(decision.decision_id, slots, decision.reason, decision.model_version)
 
     def _decide(
-        self, revision: int, placement: PreparedPlacement, context: Features, consent: Consent, deferred: bool, time_us: int
+        self,
+        revision: int,
+        placement: PreparedPlacement,
+        context: Features,
+        consent: Consent,
+        deferred: bool,  # noqa: FBT001  (a field of the request)
+        time_us: int,
     ) -> Decision:
         decision_id = ids.make_decision_id(time_us, self.entropy(ids.ENTROPY_BYTES))
         choice = self._serve(placement, context, consent)
@@ -137,5 +145,9 @@ def _shown(placement: PreparedPlacement, slot: SlotChoice) -> ShownSlot:
 
 def _unrecorded(placement: PreparedPlacement) -> Outcome:
     position = placement.baseline
-    slots = () if position is None else (ShownSlot(placement.actions[position].id, 1.0, placement.payloads[position]),)
+    slots = (
+        ()
+        if position is None
+        else (ShownSlot(placement.actions[position].id, 1.0, placement.payloads[position]),)
+    )
     return Outcome(None, slots, Reason.UNRECORDED, None)

@@ -1,48 +1,49 @@
-"""What can be said from outside about how far the learner came: the version of the model that decides.
-
-A model version is `epoch:position`, where the position is how far in the ledger the model's learning reached.
-It grows with every batch that the learner folds; the service has no call for the count of examples itself.
-"""
+"""How far the learner came with what a drive handed it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-from offer_optimizer.client import ClientStats
+from offer_optimizer.client import ClientStats, ModelInfo
 from offer_optimizer.drive.plan import Plan
-from offer_optimizer.drive.replay import DECIDE_TIMEOUT_S, Outcome, Service
+from offer_optimizer.drive.replay import Outcome
 
-SETTLE_S: Final = 3.0
+SETTLE_S: Final = 6.0
 """After a window closes: ledger time runs a second behind, then learning, snapshot and reload."""
 LONGEST_WAIT_S: Final = 120.0
 """A placement of the caller's own may have a window of days: nobody waits for that."""
-LOOK_EVERY_S: Final = 0.5
+LOOK_EVERY_S: Final = 0.25
+
+
+class ModelDesk(Protocol):
+    """What is asked of the client."""
+
+    def get_model(self, placement: str) -> ModelInfo:
+        """Return which model a placement serves."""
+        ...
 
 
 def wait_for_learner(
-    service: Service, plan: Plan, *, clock: Callable[[], float], sleep: Callable[[float], object]
-) -> str:
-    """Wait until the last windows are closed and learned; return the model version that decides then."""
+    desk: ModelDesk,
+    plan: Plan,
+    wanted_count: int,
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
+) -> ModelInfo:
+    """Wait until the served model has learned `wanted_count` examples, or long enough; return the model."""
     deadline = clock() + min(plan.window_s + SETTLE_S, LONGEST_WAIT_S)
-    version = ""
     while True:
-        decision = service.decide(plan.placement_id, deferred=True, timeout_s=DECIDE_TIMEOUT_S)
-        version = decision.model_version or version
+        model = desk.get_model(plan.placement_id)
         left_s = deadline - clock()
-        if left_s <= 0.0:
-            return version
+        if model.learned_count >= wanted_count or left_s <= 0.0:
+            return model
         sleep(min(LOOK_EVERY_S, left_s))
 
 
-def position_of(model_version: str) -> int | None:
-    """Return the ledger position of a model version, or None where there is none."""
-    _, _, position = model_version.rpartition(":")
-    return int(position) if position.isdigit() else None
-
-
-def describe_learning(outcome: Outcome, stats: ClientStats, before: str, after: str) -> list[str]:
-    """Return lines for people: what was handed to the learner, and how far its model came."""
+def describe_learning(outcome: Outcome, stats: ClientStats, before: ModelInfo, after: ModelInfo) -> list[str]:
+    """Return lines for people: what was handed to the learner, and what it has learned of it."""
     matched = len(outcome.matched)
     handed = f"Handed to the learner: {matched} matched rows, one `shown` and one `reward` each"
     lines = [f"{handed}; of {2 * matched} items the service accepted {stats.accepted}."]
@@ -52,16 +53,14 @@ def describe_learning(outcome: Outcome, stats: ClientStats, before: str, after: 
             f"Feedback that did not arrive: {stats.invalid} refused, {stats.dropped} dropped,"
             f" {stats.waiting} still waiting. Those rows are not learned, or with the reward of silence."
         )
-    first, last = position_of(before), position_of(after)
-    if last is None:
-        lines.append("No model answered at the end, so nothing can be said of what was learned.")
-    elif first is None or last > first:
-        came_from = "none" if first is None else str(first)
-        lines.append(
-            f"The deciding model has learned up to ledger position {last} (before the drive: {came_from})."
-        )
-    else:
-        lines.append(
-            f"The deciding model did not move: it stands at ledger position {last} as before the drive."
-        )
+    if not after.model_version:
+        lines.append("No usable model is loaded, so nothing can be said of what was learned.")
+        return lines
+    learned = after.learned_count - before.learned_count
+    lines.append(
+        f"The learner learned {learned} examples; the {after.policy} model that decides now"
+        f" has learned {after.learned_count} in all (version {after.model_version})."
+    )
+    if learned < matched:
+        lines.append(f"{matched - learned} matched rows were not learned in the time waited.")
     return lines

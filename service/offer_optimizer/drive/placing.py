@@ -77,8 +77,8 @@ def wait_until_served(
     connections: int,
     clock: Callable[[], float],
     sleep: Callable[[float], object],
-) -> str:
-    """Ask until every connection's decider knows the placement; return the model version before the drive.
+) -> None:
+    """Ask until every connection's decider knows the placement.
 
     The questions are `deferred` and never shown, so nothing is learned from them. Raises DriveFailed.
     """
@@ -101,4 +101,4 @@ def wait_until_served(
             continue
         known += 1
         if known >= connections:
-            return decision.model_version
+            return

@@ -2,7 +2,8 @@
 
 By decision: that decision, while its window is open. By visitor and placement: the newest decision of that
 visitor there (ledger order) whose window contains the feedback's time and which is active; the same for
-holdout and for "nothing". The first item with a feedback_id wins.
+holdout and for "nothing". The first item with a feedback_id wins, within its decision, however addressed, and
+within its visitor and placement until the window and a grace are over.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from offer_optimizer.store.ledger import Ledger, LedgerRecord
 
 
 def attribute(
-    ledger: Ledger, tables: FoldTables, revisions: Revisions, record: LedgerRecord, feedback: Feedback, time_us: int
+    ledger: Ledger,
+    tables: FoldTables,
+    revisions: Revisions,
+    record: LedgerRecord,
+    feedback: Feedback,
+    time_us: int,
 ) -> tuple[Fate, OpenDecision | None]:
     """Return the fate of an item and the open decision it names, if any; `time_us` is its effective time."""
     if feedback.decision_id:
@@ -50,8 +56,15 @@ def _by_visitor(
     earlier = tables.find_joined_by_visitor(record.visitor_key, feedback.placement_id, feedback.feedback_id)
     if earlier is not None:
         return Fate.APPLIED, tables.open_at(earlier.decision_position), earlier.position
-    target = tables.newest_active(record.visitor_key, feedback.placement_id, time_us)
-    return (Fate.UNATTRIBUTED if target is None else Fate.APPLIED), target, None
+    spent = tables.find_spent(record.visitor_key, feedback.placement_id, feedback.feedback_id)
+    target = (
+        None
+        if spent is not None
+        else tables.newest_active(record.visitor_key, feedback.placement_id, time_us)
+    )
+    if target is None:
+        return Fate.UNATTRIBUTED, None, spent
+    return Fate.APPLIED, target, tables.find_joined(target.position, feedback.feedback_id)
 
 
 def _is_valid(revisions: Revisions, target: OpenDecision, feedback: Feedback) -> bool:

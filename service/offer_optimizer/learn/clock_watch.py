@@ -13,7 +13,10 @@ JUMP_US: Final = 60_000_000
 
 
 class ClockWatch:
-    """Trusts the wall clock while it moves with the boot clock, within 60 s, since this process started."""
+    """Trusts the wall clock while it moves with the boot clock, within 60 s from one look to the next.
+
+    Small steps are followed: a clock that is corrected by a second now and then stays trusted for ever.
+    """
 
     def __init__(self, clock: Callable[[], int], boot_clock: Callable[[], int]) -> None:
         self._boot_clock = boot_clock
@@ -24,6 +27,8 @@ class ClockWatch:
         """Return whether attribution may go on; says so once when that changes."""
         jump_us = now_us - self._boot_clock() - self._offset_us
         trusted = abs(jump_us) <= JUMP_US
+        if trusted:
+            self._offset_us += jump_us
         if trusted != self._trusted:
             self._trusted = trusted
             if trusted:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.feedback import NOT_SHOWN, SHOWN
-from offer_optimizer.core.formula import FeedbackSummary
+from offer_optimizer.core.formula import FeedbackSummary, clip
 from offer_optimizer.learn.revisions import PlacementRules, Revisions
 from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, JoinedFeedback, OpenDecision
 from offer_optimizer.store.ledger import Ledger
@@ -54,11 +54,12 @@ def _reward(
         raise InvalidInput("reward", "the catalog revision is unknown")
     if all(item.kind in (SHOWN, NOT_SHOWN) for item in feedback):
         return rules.reward.default, False
-    items = [(item.kind, item.value, (item.time_us - decision.decide_time_us) / 1e6) for item in feedback]
+    # Addressed by decision, an item may be stamped before it: the clock went back a little in between.
+    delays_s = [max(item.time_us - decision.decide_time_us, 0) / 1e6 for item in feedback]
+    items = [(item.kind, item.value, delay_s) for item, delay_s in zip(feedback, delays_s, strict=True)]
     summary = FeedbackSummary.build(items, rules.kinds)
     value = rules.formula.evaluate(summary, _chosen_numbers(decision, ledger, revisions))
-    bounded = min(max(value, rules.reward.min), rules.reward.max)
-    return bounded, bounded != value
+    return clip(value, rules.reward.min, rules.reward.max)
 
 
 def _chosen_numbers(decision: OpenDecision, ledger: Ledger, revisions: Revisions) -> dict[str, float]:

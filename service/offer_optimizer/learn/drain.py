@@ -34,7 +34,13 @@ from offer_optimizer.store.codec import (
 )
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.segment_reader import SegmentFile, Verdict, list_segments, read_frames, writer_is_dead
+from offer_optimizer.store.segment_reader import (
+    SegmentFile,
+    Verdict,
+    list_segments,
+    read_frames,
+    writer_is_dead,
+)
 from offer_optimizer.store.sqlite import transaction
 from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells
 
@@ -149,10 +155,14 @@ class Drainer:
             digest, data = decode_journal_entry(frame)
             decision = decode_decision(data)
             if self._ledger.find_decision(decision.decision_id) is not None:
-                log.error("decision_twice", decision_id=decision.decision_id.hex(), effect="the first one counts")
+                log.error(
+                    "decision_twice", decision_id=decision.decision_id.hex(), effect="the first one counts"
+                )
                 return
             self._bring_revisions(decision.catalog_revision)
-            record = self._ledger.append_decision(decision.decision_id, data, self._ledger.visitor_key(digest))
+            record = self._ledger.append_decision(
+                decision.decision_id, data, self._ledger.visitor_key(digest)
+            )
             self._fold.apply(record)
         elif kind == "inbox":
             digest, data = decode_inbox_entry(frame)
@@ -214,7 +224,9 @@ class Drainer:
             del self._offsets[name]
 
     def _is_drained(self, end: SegmentEnd) -> bool:
-        read = read_frames(self._files, end.segment.path, self._offsets.get(str(end.segment.name), 0), READ_BYTES)
+        read = read_frames(
+            self._files, end.segment.path, self._offsets.get(str(end.segment.name), 0), READ_BYTES
+        )
         if read.verdict is Verdict.TORN_TAIL and not read.frames:
             log.warning("torn_tail_dropped", segment=end.segment.path)
         return not read.frames

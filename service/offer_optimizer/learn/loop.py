@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import structlog
@@ -22,7 +23,7 @@ from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import Epoch, Salt
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.snapshots import SnapshotStore
+from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 
 log = structlog.get_logger(__name__)
 
@@ -39,30 +40,37 @@ class Learner:
     publisher: Publisher
     salts: tuple[Salt, ...]
     _models: dict[bytes, Model] = field(default_factory=dict)
+    _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
+    _is_stale: bool = True
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        """Read everything again from the tables and the snapshots."""
+        """Read everything again from tables and snapshots. Raises sqlite3.Error, StorageUnavailable."""
+        self._is_stale = True
+        self._drop_models(set(self._models))
         self.tables = FoldTables.create(self.ledger.connection)
         self.ledger.forget_cached_keys()
         self.fold = Fold(self.ledger, self.tables)
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
         self.drainer = self.make_drainer(self.ledger, self.fold)
         self.drainer.begin(self.salts)
-        for model in self._models.values():
-            model.policy.close()
-        self._models.clear()
+        self._in_force = (0, [])
+        self._is_stale = False
 
     def step(self) -> bool:
         """Do one round; return whether there is more to do at once."""
         try:
+            if self._is_stale:
+                self.restart()
             drained = self.drainer.drain()
             taught = self._teach()
         except (sqlite3.Error, StorageUnavailable) as error:
             log.error("learner_round_failed", error=str(error), effect="retried; deciders go on")
-            self.restart()
+            # The fold may be ahead of what was committed: nothing that it says may be published.
+            self._is_stale = True
+            self._drop_models(set(self._models))
             return False
         return drained > 0 or taught >= BATCH
 
@@ -75,42 +83,62 @@ class Learner:
     def close(self) -> None:
         """Publish and let go of models."""
         self.publish_all()
-        for model in self._models.values():
-            model.policy.close()
+        self._drop_models(set(self._models))
 
     def _teach(self) -> int:
+        epochs = self._epochs_in_force()
+        self._drop_models(self._models.keys() - {epoch.policy_epoch for epoch in epochs})
         most = 0
-        for epoch in self._epochs_in_force():
+        for epoch in epochs:
             model = self._models.get(epoch.policy_epoch) or self._restore(epoch)
             most = max(most, self.trainer.teach(model))
             if self.publisher.is_due(model):
                 self._publish(model)
         return most
 
+    def _drop_models(self, policy_epochs: AbstractSet[bytes]) -> None:
+        for policy_epoch in policy_epochs:
+            self._models.pop(policy_epoch).policy.close()
+
     def _epochs_in_force(self) -> list[Epoch]:
         revisions = self.fold.revisions
-        if not revisions.newest:
-            return []
-        found = []
-        for placement in revisions.catalog(revisions.newest).placements:
-            epoch = revisions.epoch(epoch_of(placement).id)
-            if epoch is not None and registry.learns(placement.policy.name):
-                found.append(epoch)
-        return found
+        if revisions.newest != self._in_force[0]:
+            found = []
+            for placement in revisions.catalog(revisions.newest).placements:
+                epoch = revisions.epoch(epoch_of(placement).id)
+                if epoch is not None and registry.learns(placement.policy.name):
+                    found.append(epoch)
+            self._in_force = (revisions.newest, found)
+        return self._in_force[1]
 
     def _restore(self, epoch: Epoch) -> Model:
-        snapshot = self.snapshots.newest(epoch.placement_id, epoch.policy_epoch)
-        model = None
-        if snapshot is not None and snapshot.ledger_position <= self.fold.position:
-            cursor = (snapshot.close_time_us, snapshot.close_position)
-            try:
-                model = restore_model(epoch, snapshot.state, cursor, snapshot.learned_count)
-                self.publisher.note_restored(model)
-            except OfferOptimizerError as error:
-                log.error("snapshot_unusable", placement=epoch.placement_id, error=str(error), effect="learned again")
-        model = model or initial_model(epoch)
+        key = (epoch.placement_id, epoch.policy_epoch)
+        tried = ((name, self._continued(epoch, snapshot)) for name, snapshot in self.snapshots.readable(*key))
+        name, continued = next((pair for pair in tried if pair[1] is not None), ("", None))
+        model = continued or initial_model(epoch)
+        if continued is not None and name == self.snapshots.current_name(*key):
+            self.publisher.note_restored(model)
+        else:
+            self.publisher.note_unpublished(model)
         self._models[epoch.policy_epoch] = model
         return model
+
+    def _continued(self, epoch: Epoch, snapshot: Snapshot) -> Model | None:
+        """Return the model of a snapshot; None unless it was learned from this very ledger."""
+        cursor = (snapshot.close_time_us, snapshot.close_position)
+        known = snapshot.learned_count == 0 or self.tables.has_lesson(
+            epoch.placement_id, epoch.policy_epoch, cursor
+        )
+        if snapshot.ledger_position > self.fold.position or not known:
+            log.error("snapshot_of_another_ledger", placement=epoch.placement_id, effect="passed over")
+            return None
+        try:
+            return restore_model(epoch, snapshot.state, cursor, snapshot.learned_count)
+        except OfferOptimizerError as error:
+            log.error(
+                "snapshot_unusable", placement=epoch.placement_id, error=str(error), effect="passed over"
+            )
+            return None
 
     def _publish(self, model: Model) -> None:
         epoch = self.fold.revisions.epoch(model.policy_epoch)
@@ -120,10 +148,17 @@ class Learner:
             self.publisher.publish(model, epoch, self.fold.position, self._canary_actions(model.placement_id))
         except (PolicyFault, StorageUnavailable) as error:
             self.publisher.note_failed(model)
-            log.error("model_not_published", placement=model.placement_id, error=str(error), effect="the last one serves")
+            log.error(
+                "model_not_published",
+                placement=model.placement_id,
+                error=str(error),
+                effect="the last one serves",
+            )
 
     def _canary_actions(self, placement_id: str) -> tuple[Action, ...]:
         revisions = self.fold.revisions
         catalog = revisions.catalog(revisions.newest)
         actions = revisions.actions(revisions.newest)
-        return tuple(actions[catalog.offer_index[offer]] for offer in catalog.placement_by_id[placement_id].offers)
+        return tuple(
+            actions[catalog.offer_index[offer]] for offer in catalog.placement_by_id[placement_id].offers
+        )

@@ -50,8 +50,12 @@ class Publisher:
     interval_us: int
     _states: dict[bytes, PublishState] = field(default_factory=dict)
 
+    def note_unpublished(self, model: Model) -> None:
+        """Forget what was published: the current snapshot is not what the model was made from."""
+        self._states.pop(model.policy_epoch, None)
+
     def note_restored(self, model: Model) -> None:
-        """Remember that the newest snapshot holds just what the model has learned."""
+        """Remember that the current snapshot holds just what the model has learned."""
         self._states[model.policy_epoch] = PublishState(model.learned_count, 0)
 
     def note_failed(self, model: Model) -> None:
@@ -66,7 +70,8 @@ class Publisher:
     def is_due(self, model: Model) -> bool:
         """Return whether a model has something new and its interval is over."""
         state = self._states.get(model.policy_epoch, PublishState())
-        return self.has_news(model) and self.clock() - state.time_us >= self.interval_us
+        # A clock that went back must not hold models back until it is where it was.
+        return self.has_news(model) and not 0 <= self.clock() - state.time_us < self.interval_us
 
     def publish(self, model: Model, epoch: Epoch, ledger_position: int, actions: tuple[Action, ...]) -> None:
         """Save, verify and publish. Raises PolicyFault when the model must not be served."""
@@ -74,7 +79,10 @@ class Publisher:
         own = model.policy.pmf(CANARY_CONTEXT, actions)
         elsewhere = self.verifier.canary_pmf(epoch, state, actions)
         if own.tolist() != elsewhere.tolist():
-            raise PolicyFault(f"placement {model.placement_id}: the saved model answers another pmf than the live one")
+            raise PolicyFault(
+                f"placement {model.placement_id}: the saved model answers another pmf than the live one"
+            )
+        now_us = self.clock()
         self.store.publish(
             Snapshot(
                 placement_id=model.placement_id,
@@ -85,8 +93,8 @@ class Publisher:
                 close_position=model.cursor[1],
                 learned_count=model.learned_count,
                 state=state,
-            )
+            ),
+            now_us,
         )
-        now_us = self.clock()
         self._states[model.policy_epoch] = PublishState(model.learned_count, now_us)
-        self.store.prune(model.placement_id, now_us)
+        self.store.prune(model.placement_id, model.policy_epoch, now_us)

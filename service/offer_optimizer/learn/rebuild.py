@@ -13,6 +13,7 @@ from typing import Literal
 
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
+from offer_optimizer.policy.epoch import is_of_this_release
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.snapshots import Snapshot
@@ -70,6 +71,11 @@ class Rebuilt:
         while trainer.teach(model, up_to=cursor) == BATCH:
             pass
         return model
+
+    def is_of_this_release(self, policy_epoch: bytes) -> bool:
+        """Return whether this release learns an epoch's model byte for byte (featurizer, libraries)."""
+        epoch = self.fold.revisions.epoch(policy_epoch)
+        return epoch is None or is_of_this_release(epoch.description)
 
     def compare(self, snapshot: Snapshot) -> ModelComparison:
         """Train to where a snapshot stands and compare."""

@@ -59,7 +59,7 @@ class Trainer:
         self._revisions = revisions
 
     def teach(self, model: Model, up_to: Cursor | None = None, limit: int = BATCH) -> int:
-        """Let a model learn what it has not seen yet; return how many examples there were, at most `limit`."""
+        """Let a model learn what it has not seen yet; return the number of examples, at most `limit`."""
         lessons = self._tables.lessons(model.placement_id, model.policy_epoch, model.cursor, up_to, limit)
         for lesson in lessons:
             model.policy.learn(self._example(lesson))

@@ -13,7 +13,7 @@ import select
 import struct
 import subprocess
 import sys
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 import numpy as np
 
@@ -57,7 +57,8 @@ class ChildVerifier:
             answer = json.loads(_read_frame(child.stdout))
         except (OSError, EOFError, PolicyFault) as error:
             self.close()
-            raise PolicyFault(f"the saved model could not be verified: {error or 'the verifier died'}") from error
+            reason = str(error) or "the verifier died"
+            raise PolicyFault(f"the saved model could not be verified: {reason}") from error
         if "error" in answer:
             raise PolicyFault(f"the saved model does not load: {answer['error']}")
         return np.array(answer["pmf"], dtype=np.float64)
@@ -113,7 +114,9 @@ def _ask(head: dict[str, object], state: bytes) -> Pmf64:
         policy.close()
 
 
-def _features(categories: list[list[str]], numbers: list[tuple[str, float]], tags: list[tuple[str, list[str]]]) -> Features:
+def _features(
+    categories: list[list[str]], numbers: list[tuple[str, float]], tags: list[tuple[str, list[str]]]
+) -> Features:
     return Features(
         tuple((name, value) for name, value in categories),
         tuple((name, value) for name, value in numbers),
@@ -121,18 +124,18 @@ def _features(categories: list[list[str]], numbers: list[tuple[str, float]], tag
     )
 
 
-def _write_frame(stream: BinaryIO, data: bytes) -> None:
+def _write_frame(stream: IO[bytes], data: bytes) -> None:
     stream.write(struct.pack("<I", len(data)) + data)
 
 
-def _read_frame(stream: BinaryIO) -> bytes:
+def _read_frame(stream: IO[bytes]) -> bytes:
     (length,) = struct.unpack("<I", _read_exactly(stream, 4))
     return _read_exactly(stream, length)
 
 
-def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+def _read_exactly(stream: IO[bytes], size: int) -> bytes:
     data = stream.read(size)
-    if data is None or len(data) < size:
+    if len(data) < size:
         raise EOFError("the pipe was closed")
     return data
 

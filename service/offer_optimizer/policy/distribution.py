@@ -34,8 +34,8 @@ def distribution(scores: Sequence[float], count: int) -> Pmf64:
 def share_ties(pmf: Pmf64) -> Pmf64:
     """Return an inverse-gap pmf with offers tied for the best made equally likely.
 
-    Inverse-gap weighting gives an offer `1 / (n + gamma * gap)`, so 1/n where the gap is 0, and what remains to
-    the best: of several best ones to whichever is listed first. Only the share of the tied is spread.
+    Inverse-gap weighting gives an offer `1 / (n + gamma * gap)`, so 1/n where the gap is 0, and what remains
+    to the best: of several best ones to whichever is listed first. Only the share of the tied is spread.
     Source: Foster and Rakhlin 2020, arXiv:2002.04926, algorithm 1.
     """
     tied = pmf >= (1.0 - _TIE_TOLERANCE) / len(pmf)

@@ -44,3 +44,13 @@ def parse_description(description: str) -> tuple[str, dict[str, object], tuple[s
     """Return policy name, options and baseline out of an epoch's description."""
     content = json.loads(description)
     return content["policy"], content["options"], tuple(content.get("baseline", ()))
+
+
+def is_of_this_release(description: str) -> bool:
+    """Return whether an epoch was hashed with the featurizer and the library versions of this release."""
+    content = json.loads(description)
+    known = content["policy"] in registry.ENTRIES
+    return known and (content["featurizer"], content["libraries"]) == (
+        registry.FEATURIZER_VERSION,
+        registry.library_versions(content["policy"]),
+    )

@@ -38,7 +38,7 @@ _Parsed: TypeAlias = Any
 LEARNING_VERSION: Final = "1"
 """Changes whenever the same options and examples would give another model; part of the policy epoch."""
 PROPENSITY_CLIP: Final = {"squarecb": 1.0, "epsilon": 0.1, "softmax": 0.1}
-"""Least propensity used in learning, by exploration. Biased: an offer shown less often counts as if shown this often.
+"""Least propensity used in learning, by exploration. Biased: an offer shown less often counts as if this often.
 
 squarecb asks for plain regression, without importance weights (Foster and Rakhlin 2020, arXiv:2002.04926,
 algorithm 1), and learns worse with them: of the regret of uniform it kept 0.40 with 1, 0.53 with 0.1.

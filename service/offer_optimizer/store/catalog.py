@@ -92,7 +92,9 @@ class CatalogStore:
         try:
             data = self._files.read(path)
         except NotFound:
-            raise NotFound(f"revision: {revision} does not exist, {self.newest_number()} is in force") from None
+            raise NotFound(
+                f"revision: {revision} does not exist, {self.newest_number()} is in force"
+            ) from None
         if len(data) < 4 or struct.unpack_from("<I", data)[0] != zlib.crc32(data[4:]):
             raise DamagedFile(str(path), "its checksum does not match: restore it from a backup")
         try:

@@ -108,7 +108,9 @@ def decode_decision(data: bytes) -> Decision:
         exclusion_reasons=tuple(record.exclusion_reasons),
         slots=tuple(SlotChoice(_pmf(slot.pmf), slot.chosen, slot.propensity) for slot in record.slots),
         context=_load_features(record.context) if record.HasField("context") else EMPTY,
-        model_version=ModelVersion(record.policy_epoch, record.model_position) if record.policy_epoch else None,
+        model_version=ModelVersion(record.policy_epoch, record.model_position)
+        if record.policy_epoch
+        else None,
         reason=Reason(record.reason),
         deferred=record.deferred,
         holdout=record.holdout,
@@ -174,9 +176,10 @@ def decode_control(data: bytes) -> StoredCatalog:
 
 def encode_body(body: Tick | Epoch | Salt) -> bytes:
     """Serialise one of the records that only the learner writes."""
+    record: pb.TickRecord | pb.EpochRecord | pb.SaltRecord
     match body:
         case Tick():
-            record: pb.TickRecord | pb.EpochRecord | pb.SaltRecord = pb.TickRecord(time_us=body.time_us)
+            record = pb.TickRecord(time_us=body.time_us)
         case Epoch():
             record = pb.EpochRecord(
                 placement_id=body.placement_id,
@@ -184,7 +187,7 @@ def encode_body(body: Tick | Epoch | Salt) -> bytes:
                 policy_epoch=body.policy_epoch,
                 description=body.description,
             )
-        case Salt():
+        case _:
             record = pb.SaltRecord(salt_id=body.salt_id, purpose=body.purpose, salt=body.salt)
     return record.SerializeToString(deterministic=True)
 

@@ -29,17 +29,25 @@ CREATE TABLE IF NOT EXISTS open_feedback(
     position INTEGER PRIMARY KEY, decision_position INTEGER NOT NULL, feedback_id TEXT NOT NULL,
     visitor_key INTEGER, placement_id TEXT NOT NULL, kind TEXT NOT NULL, value REAL NOT NULL,
     time_us INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS open_feedback_decision ON open_feedback(decision_position, position);
+CREATE INDEX IF NOT EXISTS open_feedback_decision ON open_feedback(decision_position, feedback_id);
 CREATE INDEX IF NOT EXISTS open_feedback_visitor ON open_feedback(visitor_key, placement_id, feedback_id)
     WHERE visitor_key IS NOT NULL;
-CREATE TABLE IF NOT EXISTS fate(position INTEGER PRIMARY KEY, fate INTEGER NOT NULL, decision_position INTEGER);
+CREATE TABLE IF NOT EXISTS spent_feedback(
+    visitor_key INTEGER NOT NULL, placement_id TEXT NOT NULL, feedback_id TEXT NOT NULL,
+    position INTEGER NOT NULL, until_us INTEGER NOT NULL,
+    PRIMARY KEY (visitor_key, placement_id, feedback_id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS spent_feedback_until ON spent_feedback(until_us);
+CREATE TABLE IF NOT EXISTS fate(
+    position INTEGER PRIMARY KEY, fate INTEGER NOT NULL, decision_position INTEGER);
 CREATE INDEX IF NOT EXISTS fate_decision ON fate(decision_position) WHERE decision_position IS NOT NULL;
 CREATE TABLE IF NOT EXISTS closed(
     placement_id TEXT NOT NULL, policy_epoch BLOB NOT NULL, close_time_us INTEGER NOT NULL,
     position INTEGER NOT NULL, status INTEGER NOT NULL, reward REAL NOT NULL, clipped INTEGER NOT NULL,
-    PRIMARY KEY (placement_id, policy_epoch, close_time_us, position)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS closed_position ON closed(position);
+    PRIMARY KEY (placement_id, policy_epoch, status, close_time_us, position)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS closed_position ON closed(position)
 """
+GRACE_US: Final = 3_600_000_000
+"""How long after its window a feedback_id addressed by visitor is remembered: retries come by then."""
 
 
 class CloseStatus(IntEnum):
@@ -70,7 +78,7 @@ class OpenDecision:
 
 @dataclass(frozen=True, slots=True)
 class JoinedFeedback:
-    """An item of feedback that was applied to an open decision; `visitor_key` only if addressed by visitor."""
+    """An item of feedback applied to an open decision; `visitor_key` only if addressed by visitor."""
 
     position: int
     decision_position: int
@@ -104,7 +112,8 @@ class FoldTables:
     @classmethod
     def create(cls, connection: sqlite3.Connection) -> FoldTables:
         """Make the tables where they don't exist yet."""
-        connection.executescript(_SCHEMA)
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
         return cls(connection)
 
     def state(self, name: str) -> int:
@@ -141,20 +150,27 @@ class FoldTables:
 
     def find_open(self, decision_id: bytes) -> OpenDecision | None:
         """Return an open decision by its id."""
-        row = self.connection.execute("SELECT * FROM open_decision WHERE decision_id = ?", (decision_id,)).fetchone()
+        row = self.connection.execute(
+            "SELECT * FROM open_decision WHERE decision_id = ?", (decision_id,)
+        ).fetchone()
         return None if row is None else _open_decision(row)
 
     def open_at(self, position: int) -> OpenDecision | None:
         """Return an open decision by its position."""
-        row = self.connection.execute("SELECT * FROM open_decision WHERE position = ?", (position,)).fetchone()
+        row = self.connection.execute(
+            "SELECT * FROM open_decision WHERE position = ?", (position,)
+        ).fetchone()
         return None if row is None else _open_decision(row)
 
     def newest_active(self, visitor_key: int, placement_id: str, time_us: int) -> OpenDecision | None:
-        """Return the newest active decision of a visitor at a placement whose window contains a time."""
+        """Return the newest active decision of a visitor at a placement whose window contains a time.
+
+        Drained together, a decision precedes feedback that was received before it was made: hence its start.
+        """
         row = self.connection.execute(
             "SELECT * FROM open_decision WHERE visitor_key = ? AND placement_id = ? AND active "
-            "AND close_time_us > ? ORDER BY position DESC LIMIT 1",
-            (visitor_key, placement_id, time_us),
+            "AND decide_time_us <= ? AND close_time_us > ? ORDER BY position DESC LIMIT 1",
+            (visitor_key, placement_id, time_us, time_us),
         ).fetchone()
         return None if row is None else _open_decision(row)
 
@@ -189,13 +205,28 @@ class FoldTables:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def find_joined_by_visitor(self, visitor_key: int, placement_id: str, feedback_id: str) -> JoinedFeedback | None:
+    def find_joined_by_visitor(
+        self, visitor_key: int, placement_id: str, feedback_id: str
+    ) -> JoinedFeedback | None:
         """Return the item that holds a feedback_id within a visitor and placement."""
         row = self.connection.execute(
             "SELECT * FROM open_feedback WHERE visitor_key = ? AND placement_id = ? AND feedback_id = ?",
             (visitor_key, placement_id, feedback_id),
         ).fetchone()
         return None if row is None else JoinedFeedback(*row)
+
+    def find_spent(self, visitor_key: int, placement_id: str, feedback_id: str) -> int | None:
+        """Return the position of the item that lately held a feedback_id within a visitor and placement."""
+        row = self.connection.execute(
+            "SELECT position FROM spent_feedback "
+            "WHERE visitor_key = ? AND placement_id = ? AND feedback_id = ?",
+            (visitor_key, placement_id, feedback_id),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def forget_spent(self, time_us: int) -> None:
+        """Drop feedback_ids whose grace ended at or before a time."""
+        self.connection.execute("DELETE FROM spent_feedback WHERE until_us <= ?", (time_us,))
 
     def note_fate(self, position: int, fate: Fate, decision_position: int | None) -> None:
         """Keep what became of an item of feedback."""
@@ -210,7 +241,7 @@ class FoldTables:
         return [_open_decision(row) for row in rows]
 
     def close(self, closed: ClosedDecision) -> None:
-        """Move a decision from open to closed; its feedback rows go."""
+        """Move a decision from open to closed; its feedback goes, ids given by visitor after a grace."""
         self.connection.execute(
             "INSERT INTO closed VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -223,19 +254,40 @@ class FoldTables:
                 closed.clipped,
             ),
         )
+        self.connection.execute(
+            "INSERT OR REPLACE INTO spent_feedback "
+            "SELECT visitor_key, placement_id, feedback_id, position, ? FROM open_feedback "
+            "WHERE decision_position = ? AND visitor_key IS NOT NULL",
+            (closed.close_time_us + GRACE_US, closed.position),
+        )
         self.connection.execute("DELETE FROM open_feedback WHERE decision_position = ?", (closed.position,))
         self.connection.execute("DELETE FROM open_decision WHERE position = ?", (closed.position,))
 
     def lessons(
-        self, placement_id: str, policy_epoch: bytes, after: tuple[int, int], up_to: tuple[int, int] | None, limit: int
+        self,
+        placement_id: str,
+        policy_epoch: bytes,
+        after: tuple[int, int],
+        up_to: tuple[int, int] | None,
+        limit: int,
     ) -> list[ClosedDecision]:
         """Return what a model has yet to learn: (close time, position) in (after, up_to], in that order."""
         rows = self.connection.execute(
-            "SELECT * FROM closed WHERE placement_id = ? AND policy_epoch = ? AND (close_time_us, position) > (?, ?) "
-            "AND (close_time_us, position) <= (?, ?) AND status = ? ORDER BY close_time_us, position LIMIT ?",
-            (placement_id, policy_epoch, *after, *(up_to or _FOREVER), int(CloseStatus.LEARNED), limit),
+            "SELECT * FROM closed WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
+            "AND (close_time_us, position) > (?, ?) AND (close_time_us, position) <= (?, ?) "
+            "ORDER BY close_time_us, position LIMIT ?",
+            (placement_id, policy_epoch, int(CloseStatus.LEARNED), *after, *(up_to or _FOREVER), limit),
         )
         return [_closed_decision(row) for row in rows]
+
+    def has_lesson(self, placement_id: str, policy_epoch: bytes, cursor: tuple[int, int]) -> bool:
+        """Return whether a close cursor names an example of this epoch."""
+        row = self.connection.execute(
+            "SELECT 1 FROM closed WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
+            "AND close_time_us = ? AND position = ?",
+            (placement_id, policy_epoch, int(CloseStatus.LEARNED), *cursor),
+        ).fetchone()
+        return row is not None
 
     def closed_at(self, position: int) -> ClosedDecision | None:
         """Return a closed decision by its position."""
@@ -245,7 +297,8 @@ class FoldTables:
     def feedback_of(self, decision_position: int) -> list[tuple[int, Fate]]:
         """Return positions and fates of the feedback that named a decision, in ledger order."""
         rows = self.connection.execute(
-            "SELECT position, fate FROM fate WHERE decision_position = ? ORDER BY position", (decision_position,)
+            "SELECT position, fate FROM fate WHERE decision_position = ? ORDER BY position",
+            (decision_position,),
         )
         return [(position, Fate(fate)) for position, fate in rows]
 
@@ -262,7 +315,9 @@ class FoldTables:
     def settled(self, table: Literal["fate", "closed"], bound: int) -> Iterator[tuple[object, ...]]:
         """Yield rows that will never change: fates up to a position, or decisions closed up to a time."""
         if table == "fate":
-            yield from self.connection.execute("SELECT * FROM fate WHERE position <= ? ORDER BY position", (bound,))
+            yield from self.connection.execute(
+                "SELECT * FROM fate WHERE position <= ? ORDER BY position", (bound,)
+            )
         else:
             yield from self.connection.execute(
                 "SELECT * FROM closed WHERE close_time_us <= ? "
@@ -274,13 +329,39 @@ class FoldTables:
 _FOREVER: Final = (2**62, 2**62)
 
 
-def _open_decision(row: tuple[int, bytes, int | None, str, int, int, bytes, int, int, int, int]) -> OpenDecision:
-    position, decision_id, visitor_key, placement_id, revision, slots, epoch, learnable, active, decided, closes = row
+def _open_decision(
+    row: tuple[int, bytes, int | None, str, int, int, bytes, int, int, int, int],
+) -> OpenDecision:
+    (
+        position,
+        decision_id,
+        visitor_key,
+        placement_id,
+        revision,
+        slots,
+        epoch,
+        learnable,
+        active,
+        decided,
+        closes,
+    ) = row
     return OpenDecision(
-        position, decision_id, visitor_key, placement_id, revision, slots, epoch, bool(learnable), bool(active), decided, closes
+        position,
+        decision_id,
+        visitor_key,
+        placement_id,
+        revision,
+        slots,
+        epoch,
+        bool(learnable),
+        bool(active),
+        decided,
+        closes,
     )
 
 
 def _closed_decision(row: tuple[str, bytes, int, int, int, float, int]) -> ClosedDecision:
     placement_id, epoch, close_time, position, status, reward, clipped = row
-    return ClosedDecision(placement_id, epoch, close_time, position, CloseStatus(status), reward, bool(clipped))
+    return ClosedDecision(
+        placement_id, epoch, close_time, position, CloseStatus(status), reward, bool(clipped)
+    )

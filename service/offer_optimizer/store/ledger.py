@@ -13,21 +13,31 @@ from pathlib import Path
 from typing import Final
 
 from offer_optimizer.core.errors import CannotStart
-from offer_optimizer.store.codec import Body, Epoch, RecordKind, Salt, StoredCatalog, Tick, decode_body, encode_body, encode_catalog
+from offer_optimizer.store.codec import (
+    Body,
+    Epoch,
+    RecordKind,
+    Salt,
+    StoredCatalog,
+    Tick,
+    decode_body,
+    encode_body,
+    encode_catalog,
+)
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 
 FORMAT_VERSION: Final = 1
 
-_SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS record("
-    "position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3",
-    "CREATE TABLE IF NOT EXISTS decision_position("
-    "decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID",
-)
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record(
+    position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3;
+CREATE TABLE IF NOT EXISTS decision_position(
+    decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID
+"""
 _RARE_KINDS = (RecordKind.CATALOG, RecordKind.EPOCH, RecordKind.SALT)
 
 
@@ -55,12 +65,17 @@ class Ledger:
 
     @classmethod
     def open_for_writing(cls, path: Path, entropy: Callable[[int], bytes]) -> Ledger:
-        """Open or create the ledger. Raises CannotStart, and leaves it untouched, when its format is another."""
+        """Open or create the ledger. Raises CannotStart, changing nothing, when its format is another."""
         connection = open_writer(path)
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            cls(connection)._checked(path)
+            cls(connection).check_format(path)
+        return cls.create(connection, entropy)
+
+    @classmethod
+    def create(cls, connection: sqlite3.Connection, entropy: Callable[[int], bytes]) -> Ledger:
+        """Make the tables where they don't exist yet, over any connection."""
         with transaction(connection):
-            for statement in _SCHEMA:
+            for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('format_version', ?)", (FORMAT_VERSION,))
         return cls(connection, entropy)
@@ -70,10 +85,13 @@ class Ledger:
         """Open the ledger beside its writer."""
         if not path.exists():
             raise CannotStart(f"{path}: there is no ledger")
-        return cls(open_reader(path))._checked(path)
+        return cls(open_reader(path)).check_format(path)
 
-    def _checked(self, path: Path) -> Ledger:
-        (version,) = self.connection.execute("SELECT value FROM meta WHERE name = 'format_version'").fetchone()
+    def check_format(self, path: Path) -> Ledger:
+        """Return itself. Raises CannotStart when the format is another than this release's."""
+        (version,) = self.connection.execute(
+            "SELECT value FROM meta WHERE name = 'format_version'"
+        ).fetchone()
         if version != FORMAT_VERSION:
             raise CannotStart(f"{path}: format {version}, this release reads format {FORMAT_VERSION}")
         return self
@@ -155,7 +173,9 @@ class Ledger:
             return None
         key = self._keys.get(digest)
         if key is None:
-            row = self.connection.execute("SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)).fetchone()
+            row = self.connection.execute(
+                "SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)
+            ).fetchone()
             key = int(row[0]) if row else self._new_key(digest)
             if len(self._keys) >= _KEY_CACHE:
                 self._keys.clear()
@@ -167,7 +187,9 @@ class Ledger:
         key = self._keys.get(digest)
         if key is not None or not digest:
             return key
-        row = self.connection.execute("SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)).fetchone()
+        row = self.connection.execute(
+            "SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)
+        ).fetchone()
         return int(row[0]) if row else None
 
     def forget_cached_keys(self) -> None:

@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import Feedback
-from offer_optimizer.store.codec import encode_decision, encode_feedback, encode_inbox_entry, encode_journal_entry
+from offer_optimizer.store.codec import (
+    encode_decision,
+    encode_feedback,
+    encode_inbox_entry,
+    encode_journal_entry,
+)
 from offer_optimizer.store.group_sync import GroupSync
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.writer_cells import WriterCells
@@ -51,7 +56,9 @@ class Inbox(_Stamping):
 
     def append_durable(self, items: Sequence[tuple[bytes, Feedback]]) -> None:
         """Write (visitor digest, feedback) pairs and sync. Raises StorageUnavailable."""
-        self._sync.append_durable([encode_inbox_entry(digest, encode_feedback(item)) for digest, item in items])
+        self._sync.append_durable(
+            [encode_inbox_entry(digest, encode_feedback(item)) for digest, item in items]
+        )
 
 
 class ControlSegment:

@@ -21,15 +21,21 @@ PURPOSES: Final = ("draw", "holdout")
 def load_or_create_salts(files: Files, path: Path, entropy: Callable[[int], bytes]) -> tuple[Salt, ...]:
     """Return the salts of a data directory, made at first sight. Raises DamagedFile."""
     if not files.exists(path):
-        made = [Salt(number, purpose, entropy(SALT_BYTES)) for number, purpose in enumerate(PURPOSES, start=1)]
+        made = [
+            Salt(number, purpose, entropy(SALT_BYTES)) for number, purpose in enumerate(PURPOSES, start=1)
+        ]
         lines = [json.dumps({"salt_id": s.salt_id, "purpose": s.purpose, "salt": s.salt.hex()}) for s in made]
         files.replace(path, ("\n".join(lines) + "\n").encode(), "salts.write", mode=0o600)
     try:
         rows = [json.loads(line) for line in files.read(path).decode().splitlines()]
         salts = tuple(Salt(row["salt_id"], row["purpose"], bytes.fromhex(row["salt"])) for row in rows)
     except (ValueError, KeyError, TypeError):
-        raise DamagedFile(str(path), "can't be read: restore it from a backup; draws can't be repeated without it") from None
-    if {salt.purpose for salt in salts} != set(PURPOSES) or any(len(salt.salt) != SALT_BYTES for salt in salts):
+        raise DamagedFile(
+            str(path), "can't be read: restore it from a backup; draws can't be repeated without it"
+        ) from None
+    if {salt.purpose for salt in salts} != set(PURPOSES) or any(
+        len(salt.salt) != SALT_BYTES for salt in salts
+    ):
         raise DamagedFile(str(path), "lacks a salt: restore it from a backup")
     return salts
 

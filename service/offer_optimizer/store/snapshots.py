@@ -1,4 +1,4 @@
-"""Snapshots: a model in our own envelope, written aside, synced, renamed; never half there, never silently wrong.
+"""Snapshots: a model in our own envelope, written aside, synced, renamed: never half there or silently wrong.
 
 Envelope: magic `OOSN`, u32 header length, SnapshotHeader, u64 state length, state, SHA-256 of all before it.
 """
@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
 from google.protobuf.message import DecodeError
 
-from offer_optimizer.core.errors import DamagedFile
+from offer_optimizer.core.errors import DamagedFile, NotFound
 from offer_optimizer.ledger.v1 import records_pb2 as pb
 from offer_optimizer.store.files import Files
 
+log = structlog.get_logger(__name__)
+
 FORMAT_VERSION: Final = 1
 _MAGIC: Final = b"OOSN"
-_CURRENT: Final = "current"
+_SNAPSHOT: Final = ".snap"
+_CURRENT: Final = ".current"
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
+_MONTH_US: Final = 30 * _DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,13 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         policy=snapshot.policy,
     ).SerializeToString(deterministic=True)
     body = b"".join(
-        (_MAGIC, struct.pack("<I", len(header)), header, struct.pack("<Q", len(snapshot.state)), snapshot.state)
+        (
+            _MAGIC,
+            struct.pack("<I", len(header)),
+            header,
+            struct.pack("<Q", len(snapshot.state)),
+            snapshot.state,
+        )
     )
     return body + hashlib.sha256(body).digest()
 
@@ -85,85 +97,119 @@ def decode_snapshot(data: bytes, path: str) -> Snapshot:
 class SnapshotStore:
     """Snapshots of all placements under one directory, one folder a placement.
 
-    File names are `<epoch>-<ledger position>-<learned count>.snap`; `current` names the newest one published.
-    Catching up after a restart, a model learns while the position stands still: the count tells those apart.
+    File names are `<epoch>-<ledger position>-<learned count>-<time written>.snap`. Catching up
+    after a restart, a model learns while the position stands still: the count tells those apart. The time is
+    the publisher's clock; a file's own time would not survive a copy. `<epoch>.current` names the newest one
+    published of an epoch, so that a placement whose policy is changed back serves at once what it had learned.
     """
 
     def __init__(self, files: Files, directory: Path) -> None:
         self._files = files
         self._directory = directory
 
-    def publish(self, snapshot: Snapshot) -> Path:
-        """Write a snapshot and make it the current one of its placement."""
+    def publish(self, snapshot: Snapshot, now_us: int) -> Path:
+        """Write a snapshot and make it the current one of its epoch. Raises StorageUnavailable."""
         folder = self._directory / snapshot.placement_id
         self._files.make_dir(folder, "snapshot.folder")
-        name = f"{snapshot.policy_epoch.hex()}-{snapshot.ledger_position:016d}-{snapshot.learned_count:016d}.snap"
-        path = folder / name
+        epoch = snapshot.policy_epoch.hex()
+        numbers = (snapshot.ledger_position, snapshot.learned_count, max(now_us, 0))
+        path = folder / ("-".join([epoch, *(f"{number:016d}" for number in numbers)]) + _SNAPSHOT)
         self._files.replace(path, encode_snapshot(snapshot), "snapshot.write")
-        self._files.replace(folder / _CURRENT, path.name.encode(), "snapshot.point")
+        self._files.replace(folder / f"{epoch}{_CURRENT}", path.name.encode(), "snapshot.point")
         return path
 
-    def current_name(self, placement_id: str) -> str | None:
-        """Return the file name of the current snapshot: cheap, for polling."""
+    def current_name(self, placement_id: str, policy_epoch: bytes) -> str | None:
+        """Return the file name of an epoch's current snapshot: for polling. Raises StorageUnavailable."""
         try:
-            return (self._directory / placement_id / _CURRENT).read_text()
-        except FileNotFoundError:
+            data = self._files.read(self._directory / placement_id / f"{policy_epoch.hex()}{_CURRENT}")
+        except NotFound:
             return None
+        return data.decode(errors="replace")
 
     def load(self, placement_id: str, name: str) -> Snapshot:
-        """Read one snapshot. Raises DamagedFile, NotFound."""
+        """Read one snapshot. Raises DamagedFile, NotFound, StorageUnavailable."""
         path = self._directory / placement_id / name
         return decode_snapshot(self._files.read(path), str(path))
 
-    def newest(self, placement_id: str, policy_epoch: bytes) -> Snapshot | None:
-        """Return the newest readable snapshot of an epoch; damaged ones are passed over."""
+    def readable(self, placement_id: str, policy_epoch: bytes) -> Iterator[tuple[str, Snapshot]]:
+        """Yield names and snapshots of an epoch, newest first; damaged ones are passed over."""
         for name in reversed(self.names(placement_id, policy_epoch)):
             try:
-                return self.load(placement_id, name)
-            except DamagedFile:
+                snapshot = self.load(placement_id, name)
+            except DamagedFile as error:
+                log.error("snapshot_damaged", placement=placement_id, error=str(error), effect="passed over")
                 continue
-        return None
+            yield name, snapshot
 
     def names(self, placement_id: str, policy_epoch: bytes | None = None) -> list[str]:
         """Return the file names of a placement's snapshots, oldest position first."""
-        folder = self._directory / placement_id
         prefix = policy_epoch.hex() if policy_epoch else ""
-        found = [path.name for path in folder.glob(f"{prefix}*.snap")] if folder.is_dir() else []
+        found = [
+            name
+            for name in self._listed(placement_id)
+            if name.startswith(prefix) and name.endswith(_SNAPSHOT)
+        ]
         return sorted(found, key=order_of)
 
     def placements(self) -> list[str]:
         """Return the placements that have snapshots."""
-        return sorted(path.name for path in self._directory.iterdir() if path.is_dir()) if self._directory.is_dir() else []
+        try:
+            return self._files.list(self._directory)
+        except NotFound:
+            return []
 
-    def prune(self, placement_id: str, now_us: int) -> None:
-        """Delete what the retention rule does not keep."""
+    def epochs(self, placement_id: str) -> list[bytes]:
+        """Return the epochs of a placement that have a current snapshot."""
+        found = [name for name in self._listed(placement_id) if name.endswith(_CURRENT)]
+        return [bytes.fromhex(name.removesuffix(_CURRENT)) for name in found]
+
+    def prune(self, placement_id: str, policy_epoch: bytes, now_us: int) -> None:
+        """Delete what the retention rule does not keep, and epochs left for thirty days, except this one."""
         folder = self._directory / placement_id
-        written_us = {name: (folder / name).stat().st_mtime_ns // 1000 for name in self.names(placement_id)}
-        keep = keep_rule(written_us, now_us) | {self.current_name(placement_id)}
-        for name in written_us.keys() - keep:
-            self._files.remove(folder / name, "snapshot.prune")
+        for epoch in self.epochs(placement_id):
+            names = self.names(placement_id, epoch)
+            if epoch != policy_epoch and all(now_us - written_us(name) >= _MONTH_US for name in names):
+                # The pointer first: it never names a file that is gone.
+                self._files.remove(folder / f"{epoch.hex()}{_CURRENT}", "snapshot.prune")
+                keep: set[str | None] = set()
+            else:
+                keep = {*keep_rule(names, now_us), self.current_name(placement_id, epoch)}
+            for name in names:
+                if name not in keep:
+                    self._files.remove(folder / name, "snapshot.prune")
+
+    def _listed(self, placement_id: str) -> list[str]:
+        try:
+            return self._files.list(self._directory / placement_id)
+        except NotFound:
+            return []
 
 
-def order_of(name: str) -> tuple[int, int]:
-    """Return ledger position and learned count out of a snapshot's file name."""
-    _, position, learned_count = name.removesuffix(".snap").rsplit("-", 2)
-    return int(position), int(learned_count)
+def order_of(name: str) -> tuple[int, int, int]:
+    """Return ledger position, learned count and time written out of a snapshot's file name."""
+    _, position, learned_count, written = name.removesuffix(_SNAPSHOT).rsplit("-", 3)
+    return int(position), int(learned_count), int(written)
 
 
-def keep_rule(written_us: dict[str, int], now_us: int) -> set[str | None]:
-    """Return which snapshots stay: the last two, then the last of each hour for a day, of each day for thirty.
+def written_us(name: str) -> int:
+    """Return when a snapshot was written, in microseconds, out of its file name."""
+    return order_of(name)[2]
 
-    `written_us` maps file name to when it was written. Hours and days are those of the clock, not ages:
-    the newest of the running hour is replaced all the time, and the one it ends with stays.
+
+def keep_rule(names: list[str], now_us: int) -> set[str]:
+    """Return which snapshots of an epoch stay: the last two, hourly ones for a day, daily ones for thirty.
+
+    Hours and days are those of the clock, not ages: the newest of the running hour is replaced all the time,
+    and the one it ends with stays.
     """
-    newest_first = sorted(written_us, key=lambda name: (written_us[name], order_of(name)), reverse=True)
-    keep: set[str | None] = set(newest_first[:2])
+    newest_first = sorted(names, key=order_of, reverse=True)
+    keep = set(newest_first[:2])
     seen: set[tuple[str, int]] = set()
     for name in newest_first:
-        written = written_us[name]
+        written = written_us(name)
         if now_us - written < _DAY_US:
             bucket = ("hour", written // _HOUR_US)
-        elif now_us - written < 30 * _DAY_US:
+        elif now_us - written < _MONTH_US:
             bucket = ("day", written // _DAY_US)
         else:
             continue

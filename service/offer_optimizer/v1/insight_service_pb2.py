@@ -25,27 +25,31 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(offer_optimizer/v1/insight_service.proto\x12\x12offer_optimizer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x01\n\x19GetPlacementReportRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\x08\x45stimate\x12\x12\n\x05value\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03low\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04high\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x16\n\x0erefused_reason\x18\x04 \x01(\tB\x08\n\x06_valueB\x06\n\x04_lowB\x07\n\x05_high\"\xad\x01\n\x0bOfferReport\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x02 \x01(\x03\x12>\n\x18observed_mean_not_causal\x18\x03 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x34\n\x0evalue_if_shown\x18\x04 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\"\xc1\x01\n\x1aGetPlacementReportResponse\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x01 \x01(\x03\x12,\n\x06reward\x18\x02 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12,\n\x06uplift\x18\x03 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12/\n\x06offers\x18\x04 \x03(\x0b\x32\x1f.offer_optimizer.v1.OfferReport\")\n\x14GetLoopHealthRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\"_\n\x05\x41larm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tplacement\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0clikely_cause\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\"Y\n\x15GetLoopHealthResponse\x12)\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x19.offer_optimizer.v1.Alarm\x12\x15\n\rlearner_lag_s\x18\x02 \x01(\x01\x32\xeb\x01\n\x0eInsightService\x12s\n\x12GetPlacementReport\x12-.offer_optimizer.v1.GetPlacementReportRequest\x1a..offer_optimizer.v1.GetPlacementReportResponse\x12\x64\n\rGetLoopHealth\x12(.offer_optimizer.v1.GetLoopHealthRequest\x1a).offer_optimizer.v1.GetLoopHealthResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(offer_optimizer/v1/insight_service.proto\x12\x12offer_optimizer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"$\n\x0fGetModelRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\"P\n\x10GetModelResponse\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x15\n\rlearned_count\x18\x03 \x01(\x03\"\x8c\x01\n\x19GetPlacementReportRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\x08\x45stimate\x12\x12\n\x05value\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03low\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04high\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x16\n\x0erefused_reason\x18\x04 \x01(\tB\x08\n\x06_valueB\x06\n\x04_lowB\x07\n\x05_high\"\xad\x01\n\x0bOfferReport\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x02 \x01(\x03\x12>\n\x18observed_mean_not_causal\x18\x03 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x34\n\x0evalue_if_shown\x18\x04 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\"\xc1\x01\n\x1aGetPlacementReportResponse\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x01 \x01(\x03\x12,\n\x06reward\x18\x02 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12,\n\x06uplift\x18\x03 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12/\n\x06offers\x18\x04 \x03(\x0b\x32\x1f.offer_optimizer.v1.OfferReport\")\n\x14GetLoopHealthRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\"_\n\x05\x41larm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tplacement\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0clikely_cause\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\"Y\n\x15GetLoopHealthResponse\x12)\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x19.offer_optimizer.v1.Alarm\x12\x15\n\rlearner_lag_s\x18\x02 \x01(\x01\x32\xc2\x02\n\x0eInsightService\x12U\n\x08GetModel\x12#.offer_optimizer.v1.GetModelRequest\x1a$.offer_optimizer.v1.GetModelResponse\x12s\n\x12GetPlacementReport\x12-.offer_optimizer.v1.GetPlacementReportRequest\x1a..offer_optimizer.v1.GetPlacementReportResponse\x12\x64\n\rGetLoopHealth\x12(.offer_optimizer.v1.GetLoopHealthRequest\x1a).offer_optimizer.v1.GetLoopHealthResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'offer_optimizer.v1.insight_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETPLACEMENTREPORTREQUEST']._serialized_start=98
-  _globals['_GETPLACEMENTREPORTREQUEST']._serialized_end=238
-  _globals['_ESTIMATE']._serialized_start=240
-  _globals['_ESTIMATE']._serialized_end=358
-  _globals['_OFFERREPORT']._serialized_start=361
-  _globals['_OFFERREPORT']._serialized_end=534
-  _globals['_GETPLACEMENTREPORTRESPONSE']._serialized_start=537
-  _globals['_GETPLACEMENTREPORTRESPONSE']._serialized_end=730
-  _globals['_GETLOOPHEALTHREQUEST']._serialized_start=732
-  _globals['_GETLOOPHEALTHREQUEST']._serialized_end=773
-  _globals['_ALARM']._serialized_start=775
-  _globals['_ALARM']._serialized_end=870
-  _globals['_GETLOOPHEALTHRESPONSE']._serialized_start=872
-  _globals['_GETLOOPHEALTHRESPONSE']._serialized_end=961
-  _globals['_INSIGHTSERVICE']._serialized_start=964
-  _globals['_INSIGHTSERVICE']._serialized_end=1199
+  _globals['_GETMODELREQUEST']._serialized_start=97
+  _globals['_GETMODELREQUEST']._serialized_end=133
+  _globals['_GETMODELRESPONSE']._serialized_start=135
+  _globals['_GETMODELRESPONSE']._serialized_end=215
+  _globals['_GETPLACEMENTREPORTREQUEST']._serialized_start=218
+  _globals['_GETPLACEMENTREPORTREQUEST']._serialized_end=358
+  _globals['_ESTIMATE']._serialized_start=360
+  _globals['_ESTIMATE']._serialized_end=478
+  _globals['_OFFERREPORT']._serialized_start=481
+  _globals['_OFFERREPORT']._serialized_end=654
+  _globals['_GETPLACEMENTREPORTRESPONSE']._serialized_start=657
+  _globals['_GETPLACEMENTREPORTRESPONSE']._serialized_end=850
+  _globals['_GETLOOPHEALTHREQUEST']._serialized_start=852
+  _globals['_GETLOOPHEALTHREQUEST']._serialized_end=893
+  _globals['_ALARM']._serialized_start=895
+  _globals['_ALARM']._serialized_end=990
+  _globals['_GETLOOPHEALTHRESPONSE']._serialized_start=992
+  _globals['_GETLOOPHEALTHRESPONSE']._serialized_end=1081
+  _globals['_INSIGHTSERVICE']._serialized_start=1084
+  _globals['_INSIGHTSERVICE']._serialized_end=1406
 # @@protoc_insertion_point(module_scope)

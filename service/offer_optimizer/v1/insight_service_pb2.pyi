@@ -9,6 +9,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class GetModelRequest(_message.Message):
+    __slots__ = ("placement",)
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    placement: str
+    def __init__(self, placement: _Optional[str] = ...) -> None: ...
+
+class GetModelResponse(_message.Message):
+    __slots__ = ("policy", "model_version", "learned_count")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    policy: str
+    model_version: str
+    learned_count: int
+    def __init__(self, policy: _Optional[str] = ..., model_version: _Optional[str] = ..., learned_count: _Optional[int] = ...) -> None: ...
+
 class GetPlacementReportRequest(_message.Message):
     __slots__ = ("placement", "start_time", "end_time")
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]

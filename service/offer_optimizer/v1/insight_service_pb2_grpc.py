@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InsightServiceStub:
-    """Reports per placement and per offer. Not served yet: every RPC answers UNIMPLEMENTED.
+    """Reports per placement and per offer.
     """
 
     def __init__(self, channel):
@@ -35,6 +35,11 @@ class InsightServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetModel = channel.unary_unary(
+                '/offer_optimizer.v1.InsightService/GetModel',
+                request_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelResponse.FromString,
+                _registered_method=True)
         self.GetPlacementReport = channel.unary_unary(
                 '/offer_optimizer.v1.InsightService/GetPlacementReport',
                 request_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetPlacementReportRequest.SerializeToString,
@@ -48,18 +53,25 @@ class InsightServiceStub:
 
 
 class InsightServiceServicer:
-    """Reports per placement and per offer. Not served yet: every RPC answers UNIMPLEMENTED.
+    """Reports per placement and per offer.
     """
 
+    def GetModel(self, request, context):
+        """Say which model a placement serves and how much it has learned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPlacementReport(self, request, context):
-        """Report on one placement.
+        """Report on one placement. Not served yet: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetLoopHealth(self, request, context):
-        """Report on the health of the learning loop.
+        """Report on the health of the learning loop. Not served yet: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -68,6 +80,11 @@ class InsightServiceServicer:
 
 def add_InsightServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelRequest.FromString,
+                    response_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelResponse.SerializeToString,
+            ),
             'GetPlacementReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlacementReport,
                     request_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetPlacementReportRequest.FromString,
@@ -87,8 +104,35 @@ def add_InsightServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InsightService:
-    """Reports per placement and per offer. Not served yet: every RPC answers UNIMPLEMENTED.
+    """Reports per placement and per offer.
     """
+
+    @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/offer_optimizer.v1.InsightService/GetModel',
+            offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelRequest.SerializeToString,
+            offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetPlacementReport(request,

@@ -12,7 +12,7 @@ from offer_optimizer.core.catalog import Catalog, Kind, Offer, OfferType, Placem
 from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
 from offer_optimizer.core.decision import ModelVersion, Reason
 from offer_optimizer.core.errors import NotFound, RevisionConflict, UnknownPlacement
-from offer_optimizer.decide.requests import DecideInput, FeedbackInput, Outcome, ShownSlot
+from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome, ShownSlot
 
 DECISION_ID = bytes.fromhex("0192f0a1b2c37def8123456789abcdef")
 DECISION_TEXT = "0192f0a1-b2c3-7def-8123-456789abcdef"
@@ -78,6 +78,15 @@ class FakeDesk:
             raise RevisionConflict(expected_revision, self.revision.revision)
         self.applied.append((document, expected_revision, validate_only))
         return CatalogChange(expected_revision + (0 if validate_only else 1), ("offers.coupon: status",))
+
+
+class FakeModels:
+    """Serves one model everywhere."""
+
+    def describe(self, placement_id: str) -> ModelStatus:
+        if placement_id not in CATALOG.placement_by_id:
+            raise UnknownPlacement("placement", f"{placement_id!r} is not in the catalog")
+        return ModelStatus("vw", ModelVersion(bytes(16), 7), 41)
 
 
 class Aborted(Exception):

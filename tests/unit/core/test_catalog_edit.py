@@ -70,8 +70,8 @@ def test_new_lines_stand_behind_their_list_and_comments_keep_their_place() -> No
 def test_a_block_text_at_the_end_of_a_list_stays_whole() -> None:
     document = "offers:\n- id: a\n  type: NOTHING\n  payload: |\n    one\n    two\nplacements: []\n"
     edited = add_placement(document, offers=[{"id": "n"}], placement={"id": "q", "offers": ["n"]})
-    head = 'offers:\n- id: a\n  type: NOTHING\n  payload: |\n    one\n    two\n- id: "n"\n  type: "CONTENT"\nplacements: ['
-    assert edited.startswith(head)
+    head = document.removesuffix("placements: []\n")
+    assert edited.startswith(head + '- id: "n"\n  type: "CONTENT"\nplacements: [')
 
 
 def test_a_line_end_is_added_where_the_document_has_none() -> None:

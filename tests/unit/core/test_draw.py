@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from offer_optimizer.core.draw import pick, uniform
 
 SALT = bytes(range(32))
-pmfs = st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=50).filter(lambda values: sum(values) > 1e-3)
+pmfs = st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=50).filter(
+    lambda values: sum(values) > 1e-3
+)
 
 
 @given(pmfs, st.floats(0.0, 1.0, exclude_max=True))
@@ -52,12 +54,14 @@ def test_the_uniform_number_is_the_documented_hash() -> None:
 
 
 def test_draws_follow_the_pmf() -> None:
-    """Chi-square over 200,000 ids; 27.63 is the 0.999999 quantile at 2 degrees: one false alarm in a million."""
+    """Chi-square over 200,000 ids; 27.63 is its 0.999999 quantile (2 degrees): a false alarm in a million."""
     pmf = np.array([0.7, 0.25, 0.05], dtype=np.float32)
     counts = [0, 0, 0]
     n = 200_000
     for number in range(n):
         index, _ = pick(pmf, uniform(SALT, "home", number.to_bytes(16, "big"), 0))
         counts[index] += 1
-    statistic = sum((count - n * float(p)) ** 2 / (n * float(p)) for count, p in zip(counts, pmf, strict=True))
+    statistic = sum(
+        (count - n * float(p)) ** 2 / (n * float(p)) for count, p in zip(counts, pmf, strict=True)
+    )
     assert statistic < 27.63

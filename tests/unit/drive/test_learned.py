@@ -1,42 +1,40 @@
-"""What is said about the learner is what can be known from outside."""
+"""What is said about the learner is what the service says of its model."""
 
 from __future__ import annotations
 
 import pytest
 
-from offer_optimizer.client import ClientStats, Decision
+from offer_optimizer.client import ClientStats, ModelInfo
 from offer_optimizer.drive import learned
 from offer_optimizer.drive.plan import Plan
 from offer_optimizer.drive.replay import Outcome
 
-
-@pytest.mark.parametrize(
-    ("version", "position"), [("00ff:12", 12), ("", None), ("00ff:", None), ("00ff:-1", None)]
-)
-def test_a_position_is_what_follows_the_colon(version: str, position: int | None) -> None:
-    assert learned.position_of(version) == position
+FRESH = ModelInfo("vw", "00ff:5", 10)
 
 
-def test_a_model_that_moved_and_one_that_did_not_are_told_apart() -> None:
+def test_the_count_of_examples_is_the_difference_of_the_model() -> None:
     outcome = Outcome(matched=[(0, 1.0)] * 3)
-    moved = learned.describe_learning(outcome, ClientStats(accepted=6), "e:10", "e:90")
-    handed = "Handed to the learner: 3 matched rows, one `shown` and one `reward` each"
-    assert moved == [
-        f"{handed}; of 6 items the service accepted 6.",
-        "The deciding model has learned up to ledger position 90 (before the drive: 10).",
-    ]
-    stood = learned.describe_learning(outcome, ClientStats(accepted=6), "e:10", "e:10")
-    assert stood[1].startswith("The deciding model did not move")
-    assert learned.describe_learning(outcome, ClientStats(), "e:10", "")[1].startswith("No model answered")
+    lines = learned.describe_learning(outcome, ClientStats(accepted=6), FRESH, ModelInfo("vw", "00ff:90", 13))
+    assert lines[0].startswith("Handed to the learner: 3 matched rows, one `shown` and one `reward` each;")
+    assert lines[0].endswith("of 6 items the service accepted 6.")
+    assert "learned 3 examples" in lines[1]
+    assert "has learned 13 in all (version 00ff:90)" in lines[1]
 
 
-def test_lost_feedback_is_never_silent() -> None:
-    lines = learned.describe_learning(Outcome(), ClientStats(invalid=1, dropped=2, waiting=3), "", "e:1")
+def test_rows_that_were_not_learned_are_never_silent() -> None:
+    outcome = Outcome(matched=[(0, 1.0)] * 3)
+    lines = learned.describe_learning(outcome, ClientStats(invalid=1, dropped=2, waiting=3), FRESH, FRESH)
     assert "1 refused, 2 dropped, 3 still waiting" in lines[1]
+    assert lines[-1].startswith("3 matched rows were not learned")
+
+
+def test_without_a_usable_model_nothing_is_claimed() -> None:
+    lines = learned.describe_learning(Outcome(), ClientStats(), FRESH, ModelInfo("vw", "", 0))
+    assert lines[-1].startswith("No usable model")
 
 
 class Clockwork:
-    """Time that only sleeping moves, and a service whose model version is the time."""
+    """Time that only sleeping moves, and a model that learns an example a second."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -47,17 +45,20 @@ class Clockwork:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def decide(self, placement: str, **_: object) -> Decision:
-        version = f"e:{int(self.now * 10)}" if self.now < 3.9 else ""
-        return Decision("d", "o", 0.5, "", "MODEL", version, 0.0, "service")
-
-    def feedback(self, kind: str, **_: object) -> bool:
-        raise AssertionError("waiting tells the service nothing")
+    def get_model(self, placement: str) -> ModelInfo:
+        assert placement == "p"
+        return ModelInfo("vw", "00ff:1", int(self.now))
 
 
-@pytest.mark.parametrize(("window_s", "waited_s"), [(1.0, 4.0), (86400.0, learned.LONGEST_WAIT_S)])
-def test_waiting_lasts_a_window_and_a_while_but_never_days(window_s: float, waited_s: float) -> None:
+@pytest.mark.parametrize(
+    ("window_s", "wanted", "waited_s"),
+    [(1.0, 3, 3.0), (1.0, 100, 7.0), (86400.0, 10**6, learned.LONGEST_WAIT_S)],
+)
+def test_waiting_ends_with_the_last_example_or_after_a_while_but_never_lasts_days(
+    window_s: float, wanted: int, waited_s: float
+) -> None:
     works = Clockwork()
-    version = learned.wait_for_learner(works, Plan("p", {}, window_s), clock=works.clock, sleep=works.sleep)
+    plan = Plan("p", {}, window_s)
+    model = learned.wait_for_learner(works, plan, wanted, clock=works.clock, sleep=works.sleep)
     assert works.now == pytest.approx(waited_s)
-    assert version == "e:35"
+    assert model.learned_count == int(waited_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +16,7 @@ from offer_optimizer.policy.vw_options import VwOptions
 
 
 @pytest.mark.parametrize("call", [registry.learns, registry.library_versions])
-def test_an_unknown_name_is_refused_with_the_names_there_are(call: Any) -> None:
+def test_an_unknown_name_is_refused_with_the_names_there_are(call: Callable[[str], object]) -> None:
     with pytest.raises(InvalidInput, match=r"policy\.name.*'nope'.*baseline, uniform, vw"):
         call("nope")
     with pytest.raises(InvalidInput, match=r"policy\.name"):
@@ -87,11 +88,21 @@ def test_versions_cover_the_library_and_our_own_learning() -> None:
     assert registry.library_versions("uniform") == {}
 
 
-def test_every_option_changes_the_arguments() -> None:
-    base = VwOptions().arguments()
-    for change in ({"gamma_scale": 1.0}, {"gamma_exponent": 0.1}, {"learning_rate": 1.0}, {"power_t": 0.1}):
-        assert VwOptions(**change).arguments() != base
-    assert VwOptions(bits=12).arguments() != base
-    assert VwOptions(interactions=False).arguments() != base
-    epsilon, other = (VwOptions(exploration="epsilon", epsilon=share).arguments() for share in (0.1, 0.2))
-    assert epsilon != other
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gamma_scale": 1.0},
+        {"gamma_exponent": 0.1},
+        {"exploration": "epsilon"},
+        {"exploration": "epsilon", "epsilon": 0.2},
+        {"exploration": "softmax"},
+        {"exploration": "softmax", "sharpness": 1.0},
+        {"learning_rate": 1.0},
+        {"power_t": 0.1},
+        {"bits": 12},
+        {"interactions": False},
+    ],
+)
+def test_every_option_changes_the_arguments(change: dict[str, Any]) -> None:
+    without = {key: value for key, value in change.items() if key == "exploration" and len(change) > 1}
+    assert VwOptions(**change).arguments() != VwOptions(**without).arguments()
