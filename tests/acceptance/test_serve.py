@@ -301,3 +301,22 @@ def test_stopping_loses_nothing_and_the_ledger_has_it_all(tmp_path: Path) -> Non
         assert count == len(answered) == 50
     finally:
         running.end()
+
+
+def test_a_data_directory_that_lost_its_secret_is_refused(tmp_path: Path) -> None:
+    """A new secret would cut every visitor from their past."""
+    running = RunningService(tmp_path / "data", EXAMPLE, workers=1)
+    try:
+        running.start()
+        directory = DataDirectory(running.directory)
+        deadline_s = time.monotonic() + 10.0
+        while not directory.ledger_path.exists():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        running.stop()
+        directory.secret_path.unlink()
+        refused = running.run_command("serve", "--data", str(running.directory), "--listen", "127.0.0.1:0")
+        assert refused.returncode == 1
+        assert "secret is missing" in refused.stderr
+    finally:
+        running.end()

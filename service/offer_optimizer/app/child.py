@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("role", choices=("decider", "learner"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--listen", default="")
+    parser.add_argument("--journal-sync-ms", type=int, default=50)
     parser.add_argument("--liveness-fd", type=int, required=True)
     parser.add_argument("--ready-fd", type=int, required=True)
     options = parser.parse_args(arguments)
@@ -40,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     life.begin()
     try:
         if options.role == "decider":
-            from offer_optimizer.app.decider import run_decider  # noqa: PLC0415  (only this role needs gRPC)
+            from offer_optimizer.app.decider import Serving, run_decider  # noqa: PLC0415  (only this role needs gRPC)
 
-            run_decider(files, directory, writer_id, cells, options.listen, life)
+            how = Serving(options.listen, options.journal_sync_ms / 1000)
+            run_decider(files, directory, writer_id, cells, how, life)
         else:
             from offer_optimizer.app.learner import run_learner  # noqa: PLC0415  (only this role needs SQLite)
 

@@ -32,6 +32,14 @@ from offer_optimizer.store.writer_cells import WriterCells
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where a decider listens (HOST:PORT), and how often it syncs its journal in seconds."""
+
+    listen: str
+    journal_sync_s: float
+
+
 @dataclass
 class InForce:
     """The catalog revision and the models that this process serves; swapped whole."""
@@ -60,7 +68,7 @@ class InForce:
 
 
 def run_decider(
-    files: Files, directory: DataDirectory, writer_id: str, cells: WriterCells, listen: str, life: Life
+    files: Files, directory: DataDirectory, writer_id: str, cells: WriterCells, how: Serving, life: Life
 ) -> None:
     """Serve until told to stop, then drain. Raises CannotStart, DamagedFile, NotFound."""
     boot = boot_id()
@@ -93,8 +101,8 @@ def run_decider(
     intake = Intake(Inbox(GroupSync(inbox), cells, wall_clock_us), identity.digest)
     ports = Ports(runtime, intake, store, in_force, log, lambda: entropy(6).hex())
     edge = build_server(ports, ServerOptions(reuse_port=True))
-    bind(edge.server, listen)
-    syncer = JournalSyncer(journal)
+    bind(edge.server, how.listen)
+    syncer = JournalSyncer(journal, how.journal_sync_s)
     syncer.start()
     every(REFRESH_S, life.stop, in_force.refresh, "refresh")
     edge.server.start()

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from offer_optimizer.app.clocks import boot_id, entropy, wall_clock_us
-from offer_optimizer.app.listen import check_loopback, hold_port, parse_listen
+from offer_optimizer.app.listen import Address, check_loopback, hold_port, parse_listen
 from offer_optimizer.app.logs import configure_logging
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.core.errors import CannotStart, OfferOptimizerError
@@ -42,6 +42,15 @@ def serve(
     insecure_listen: Annotated[
         bool, typer.Option(help="Allow an address beyond loopback without TLS and keys.")
     ] = False,
+    journal_sync_ms: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="What a power cut may take of decisions.",
+            envvar="OFFER_OPTIMIZER_JOURNAL_SYNC_MS",
+        ),
+    ] = 50,
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM. Prints `ready HOST:PORT` once it serves."""
     configure_logging()
@@ -49,34 +58,44 @@ def serve(
         address = parse_listen(listen)
         if check_loopback(address, insecure_listen=insecure_listen):
             print(f"warning: {address} is open to everyone who reaches it: no TLS, no keys", file=sys.stderr)
-        status = _serve(DataDirectory(data.resolve()), catalog, listen, workers, apply_catalog=apply_catalog)
+        directory = DataDirectory(data.resolve())
+        files = Files()
+        directory.prepare(files)
+        lock = directory.lock(files, os.getpid())
+        try:
+            held, address = hold_port(address)
+            with held:
+                _settle_secrets(files, directory)
+                _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
+                status = _supervise(files, directory, address, workers, journal_sync_ms)
+        finally:
+            lock.release()
     except OfferOptimizerError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     raise typer.Exit(status)
 
 
-def _serve(
-    directory: DataDirectory, catalog: Path | None, listen: str, workers: int, *, apply_catalog: bool
+def _supervise(
+    files: Files, directory: DataDirectory, address: Address, workers: int, journal_sync_ms: int
 ) -> int:
-    files = Files()
-    directory.prepare(files)
-    lock = directory.lock(files, os.getpid())
-    try:
-        held, address = hold_port(parse_listen(listen))
-        with held:
-            Identity.load_or_create(files, directory.secret_path, entropy)
-            load_or_create_salts(files, directory.salts_path, entropy)
-            _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
-            common = ["--data", str(directory.path)]
-            deciders = [
-                Child(f"decider-{number}", ["decider", *common, "--listen", str(address)])
-                for number in range(workers)
-            ]
-            children = [*deciders, Child("learner", ["learner", *common])]
-            return Supervisor(directory, files, children, lambda: print(f"ready {address}", flush=True)).run()
-    finally:
-        lock.release()
+    common = ["--data", str(directory.path)]
+    decider = ["decider", *common, "--listen", str(address), "--journal-sync-ms", str(journal_sync_ms)]
+    deciders = [Child(f"decider-{number}", decider) for number in range(workers)]
+    children = [*deciders, Child("learner", ["learner", *common])]
+    return Supervisor(directory, files, children, lambda: print(f"ready {address}", flush=True)).run()
+
+
+def _settle_secrets(files: Files, directory: DataDirectory) -> None:
+    """Make what a new data directory needs; never make anew what an old one has lost."""
+    if files.exists(directory.ledger_path):
+        for path in (directory.secret_path, directory.salts_path):
+            if not files.exists(path):
+                raise CannotStart(
+                    f"{path} is missing, and visitors are known by it: restore it from a backup"
+                )
+    Identity.load_or_create(files, directory.secret_path, entropy)
+    load_or_create_salts(files, directory.salts_path, entropy)
 
 
 def _settle_catalog(

@@ -137,7 +137,6 @@ class Fold:
         return position if position is not None and position < before else None
 
     def _close_due(self) -> None:
-        self._tables.forget_spent(self.time_us)
         while due := self._tables.due(self.time_us, CLOSE_BATCH):
             for decision in due:
                 closed = close_one(
@@ -146,3 +145,4 @@ class Fold:
                 self._tables.close(closed)
                 self.counts.closed[closed.status] += 1
                 self.counts.clipped += closed.clipped
+        self._tables.forget_spent(self.time_us)

@@ -38,11 +38,12 @@ _Parsed: TypeAlias = Any
 LEARNING_VERSION: Final = "1"
 """Changes whenever the same options and examples would give another model; part of the policy epoch."""
 PROPENSITY_CLIP: Final = {"squarecb": 1.0, "epsilon": 0.1, "softmax": 0.1}
-"""Least propensity used in learning, by exploration. Biased: an offer shown less often counts as if this often.
+"""Least propensity used in learning, by exploration. Biased: one shown less often counts as if this often.
 
 squarecb asks for plain regression, without importance weights (Foster and Rakhlin 2020, arXiv:2002.04926,
 algorithm 1), and learns worse with them: of the regret of uniform it kept 0.40 with 1, 0.53 with 0.1.
-Unclipped, one legal example (propensity 1e-6, reward 1) turns the best offer over for hundreds of examples.
+Unclipped, one legal example (propensity 1e-6, reward 1) turns the best offer over for hundreds of examples;
+clipped it counts no more than an ordinary one, which near a tie can still turn it over.
 """
 WEIGHT_CAP: Final = 10.0
 """Most that one example may count for because others like it were thinned out. Biased beyond it."""
@@ -176,6 +177,7 @@ def _restore(options: VwOptions, state: bytes) -> _Workspace:
     with _scratch(options.bits) as directory:
         path = Path(directory, "model")
         path.write_bytes(model)
+        # The counters stay zero because no example is ever finished; kept, so that this doesn't depend on it.
         arguments = ["-i", str(path), "--preserve_performance_counters", "--quiet", "--no_stdin"]
         try:
             workspace = vowpalwabbit.Workspace(arg_list=arguments)

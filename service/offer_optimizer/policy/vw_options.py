@@ -33,12 +33,12 @@ class VwOptions(Options):
     """
 
     exploration: Literal["squarecb", "epsilon", "softmax"] = "squarecb"
-    gamma_scale: Annotated[float, Field(gt=0.0, le=1e6)] = 300.0
+    gamma_scale: Annotated[float, Field(gt=0.0, le=1e6)] = 100.0
     gamma_exponent: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     epsilon: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
-    sharpness: Annotated[float, Field(ge=0.0, le=1000.0)] = 10.0
+    sharpness: Annotated[float, Field(ge=0.0, le=1000.0)] = 100.0
     learning_rate: Annotated[float, Field(ge=1e-4, le=10.0)] = 0.05
-    power_t: Annotated[float, Field(ge=0.0, le=1.0)] = 0.4
+    power_t: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
     bits: Annotated[int, Field(ge=10, le=_BITS_MAX)] = 18
     interactions: bool = True
 

@@ -1,0 +1,411 @@
+"""Draining: every record once, decisions before their feedback, ledger time behind what is under way."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.feedback import Fate, Feedback
+from offer_optimizer.learn.drain import TICK_MARGIN_US
+from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.store.codec import Epoch, RecordKind, Salt, StoredCatalog, Tick
+from offer_optimizer.store.segment_reader import list_segments
+from tests.unit.learn.service_in_memory import SALTS, SEGMENTS, ServiceInMemory, Writer
+from tests.unit.learn.worlds import (
+    START_US,
+    WINDOW_S,
+    WINDOW_US,
+    bodies,
+    catalog,
+    content_of,
+    decision_of,
+    feedback_of,
+    placement,
+    stored,
+)
+
+EPOCH = epoch_of(placement()).id
+
+
+@pytest.fixture
+def service() -> ServiceInMemory:
+    return ServiceInMemory()
+
+
+@pytest.fixture
+def writer(service: ServiceInMemory) -> Writer:
+    made = service.writer(1)
+    service.apply(made, stored(1, catalog()))
+    return made
+
+
+def kinds(service: ServiceInMemory) -> list[RecordKind]:
+    return [record.kind for record in service.ledger.records()]
+
+
+def now(service: ServiceInMemory, number: int, **changes: object) -> Decision:
+    return decision_of(number, service.clock_us, epoch=EPOCH, **changes)  # type: ignore[arg-type]
+
+
+def test_a_fresh_ledger_begins_with_the_salts(service: ServiceInMemory) -> None:
+    assert bodies(service.ledger.records()) == list(SALTS)
+    service.start()
+    assert bodies(service.ledger.records()) == list(SALTS)
+
+
+def test_a_decision_precedes_its_feedback_whoever_wrote_them(service: ServiceInMemory, writer: Writer) -> None:
+    """Though the feedback's segment comes first by name, and both come in one round."""
+    early, late = service.writer(2), service.writer(3)
+    late.decide(now(service, 1), "ann")
+    early.hear(feedback_of("f", service.clock_us, decision=1))
+    early.hear(feedback_of("g", service.clock_us), "ann")
+    service.run_for(0.1)
+    assert service.learner.fold.counts.fates == {Fate.APPLIED: 2}
+
+
+def test_a_decision_and_feedback_written_while_the_learner_looks_keep_their_order(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """Looking at the inbox first: what is written between two looks is taken next time, or in order."""
+    looks = 0
+    look = service.learner.drainer._look
+
+    def look_and_write(kind: str) -> object:
+        nonlocal looks
+        looks += 1
+        found = look(kind)
+        writer.decide(now(service, looks))
+        writer.hear(feedback_of("f", service.clock_us, decision=looks))
+        return found
+
+    service.learner.drainer._look = look_and_write  # type: ignore[assignment]
+    for _ in range(3):
+        service.run_for(0.1)
+    service.learner.drainer._look = look  # type: ignore[method-assign]
+    service.run_for(0.1)
+    assert looks >= 9
+    assert service.learner.fold.counts.fates == {Fate.APPLIED: looks}
+
+
+def test_a_tick_stays_a_second_behind_the_clock(service: ServiceInMemory, writer: Writer) -> None:
+    writer.decide(now(service, 1))
+    service.run_for(5.0)
+    assert service.learner.fold.time_us == service.clock_us - TICK_MARGIN_US
+
+
+def test_a_tick_never_passes_a_record_that_is_stamped_and_not_written(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """Not after minutes: the window of a decision stays open for feedback that is under way."""
+    writer.decide(now(service, 1))
+    service.run_for(1.0)
+    with writer.inbox.stamp() as time_us:
+        service.run_for(3 * WINDOW_S)
+        assert service.learner.fold.time_us <= time_us
+        writer.hear(feedback_of("f", time_us, decision=1))
+    service.run_for(3 * WINDOW_S)
+    assert service.learner.fold.counts.fates == {Fate.APPLIED: 1}
+    assert service.learner.fold.counts.closed.total() == 1
+
+
+def test_the_clock_is_read_before_the_cells_and_the_cells_before_the_segments(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """A record stamped and written between reading clock and ends may not be overtaken."""
+    service.run_for(0.1)
+    look = service.learner.drainer._look
+
+    def look_late(kind: str) -> object:
+        service.clock_us += 30_000_000
+        service.boot_us += 30_000_000
+        return look(kind)
+
+    service.learner.drainer._look = look_late  # type: ignore[assignment]
+    before_us = service.clock_us
+    writer.decide(now(service, 1))
+    service.learner.drainer.drain()
+    assert service.learner.fold.time_us <= before_us
+
+
+def test_a_dead_writer_does_not_hold_ledger_time(service: ServiceInMemory, writer: Writer) -> None:
+    other = service.writer(2)
+    thread = threading.Thread(target=lambda: other.cells.begin(lambda: service.clock_us))
+    thread.start()
+    thread.join()
+    other.die()
+    writer.decide(now(service, 1))
+    service.run_for(30.0)
+    assert service.learner.fold.counts.closed.total() == 1
+
+
+def test_windows_close_on_quiet_traffic_and_an_idle_learner_writes_nothing(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    writer.decide(now(service, 1))
+    service.run_for(0.1)
+    service.run_for(WINDOW_S + 2)
+    assert service.learner.fold.counts.closed.total() == 1
+    count = service.ledger.last_position()
+    service.run_for(60.0)
+    assert service.ledger.last_position() == count
+
+
+def test_when_the_clock_goes_back_ledger_time_stands_still(service: ServiceInMemory, writer: Writer) -> None:
+    writer.decide(now(service, 1))
+    service.run_for(2.0)
+    reached_us = service.learner.fold.time_us
+    service.clock_us -= 30_000_000
+    writer.decide(now(service, 2))
+    service.run_for(1.0)
+    assert service.learner.fold.time_us == reached_us
+    assert Tick(reached_us) in bodies(service.ledger.records())
+
+
+@pytest.mark.parametrize("jump_s", [61, -61, 86_400])
+def test_a_jump_of_the_clock_stops_ledger_time_until_it_is_back(
+    service: ServiceInMemory, writer: Writer, jump_s: int
+) -> None:
+    """Decisions are drained all the while."""
+    service.run_for(0.1)
+    service.clock_us += jump_s * 1_000_000
+    writer.decide(decision_of(1, START_US, epoch=EPOCH))
+    service.run_for(5.0)
+    assert service.learner.fold.time_us < START_US
+    assert service.learner.fold.counts.decisions == 1
+    service.clock_us -= jump_s * 1_000_000
+    service.run_for(WINDOW_S + 2)
+    assert service.learner.fold.counts.closed.total() == 1
+
+
+def test_small_corrections_of_the_clock_never_add_up_to_a_jump(service: ServiceInMemory, writer: Writer) -> None:
+    for number in range(30):
+        service.clock_us += 5_000_000
+        writer.decide(now(service, number))
+        service.run_for(0.1)
+    assert service.learner.fold.time_us == service.clock_us - TICK_MARGIN_US
+
+
+def test_a_dead_writers_drained_segments_are_removed_and_a_living_ones_stay(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    other = service.writer(2)
+    for each in (writer, other):
+        each.decide(now(service, id(each) % 1000))
+    service.run_for(0.1)
+    other.die()
+    service.run_for(0.1)
+    left = {segment.name.writer_id for segment in list_segments(service.files, SEGMENTS)}
+    assert left == {f"{1:016x}"}
+    assert set(service.ledger.segment_offsets()) == {
+        str(segment.name) for segment in list_segments(service.files, SEGMENTS)
+    }
+
+
+def test_a_removed_segment_that_a_power_cut_brings_back_is_not_drained_twice(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """Its offset is forgotten only once its name is gone for good."""
+    writer.decide(now(service, 1), "ann")
+    writer.hear(feedback_of("f", service.clock_us), "ann")
+    writer.die()
+    service.files.sync_dir(SEGMENTS, "test")
+    service.run_for(0.05)
+    sync_dir = service.files.disk.sync_dir
+    service.files.disk.sync_dir = lambda path: (_ for _ in ()).throw(OSError(5, "made to fail"))  # type: ignore[method-assign]
+    service.files.remove(f"{SEGMENTS}/none", "test")
+    service.run_for(0.05)
+    service.files.disk.sync_dir = sync_dir  # type: ignore[method-assign]
+    service.files.disk.power_cut()
+    service.start()
+    service.run_for(0.1)
+    assert [kinds(service).count(kind) for kind in (RecordKind.DECISION, RecordKind.FEEDBACK)] == [1, 1]
+
+
+def test_an_offset_behind_the_end_of_a_segment_means_its_rows_are_in_the_ledger(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """A power cut took the tail of a journal after the ledger had it."""
+    writer.journal._writer.sync()
+    writer.decide(now(service, 1))
+    writer.journal._writer.sync()
+    for number in (2, 3):
+        writer.decide(now(service, number))
+    service.run_for(0.1)
+    service.files.disk.power_cut()
+    service.start()
+    service.run_for(0.1)
+    assert kinds(service).count(RecordKind.DECISION) == 3
+    assert list_segments(service.files, SEGMENTS) == []
+
+
+def test_offsets_of_segments_removed_by_an_earlier_life_are_forgotten(service: ServiceInMemory) -> None:
+    service.ledger.set_segment_offset("journal-01234567-00000000000000aa-000000.seg", 999)
+    service.start()
+    assert service.ledger.segment_offsets() == {}
+
+
+def test_a_decision_that_comes_twice_counts_once_and_stops_nothing(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """As when somebody puts an old segment back."""
+    writer.decide(now(service, 1))
+    writer.decide(now(service, 1))
+    writer.decide(now(service, 2))
+    service.run_for(0.1)
+    assert kinds(service).count(RecordKind.DECISION) == 2
+
+
+def test_a_revision_file_without_control_record_is_taken_when_a_decision_names_it(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """The crash lay between the two; the revision before it comes first."""
+    service.run_for(0.1)
+    for revision in (2, 3):
+        service.revisions.stored[revision] = stored(revision, catalog(placement(window_s=float(revision))))
+    writer.decide(now(service, 1, revision=3))
+    service.run_for(0.1)
+    service.apply(writer, service.revisions.stored[3])
+    service.run_for(0.1)
+    found = [body.revision for body in bodies(service.ledger.records()) if isinstance(body, StoredCatalog)]
+    assert found == [1, 2, 3]
+    (opened,) = service.learner.tables.due(1 << 60, 10)
+    assert opened.close_time_us - opened.decide_time_us == 3_000_000
+
+
+def test_a_control_record_without_revision_file_is_taken_as_it_is(service: ServiceInMemory, writer: Writer) -> None:
+    service.run_for(0.1)
+    service.revisions.stored.clear()
+    second = stored(2, catalog())
+    service.apply(writer, second)
+    service.revisions.stored.clear()
+    service.run_for(0.1)
+    assert second in bodies(service.ledger.records())
+
+
+def test_control_records_out_of_order_put_the_newest_in_force(service: ServiceInMemory) -> None:
+    """Two deciders applied one revision each, and the later one's segment comes first by name."""
+    first, second = service.writer(9), service.writer(2)
+    service.apply(first, stored(1, catalog()))
+    service.apply(second, stored(2, catalog(placement(window_s=5.0))))
+    service.run_for(0.1)
+    found = [body for body in bodies(service.ledger.records()) if isinstance(body, StoredCatalog | Epoch)]
+    assert [body.revision for body in found if isinstance(body, StoredCatalog)] == [1, 2]
+    assert service.learner.fold.revisions.newest == 2
+
+
+def test_feedback_alone_makes_no_visitor_key(service: ServiceInMemory, writer: Writer) -> None:
+    """Somebody without consent is never given one."""
+    writer.hear(feedback_of("f", service.clock_us), "nobody")
+    service.run_for(0.1)
+    assert service.connection.execute("SELECT COUNT(*) FROM visitor").fetchone() == (0,)
+    assert service.learner.fold.counts.fates == {Fate.UNATTRIBUTED: 1}
+
+
+def written(service: ServiceInMemory, writer: Writer) -> None:
+    """Record what a busy second brings."""
+    for number in range(6):
+        writer.decide(now(service, number), f"visitor-{number % 2}")
+        writer.hear(feedback_of("f", service.clock_us, decision=number))
+        writer.hear(feedback_of(f"v{number}", service.clock_us), f"visitor-{number % 2}")
+
+
+def everything(service: ServiceInMemory) -> object:
+    records = [
+        (record.position, record.kind, record.visitor_key is None, record.data)
+        for record in service.ledger.records()
+    ]
+    return records, content_of(service.connection), service.ledger.segment_offsets()
+
+
+def run_with_failure(fail_at: int) -> tuple[ServiceInMemory, bool]:
+    """Run a fixed history whose statement number `fail_at` fails once; return whether it was reached."""
+    service = ServiceInMemory()
+    writer = service.writer(1)
+    service.apply(writer, stored(1, catalog()))
+    service.run_for(0.1)
+    written(service, writer)
+    service.clock_us += 100_000
+    service.boot_us += 100_000
+    service.connection.fail_at = fail_at
+    service.learner.step()
+    was_reached = service.connection.fail_at == -1 and fail_at >= 0
+    service.connection.fail_at = -1
+    service.learner.step()
+    service.run_for(WINDOW_S + 2)
+    return service, was_reached
+
+
+def test_a_transaction_that_fails_anywhere_leaves_every_record_in_once() -> None:
+    """Each statement of a round fails in turn, BEGIN, COMMIT and the fold's own included: no loss, no repeat."""
+    reference, _ = run_with_failure(-1)
+    kinds_of_reference = kinds(reference)
+    fail_at, was_reached = 0, True
+    while was_reached:
+        service, was_reached = run_with_failure(fail_at)
+        assert not service.connection.in_transaction
+        assert kinds(service) == kinds_of_reference, fail_at
+        assert service.learner.fold.position == service.ledger.last_position()
+        fates = service.learner.tables.fate_counts()
+        assert fates == {Fate.APPLIED: 12}, fail_at
+        assert service.learner.tables.state("position") == service.ledger.last_position()
+        fail_at += 7 if 30 < fail_at < 200 else 1
+    assert fail_at > 100
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("decide"), st.integers(1, 3), st.sampled_from("ab")),
+            st.tuples(st.just("hear"), st.integers(1, 3), st.sampled_from("ab")),
+            st.tuples(st.just("step"), st.just(0), st.just("")),
+            st.tuples(st.just("die"), st.integers(1, 3), st.just("")),
+            st.tuples(st.just("restart"), st.just(0), st.just("")),
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_the_interleaving_feedback_finds_its_decision_and_nothing_is_lost_or_repeated(
+    events: list[tuple[str, int, str]],
+) -> None:
+    """Three writers that die and come back, a learner that restarts, rounds in between."""
+    service = ServiceInMemory()
+    service.apply(service.writer(100), stored(1, catalog()))
+    writers = {number: service.writer(number) for number in (1, 2, 3)}
+    decided: list[int] = []
+    heard: list[Feedback] = []
+    for event, number, visitor in events:
+        service.clock_us += 1000
+        service.boot_us += 1000
+        match event:
+            case "decide":
+                decided.append(len(decided) + 1)
+                writers[number].decide(now(service, decided[-1]), visitor)
+            case "hear" if decided:
+                heard.append(feedback_of(f"f{len(heard)}", service.clock_us, decision=decided[-1]))
+                writers[number].hear(heard[-1])
+            case "step":
+                service.learner.step()
+            case "die":
+                writers[number].die()
+                writers[number] = service.writer(10 * len(decided) + 1000 * len(heard) + service.clock_us)
+            case "restart":
+                service.start()
+    service.run_for(0.1)
+    found = bodies(service.ledger.records())
+    numbers = sorted(int.from_bytes(body.decision_id) for body in found if isinstance(body, Decision))
+    assert numbers == decided
+    assert sorted(body.feedback_id for body in found if isinstance(body, Feedback)) == sorted(
+        item.feedback_id for item in heard
+    )
+    assert service.learner.tables.fate_counts() == ({Fate.APPLIED: len(heard)} if heard else {})
+
+
+def test_salts_and_windows_are_as_the_tests_assume() -> None:
+    """Guards the worlds these tests are built on."""
+    assert all(isinstance(salt, Salt) for salt in SALTS)
+    assert WINDOW_US == WINDOW_S * 1e6
