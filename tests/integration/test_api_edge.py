@@ -1,104 +1,36 @@
-"""The edge over a real connection: statuses, limits, overload, health, reflection, draining."""
+"""The edge over a real connection: statuses, limits, overload."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 
-from offer_optimizer.api.graceful import drain
-from offer_optimizer.api.health import LIVENESS
-from offer_optimizer.api.server import SERVICE_NAMES, Edge, Ports, ServerOptions, bind, build_server
+from offer_optimizer.api.server import ServerOptions
 from offer_optimizer.core import limits
-from offer_optimizer.core.errors import CannotStart, InvalidCatalog, StorageUnavailable
+from offer_optimizer.core.errors import InvalidCatalog, StorageUnavailable
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
-from offer_optimizer.v1 import catalog_service_pb2_grpc, insight_service_pb2, offer_service_pb2_grpc
+from offer_optimizer.v1 import insight_service_pb2
 from offer_optimizer.v1 import offer_service_pb2 as pb
+from tests.integration.served_edge import (
+    CATALOGS,
+    CLICKS,
+    HOME,
+    INSIGHTS,
+    OFFERS,
+    WAIT_S,
+    Service,
+    refusal,
+)
 from tests.unit.api.fakes import (
     DECISION_TEXT,
-    FakeDecisions,
-    FakeDesk,
-    FakeIntake,
-    FakeLog,
-    FakeModels,
-    error_id,
 )
-
-OFFERS, CATALOGS, INSIGHTS = SERVICE_NAMES
-WAIT_S = 20.0
-HOME = pb.DecideRequest(placement="home")
-CLICKS = pb.RecordFeedbackRequest(
-    items=[pb.Feedback(feedback_id="f", kind="click", decision_id=DECISION_TEXT)]
-)
-
-
-class Service:
-    """A served edge with fakes behind it, and a channel to it."""
-
-    def __init__(self, options: ServerOptions) -> None:
-        self.decisions, self.intake, self.desk, self.log = (
-            FakeDecisions(),
-            FakeIntake(),
-            FakeDesk(),
-            FakeLog(),
-        )
-        ports = Ports(self.decisions, self.intake, self.desk, FakeModels(), self.log, error_id)
-        self.edge: Edge = build_server(ports, options)
-        self.address = f"127.0.0.1:{bind(self.edge.server, '127.0.0.1:0')}"
-        self.edge.server.start()
-        self.edge.readiness.set(True)
-        self.channel = self.connect()
-        self.offers = offer_service_pb2_grpc.OfferServiceStub(self.channel)
-        self.catalogs = catalog_service_pb2_grpc.CatalogServiceStub(self.channel)
-
-    def connect(self) -> grpc.Channel:
-        return grpc.insecure_channel(self.address, options=[("grpc.use_local_subchannel_pool", 1)])
-
-    def raw(self, service: str, method: str, data: bytes) -> bytes:
-        call: Any = self.channel.unary_unary(f"/{service}/{method}")
-        answer: bytes = call(data, timeout=WAIT_S)
-        return answer
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    served = Service(ServerOptions())
-    yield served
-    served.channel.close()
-    served.edge.server.stop(0).wait()
-
-
-def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str]:
-    """Return status code, text and enumerated reason of a call that has to fail."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    error: Any = caught.value
-    status = rpc_status.from_call(error)
-    assert status is not None, caught.value
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    assert info.domain == "offer_optimizer"
-    return error.code(), status.message, info.reason
-
-
-def health_stub(channel: grpc.Channel) -> Any:  # noqa: ANN401  (the published stubs have no methods)
-    return health_pb2_grpc.HealthStub(channel)
-
-
-def health(channel: grpc.Channel, name: str) -> str:
-    answer = health_stub(channel).Check(health_pb2.HealthCheckRequest(service=name), timeout=WAIT_S)
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
 def test_a_generated_stub_gets_decisions_and_gives_feedback(service: Service) -> None:
@@ -352,110 +284,3 @@ def test_calls_over_the_limit_are_refused_at_once() -> None:
     assert codes.count(None) == 6
     service.channel.close()
     service.edge.server.stop(0).wait()
-
-
-def test_readiness_is_told_for_every_service_and_liveness_apart(service: Service) -> None:
-    for name in ("", *SERVICE_NAMES):
-        assert health(service.channel, name) == "SERVING"
-    service.edge.readiness.set(False)
-    for name in ("", *SERVICE_NAMES):
-        assert health(service.channel, name) == "NOT_SERVING"
-    assert health(service.channel, LIVENESS) == "SERVING"
-    with pytest.raises(grpc.RpcError) as caught:
-        health(service.channel, "nobody")
-    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-
-
-def test_health_watchers_hold_no_thread_and_are_limited() -> None:
-    service = Service(ServerOptions(threads=4))
-    channels = [service.connect() for _ in range(9)]
-    watches = []
-    for channel in channels[:8]:
-        watch = health_stub(channel).Watch(health_pb2.HealthCheckRequest(service=""), timeout=WAIT_S)
-        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-        watches.append(watch)
-    ninth = health_stub(channels[8]).Watch(health_pb2.HealthCheckRequest(service=""), timeout=WAIT_S)
-    with pytest.raises(grpc.RpcError) as caught:
-        next(ninth)
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert service.offers.Decide(HOME, timeout=WAIT_S).decision_id
-    service.edge.readiness.set(False)
-    assert next(watches[0]).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    for channel in (*channels, service.channel):
-        channel.close()
-    service.edge.server.stop(0).wait()
-
-
-PROBE = """
-import sys, grpc
-from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-channel = grpc.insecure_channel(sys.argv[1])
-database = ProtoReflectionDescriptorDatabase(channel)
-print(",".join(sorted(database.get_services())))
-pool = DescriptorPool(database)
-decide = pool.FindServiceByName("offer_optimizer.v1.OfferService").FindMethodByName("Decide")
-print(",".join(field.name for field in decide.input_type.fields))
-print(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20).status)
-"""
-
-
-def test_another_process_lists_the_services_by_reflection_and_probes_health(service: Service) -> None:
-    probe = subprocess.run(
-        [sys.executable, "-c", PROBE, service.address],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert probe.returncode == 0, probe.stderr
-    services, fields, status = probe.stdout.splitlines()
-    assert set(services.split(",")) == {
-        *SERVICE_NAMES,
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1alpha.ServerReflection",
-    }
-    assert fields == "placement,visitor,context,candidates,exclude_offer_ids,deferred,request_id"
-    assert status == "1"
-
-
-def test_a_second_server_on_the_port_does_not_start(service: Service) -> None:
-    ports = Ports(service.decisions, service.intake, service.desk, FakeModels(), service.log, error_id)
-    with pytest.raises(CannotStart, match="the port is taken"):
-        bind(build_server(ports, ServerOptions()).server, service.address)
-
-
-def test_servers_that_share_a_port_on_purpose_both_start() -> None:
-    ports = Ports(FakeDecisions(), FakeIntake(), FakeDesk(), FakeModels(), FakeLog(), error_id)
-    first, second = (build_server(ports, ServerOptions(reuse_port=True)).server for _ in range(2))
-    port = bind(first, "127.0.0.1:0")
-    assert bind(second, f"127.0.0.1:{port}") == port
-    first.stop(0)
-    second.stop(0)
-
-
-def test_draining_lets_a_running_call_end_and_takes_no_new_one(service: Service) -> None:
-    started, release = threading.Event(), threading.Event()
-
-    def stall(request: object) -> None:
-        started.set()
-        release.wait(WAIT_S)
-
-    service.decisions.hook = stall
-    running = service.offers.Decide.future(HOME, timeout=WAIT_S)
-    assert started.wait(WAIT_S)
-    draining = threading.Thread(target=drain, args=(service.edge, WAIT_S))
-    draining.start()
-    deadline = time.monotonic() + WAIT_S
-    while service.edge.readiness.ready and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert draining.is_alive()
-    # Which code the caller sees depends on the race with the closing connection: CANCELLED is one of them.
-    with pytest.raises(grpc.RpcError):
-        service.offers.Decide(HOME, timeout=1.0)
-    release.set()
-    assert running.result().decision_id == DECISION_TEXT
-    draining.join(WAIT_S)
-    assert not draining.is_alive()
-    assert len(service.decisions.asked) == 1

@@ -84,7 +84,7 @@ def test_a_decision_and_feedback_written_while_the_learner_looks_keep_their_orde
 
     service.learner.drainer._look = look_and_write  # type: ignore[assignment]
     for _ in range(3):
-        service.run_for(0.1)
+        service.learner.step()
     service.learner.drainer._look = look  # type: ignore[method-assign]
     service.run_for(0.1)
     assert looks >= 9
