@@ -59,7 +59,50 @@ class Offer(Part):
     payload: str = ""
     description: str = ""
     group: str = ""
+    eligible: str = ""
+    start_time_us: int | None = None
+    end_time_us: int | None = None
     attributes: Features = Features()
+
+
+class Window(Part):
+    """Over what a cap counts: a rolling length in seconds, or a calendar period in a time zone, or for ever."""
+
+    rolling_s: Annotated[float, Field(gt=0.0, le=limits.WINDOW_MAX_S)] | None = None
+    period: Literal["day", "week", "month"] | None = None
+    zone: str = "UTC"
+
+
+class Cap(Part):
+    """How often a visitor may meet something. docs/design.md, section 12, says what counts.
+
+    Limits the offers named, those of the groups named, or with `interruptions` every offer but NOTHING; counts
+    and acts at `placements` only, all where that is empty. `count_on` is decide, shown or a feedback kind.
+    """
+
+    id: Id
+    limit: Annotated[int, Field(ge=1, le=limits.CAP_LIMIT)]
+    offers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    interruptions: bool = False
+    placements: tuple[str, ...] = ()
+    count_on: str = "decide"
+    window: Window = Window()
+
+
+class Budget(Part):
+    """How much all visitors together may use up, in uses or in money (each use costs the attribute `cost`)."""
+
+    id: Id
+    limit: Annotated[float, Field(gt=0.0, le=limits.NUMBER_MAGNITUDE)]
+    unit: Literal["uses", "money"] = "uses"
+    offers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    period: Literal["total", "day"] = "total"
+    zone: str = "UTC"
+    pacing: Literal["none", "even"] = "none"
+    count_on: str = "decide"
+    hard: bool = False
 
 
 class PolicyChoice(Part):
@@ -94,6 +137,9 @@ class Placement(Part):
     window_s: Annotated[float, Field(ge=limits.WINDOW_MIN_S, le=limits.WINDOW_MAX_S)] = 1800.0
     reward: Reward = Reward()
     consent_default: Literal["FULL", "SERVE_ONLY", "NONE"] = "FULL"
+    eligible: str = ""
+    holdout: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    sticky_for_s: Annotated[float, Field(ge=0.0, le=limits.WINDOW_MAX_S)] = 0.0
 
 
 class Catalog(Part):
@@ -103,6 +149,9 @@ class Catalog(Part):
     kinds: tuple[Kind, ...] = ()
     offers: tuple[Offer, ...]
     placements: tuple[Placement, ...]
+    caps: tuple[Cap, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    holdout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
 
     @cached_property
     def offer_index(self) -> dict[str, int]:

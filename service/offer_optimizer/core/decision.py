@@ -30,6 +30,16 @@ class ExclusionReason(IntEnum):
     """Why a candidate was not eligible. Numbers are stored: never change one."""
 
     NOT_LIVE = 1
+    NOT_STARTED = 2
+    ENDED = 3
+    CALLER_EXCLUDED = 4
+    PLACEMENT_RULE = 5
+    RULE = 6
+    RULE_ERROR = 7
+    COUNTERS_UNREADY = 8
+    CAPPED = 9
+    BUDGET_SPENT = 10
+    BUDGET_PACED = 11
 
 
 class Consent(IntEnum):
@@ -62,12 +72,22 @@ class SlotChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class InlineCandidate:
+    """An offer given with the request; candidates index past the catalog's offers into these."""
+
+    offer_id: str
+    attributes: Features
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One choice made for one visitor at one placement.
 
     `candidates` are indices into the offers of the catalog revision; `excluded` are positions in
     `candidates`, ascending; the eligible are what remains, in order. `slots` is empty where nothing
     was eligible. `baseline` is the position of the baseline offer among the eligible, or None.
+    `cap_counts` and `budget_spent` hold (index in the catalog, value read) of what limits the candidates;
+    `holdout_u` is the visitor's number where a holdout is declared; the digests are of request_id and body.
     """
 
     decision_id: bytes
@@ -89,6 +109,13 @@ class Decision:
     draw_salt_id: int
     consent: Consent
     model_pmf: Pmf32 | None = None
+    holdout_u: float | None = None
+    cap_counts: tuple[tuple[int, int], ...] = ()
+    budget_spent: tuple[tuple[int, float], ...] = ()
+    inline: tuple[InlineCandidate, ...] = ()
+    excluded_by_caller: tuple[str, ...] = ()
+    request_digest: bytes = b""
+    body_digest: bytes = b""
 
     def eligible(self) -> tuple[int, ...]:
         """Return the catalog indices of the eligible offers, in order."""

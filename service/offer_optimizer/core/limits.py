@@ -28,6 +28,18 @@ OFFERS: Final = 2000
 """Offers of a catalog."""
 PLACEMENTS: Final = 200
 """Placements of a catalog."""
+CAPS: Final = 100
+"""Caps of a catalog."""
+CAP_LIMIT: Final = 100
+"""A cap's limit: the hot cache keeps so many times of events a visitor and cap."""
+BUDGETS: Final = 100
+"""Budgets of a catalog."""
+RULE_BYTES: Final = 2000
+"""A rule."""
+EXCLUDED_OFFERS: Final = 200
+"""`exclude_offer_ids` of a request."""
+REPEAT_S: Final = 30 * 60
+"""How long a request_id is remembered, and the longest reservation."""
 KINDS: Final = 50
 """Custom feedback kinds of a catalog."""
 PAYLOAD_BYTES: Final = 16 * 1024

@@ -38,13 +38,21 @@ class StoredSlot(_message.Message):
     propensity: float
     def __init__(self, pmf: _Optional[_Iterable[float]] = ..., chosen: _Optional[int] = ..., propensity: _Optional[float] = ...) -> None: ...
 
-class StoredCounter(_message.Message):
-    __slots__ = ("cap", "value")
+class StoredCount(_message.Message):
+    __slots__ = ("cap", "count")
     CAP_FIELD_NUMBER: _ClassVar[int]
-    VALUE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
     cap: int
-    value: int
-    def __init__(self, cap: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+    count: int
+    def __init__(self, cap: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class StoredSpent(_message.Message):
+    __slots__ = ("budget", "spent")
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    budget: int
+    spent: float
+    def __init__(self, budget: _Optional[int] = ..., spent: _Optional[float] = ...) -> None: ...
 
 class StoredCandidate(_message.Message):
     __slots__ = ("offer_id", "attributes")
@@ -55,7 +63,7 @@ class StoredCandidate(_message.Message):
     def __init__(self, offer_id: _Optional[str] = ..., attributes: _Optional[_Union[StoredFeatures, _Mapping]] = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "decide_time_us", "catalog_revision", "placement_id", "candidates", "excluded", "exclusion_reasons", "slots", "context", "policy_epoch", "model_position", "reason", "deferred", "holdout", "ramp", "floor", "baseline", "draw_salt_id", "consent", "counters", "inline_candidates", "model_pmf")
+    __slots__ = ("decision_id", "decide_time_us", "catalog_revision", "placement_id", "candidates", "excluded", "exclusion_reasons", "slots", "context", "policy_epoch", "model_position", "reason", "deferred", "holdout", "ramp", "floor", "baseline", "draw_salt_id", "consent", "cap_counts", "inline_candidates", "model_pmf", "budget_spent", "holdout_u", "excluded_by_caller", "request_digest", "body_digest")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     DECIDE_TIME_US_FIELD_NUMBER: _ClassVar[int]
     CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -75,9 +83,14 @@ class DecisionRecord(_message.Message):
     BASELINE_FIELD_NUMBER: _ClassVar[int]
     DRAW_SALT_ID_FIELD_NUMBER: _ClassVar[int]
     CONSENT_FIELD_NUMBER: _ClassVar[int]
-    COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    CAP_COUNTS_FIELD_NUMBER: _ClassVar[int]
     INLINE_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     MODEL_PMF_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_SPENT_FIELD_NUMBER: _ClassVar[int]
+    HOLDOUT_U_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_BY_CALLER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BODY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     decision_id: bytes
     decide_time_us: int
     catalog_revision: int
@@ -97,10 +110,15 @@ class DecisionRecord(_message.Message):
     baseline: int
     draw_salt_id: int
     consent: int
-    counters: _containers.RepeatedCompositeFieldContainer[StoredCounter]
+    cap_counts: _containers.RepeatedCompositeFieldContainer[StoredCount]
     inline_candidates: _containers.RepeatedCompositeFieldContainer[StoredCandidate]
     model_pmf: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, decision_id: _Optional[bytes] = ..., decide_time_us: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., placement_id: _Optional[str] = ..., candidates: _Optional[_Iterable[int]] = ..., excluded: _Optional[_Iterable[int]] = ..., exclusion_reasons: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[_Union[StoredSlot, _Mapping]]] = ..., context: _Optional[_Union[StoredFeatures, _Mapping]] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., reason: _Optional[int] = ..., deferred: _Optional[bool] = ..., holdout: _Optional[bool] = ..., ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline: _Optional[int] = ..., draw_salt_id: _Optional[int] = ..., consent: _Optional[int] = ..., counters: _Optional[_Iterable[_Union[StoredCounter, _Mapping]]] = ..., inline_candidates: _Optional[_Iterable[_Union[StoredCandidate, _Mapping]]] = ..., model_pmf: _Optional[_Iterable[float]] = ...) -> None: ...
+    budget_spent: _containers.RepeatedCompositeFieldContainer[StoredSpent]
+    holdout_u: float
+    excluded_by_caller: _containers.RepeatedScalarFieldContainer[str]
+    request_digest: bytes
+    body_digest: bytes
+    def __init__(self, decision_id: _Optional[bytes] = ..., decide_time_us: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., placement_id: _Optional[str] = ..., candidates: _Optional[_Iterable[int]] = ..., excluded: _Optional[_Iterable[int]] = ..., exclusion_reasons: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[_Union[StoredSlot, _Mapping]]] = ..., context: _Optional[_Union[StoredFeatures, _Mapping]] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., reason: _Optional[int] = ..., deferred: _Optional[bool] = ..., holdout: _Optional[bool] = ..., ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline: _Optional[int] = ..., draw_salt_id: _Optional[int] = ..., consent: _Optional[int] = ..., cap_counts: _Optional[_Iterable[_Union[StoredCount, _Mapping]]] = ..., inline_candidates: _Optional[_Iterable[_Union[StoredCandidate, _Mapping]]] = ..., model_pmf: _Optional[_Iterable[float]] = ..., budget_spent: _Optional[_Iterable[_Union[StoredSpent, _Mapping]]] = ..., holdout_u: _Optional[float] = ..., excluded_by_caller: _Optional[_Iterable[str]] = ..., request_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ...) -> None: ...
 
 class FeedbackRecord(_message.Message):
     __slots__ = ("feedback_id", "decision_id", "placement_id", "slot", "kind", "value", "receive_time_us", "occur_time_us", "retracts_feedback_id")
