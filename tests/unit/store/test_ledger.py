@@ -15,7 +15,7 @@ from offer_optimizer.store.sqlite import open_writer, transaction
 
 
 def numbered() -> Callable[[int], bytes]:
-    numbers = iter(range(2, 1 << 20))
+    numbers = iter(range(2, 1 << 20, 2))
     return lambda size: next(numbers).to_bytes(size, "big")
 
 

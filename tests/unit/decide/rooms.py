@@ -1,0 +1,132 @@
+"""A decision path on fakes: a journal in memory, a clock that stands, entropy that counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from offer_optimizer.core.catalog import Catalog, Offer, OfferType, Placement, PolicyChoice
+from offer_optimizer.core.catalog_revision import CatalogRevision
+from offer_optimizer.core.decision import Consent, Decision
+from offer_optimizer.core.errors import NotFound, StorageUnavailable
+from offer_optimizer.core.features import Features
+from offer_optimizer.decide.models import ModelShelf
+from offer_optimizer.decide.prepared import PreparedCatalog, prepare_catalog
+from offer_optimizer.decide.requests import DecideInput
+from offer_optimizer.decide.runtime import Runtime
+from offer_optimizer.store.codec import Salt
+from offer_optimizer.store.snapshots import Snapshot
+
+SALT = Salt(7, "draw", bytes(range(32)))
+NOW_US = 1_750_000_000_123_456
+VW = PolicyChoice(name="vw", options={"bits": 10})
+UNIFORM = PolicyChoice(name="uniform")
+
+
+class MemoryJournal:
+    """Keeps what is recorded; `fails` makes it refuse."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Decision, bytes]] = []
+        self.fails = False
+        self.is_stamping = False
+
+    @contextmanager
+    def stamp(self) -> Iterator[int]:
+        """See DecisionJournal."""
+        self.is_stamping = True
+        try:
+            yield NOW_US
+        finally:
+            self.is_stamping = False
+
+    def append(self, decision: Decision, visitor_digest: bytes) -> None:
+        """See DecisionJournal."""
+        assert self.is_stamping
+        if self.fails:
+            raise StorageUnavailable("made to fail")
+        self.kept.append((decision, visitor_digest))
+
+
+class Shelves:
+    """Snapshots by placement and name; `current` says which is current by placement and epoch."""
+
+    def __init__(self) -> None:
+        self.current: dict[tuple[str, bytes], str] = {}
+        self.snapshots: dict[str, Snapshot | Exception] = {}
+        self.load_count = 0
+
+    def current_name(self, placement_id: str, policy_epoch: bytes) -> str | None:
+        """See SnapshotReader."""
+        return self.current.get((placement_id, policy_epoch))
+
+    def load(self, placement_id: str, name: str) -> Snapshot:
+        """See SnapshotReader."""
+        self.load_count += 1
+        found = self.snapshots.get(name)
+        if isinstance(found, Exception):
+            raise found
+        if found is None:
+            raise NotFound(f"{placement_id}/{name}")
+        return found
+
+
+def seeded_entropy(seed: str) -> Callable[[int], bytes]:
+    """Return entropy that a seed determines."""
+    calls = iter(range(1 << 62))
+    return lambda size: hashlib.shake_128(f"{seed} {next(calls)}".encode()).digest(size)
+
+
+OFFERS = (
+    Offer(id="msg", type=OfferType.MESSAGE, attributes=Features(categories=(("tone", "warm"),))),
+    Offer(id="save5", type=OfferType.COUPON, payload="five", attributes=Features(numbers=(("cost", 5.0),))),
+    Offer(id="none", type=OfferType.NOTHING),
+)
+
+
+def revision_of(number: int = 1, offers: tuple[Offer, ...] = OFFERS, **changes: Any) -> CatalogRevision:
+    """Return a revision with one placement, `home`."""
+    parts: dict[str, Any] = {"id": "home", "offers": tuple(o.id for o in offers), "policy": UNIFORM}
+    placement = Placement(**(parts | changes))
+    return CatalogRevision(number, "", 0, Catalog(offers=offers, placements=(placement,)))
+
+
+@dataclass
+class Room:
+    """A runtime and what is around it."""
+
+    revision: CatalogRevision = field(default_factory=revision_of)
+    seed: str = "seed"
+
+    def __post_init__(self) -> None:
+        self.journal = MemoryJournal()
+        self.shelves = Shelves()
+        self.shelf = ModelShelf(self.shelves)
+        self.catalog: PreparedCatalog = prepare_catalog(self.revision)
+        self.shelf.refresh(self.catalog)
+        self.runtime = Runtime(
+            catalog=lambda: self.catalog,
+            models=self.shelf,
+            journal=self.journal,
+            digest=lambda visitor_id: b"digest of " + visitor_id.encode(),
+            entropy=seeded_entropy(self.seed),
+            salt=SALT,
+        )
+
+    @property
+    def last(self) -> Decision:
+        """The newest decision recorded."""
+        return self.journal.kept[-1][0]
+
+
+def ask(
+    visitor_id: str = "ann",
+    consent: Consent = Consent.FULL,
+    context: Features = Features(categories=(("device", "mobile"),)),  # noqa: B008  (immutable)
+    **changes: Any,
+) -> DecideInput:
+    """Return a question about `home`."""
+    return DecideInput(changes.pop("placement_id", "home"), visitor_id, consent, context, **changes)
