@@ -44,7 +44,9 @@ def trained_room(ramp: float) -> Room:
         reward = float(chance.random() < (0.7 if chosen == best else 0.2))
         policy.learn(Example(context, placement.actions, chosen, 1 / 3, reward))
     key = ("home", placement.epoch.id)
-    room.shelves.snapshots["trained"] = Snapshot("home", placement.epoch.id, "vw", 400, 0, 0, 400, policy.save())
+    room.shelves.snapshots["trained"] = Snapshot(
+        "home", placement.epoch.id, "vw", 400, 0, 0, 400, policy.save()
+    )
     room.shelves.current[key] = "trained"
     room.shelf.refresh(room.catalog)
     served = room.shelf.get(*key)

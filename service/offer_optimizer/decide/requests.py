@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from offer_optimizer.core.decision import Consent, ModelVersion, Reason
+from offer_optimizer.core.decision import Consent, InlineCandidate, ModelVersion, Reason
 from offer_optimizer.core.features import Features
 
 
@@ -17,6 +17,9 @@ class DecideInput:
     consent: Consent
     context: Features
     deferred: bool = False
+    candidates: tuple[InlineCandidate, ...] = ()
+    exclude_offer_ids: tuple[str, ...] = ()
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

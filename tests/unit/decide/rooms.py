@@ -87,7 +87,7 @@ OFFERS = (
 )
 
 
-def revision_of(number: int = 1, offers: tuple[Offer, ...] = OFFERS, **changes: Any) -> CatalogRevision:
+def revision_of(number: int = 1, offers: tuple[Offer, ...] = OFFERS, **changes: object) -> CatalogRevision:
     """Return a revision with one placement, `home`."""
     parts: dict[str, Any] = {"id": "home", "offers": tuple(o.id for o in offers), "policy": UNIFORM}
     placement = Placement(**(parts | changes))
@@ -126,7 +126,9 @@ def ask(
     visitor_id: str = "ann",
     consent: Consent = Consent.FULL,
     context: Features = Features(categories=(("device", "mobile"),)),  # noqa: B008  (immutable)
-    **changes: Any,
+    *,
+    placement_id: str = "home",
+    deferred: bool = False,
 ) -> DecideInput:
     """Return a question about `home`."""
-    return DecideInput(changes.pop("placement_id", "home"), visitor_id, consent, context, **changes)
+    return DecideInput(placement_id, visitor_id, consent, context, deferred)

@@ -62,7 +62,9 @@ def test_a_published_snapshot_is_served_and_loaded_once(shelves: Shelves) -> Non
 
 
 @pytest.mark.parametrize("defect", [DamagedFile("a", "cut"), snapshot(E2, 7)])
-def test_a_bad_snapshot_leaves_the_model_that_is_there(shelves: Shelves, defect: Snapshot | Exception) -> None:
+def test_a_bad_snapshot_leaves_the_model_that_is_there(
+    shelves: Shelves, defect: Snapshot | Exception
+) -> None:
     """Damaged, or saved with other options: refused once and not tried again."""
     shelf = ModelShelf(shelves)
     shelf.refresh(FIRST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -92,7 +93,11 @@ def test_a_visitor_without_an_id_has_no_digest() -> None:
 def test_ramp_and_floor_at_zero_are_the_pure_baseline() -> None:
     room = Room(revision_of(ramp=0.0, floor=0.0, baseline=("save5",)))
     outcome = room.runtime.decide(ask())
-    assert (outcome.reason, outcome.slots[0].offer_id, outcome.slots[0].payload) == (Reason.BASELINE, "save5", "five")
+    assert (outcome.reason, outcome.slots[0].offer_id, outcome.slots[0].payload) == (
+        Reason.BASELINE,
+        "save5",
+        "five",
+    )
     assert not room.last.is_learnable()
 
 
@@ -125,7 +130,9 @@ def test_without_a_model_the_baseline_is_served_and_the_reason_says_so() -> None
     assert not room.last.is_learnable()
 
 
-def test_a_model_that_answers_no_distribution_does_not_break_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_answers_no_distribution_does_not_break_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     room = Room(revision_of(baseline=("save5",)))
 
     def fault(*_: object) -> Pmf64:
@@ -157,7 +164,8 @@ def test_when_even_stamping_fails_the_page_gets_the_baseline() -> None:
 
 def offers_that_are(*statuses: OfferStatus) -> tuple[Offer, ...]:
     return tuple(
-        Offer(id=f"o{number}", type=OfferType.MESSAGE, status=status) for number, status in enumerate(statuses)
+        Offer(id=f"o{number}", type=OfferType.MESSAGE, status=status)
+        for number, status in enumerate(statuses)
     )
 
 
@@ -165,7 +173,11 @@ def test_offers_that_are_not_live_are_excluded_with_their_reason() -> None:
     live, paused = OfferStatus.LIVE, OfferStatus.PAUSED
     room = Room(revision_of(offers=offers_that_are(paused, live, OfferStatus.DRAFT, live)))
     outcome = room.runtime.decide(ask())
-    assert (room.last.candidates, room.last.excluded, room.last.exclusion_reasons) == ((0, 1, 2, 3), (0, 2), (1, 1))
+    assert (room.last.candidates, room.last.excluded, room.last.exclusion_reasons) == (
+        (0, 1, 2, 3),
+        (0, 2),
+        (1, 1),
+    )
     assert room.last.eligible() == (1, 3)
     assert outcome.slots[0].offer_id in ("o1", "o3")
     assert len(room.last.slots[0].pmf) == 2
@@ -194,7 +206,9 @@ def test_the_baseline_is_the_first_listed_that_is_eligible(
 ) -> None:
     """As a position among the eligible; without one the model takes the baseline's share."""
     status = {"L": OfferStatus.LIVE, "P": OfferStatus.PAUSED}
-    room = Room(revision_of(offers=offers_that_are(*(status[s] for s in statuses)), baseline=baseline, ramp=0.25))
+    room = Room(
+        revision_of(offers=offers_that_are(*(status[s] for s in statuses)), baseline=baseline, ramp=0.25)
+    )
     placement = room.catalog.placements["home"]
     assert placement.baseline == position
     assert placement.ramp == (1.0 if position is None else 0.25)
@@ -229,10 +243,10 @@ class MemoryInbox(MemoryJournal):
         super().__init__()
         self.batches: list[list[tuple[bytes, Feedback]]] = []
 
-    def append_durable(self, items: list[tuple[bytes, Feedback]]) -> None:
+    def append_durable(self, items: Sequence[tuple[bytes, Feedback]]) -> None:
         """See FeedbackInbox."""
         assert self.is_stamping
-        self.batches.append(items)
+        self.batches.append(list(items))
 
 
 def test_feedback_is_stamped_inside_and_only_addressed_by_visitor_with_a_digest() -> None:

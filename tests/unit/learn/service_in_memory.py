@@ -19,7 +19,7 @@ from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action
 from offer_optimizer.policy.epoch import parse_description
 from offer_optimizer.store.codec import Epoch, Salt, StoredCatalog, encode_control
-from offer_optimizer.store.files import nothing
+from offer_optimizer.store.files import OnStep, nothing
 from offer_optimizer.store.group_sync import GroupSync
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.memory_files import MemoryFiles
@@ -39,7 +39,7 @@ class FailingConnection(sqlite3.Connection):
 
     fail_at = -1
 
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401  (as sqlite3 has it)
         """Count down, then fail once."""
         if self.fail_at == 0:
             self.fail_at = -1
@@ -114,7 +114,11 @@ class ServiceInMemory:
     """A data directory and its learner."""
 
     def __init__(self) -> None:
-        self.files = MemoryFiles(nothing, directories=("/data", *map(str, (SEGMENTS, RUN, SNAPSHOTS))))
+        self.on_step: OnStep = nothing
+        self.files = MemoryFiles(
+            lambda step, moment: self.on_step(step, moment),  # noqa: PLW0108  (tests change it)
+            directories=("/data", *map(str, (SEGMENTS, RUN, SNAPSHOTS))),
+        )
         self.clock_us = START_US
         self.boot_us = 0
         self.connection = failing_connection()

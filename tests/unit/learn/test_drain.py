@@ -56,7 +56,9 @@ def test_a_fresh_ledger_begins_with_the_salts(service: ServiceInMemory) -> None:
     assert bodies(service.ledger.records()) == list(SALTS)
 
 
-def test_a_decision_precedes_its_feedback_whoever_wrote_them(service: ServiceInMemory, writer: Writer) -> None:
+def test_a_decision_precedes_its_feedback_whoever_wrote_them(
+    service: ServiceInMemory, writer: Writer
+) -> None:
     """Though the feedback's segment comes first by name, and both come in one round."""
     early, late = service.writer(2), service.writer(3)
     late.decide(now(service, 1), "ann")
@@ -180,7 +182,9 @@ def test_a_jump_of_the_clock_stops_ledger_time_until_it_is_back(
     assert service.learner.fold.counts.closed.total() == 1
 
 
-def test_small_corrections_of_the_clock_never_add_up_to_a_jump(service: ServiceInMemory, writer: Writer) -> None:
+def test_small_corrections_of_the_clock_never_add_up_to_a_jump(
+    service: ServiceInMemory, writer: Writer
+) -> None:
     for number in range(30):
         service.clock_us += 5_000_000
         writer.decide(now(service, number))
@@ -275,7 +279,9 @@ def test_a_revision_file_without_control_record_is_taken_when_a_decision_names_i
     assert opened.close_time_us - opened.decide_time_us == 3_000_000
 
 
-def test_a_control_record_without_revision_file_is_taken_as_it_is(service: ServiceInMemory, writer: Writer) -> None:
+def test_a_control_record_without_revision_file_is_taken_as_it_is(
+    service: ServiceInMemory, writer: Writer
+) -> None:
     service.run_for(0.1)
     service.revisions.stored.clear()
     second = stored(2, catalog())
@@ -306,7 +312,7 @@ def test_feedback_alone_makes_no_visitor_key(service: ServiceInMemory, writer: W
 
 def written(service: ServiceInMemory, writer: Writer) -> None:
     """Record what a busy second brings."""
-    for number in range(6):
+    for number in range(3):
         writer.decide(now(service, number), f"visitor-{number % 2}")
         writer.hear(feedback_of("f", service.clock_us, decision=number))
         writer.hear(feedback_of(f"v{number}", service.clock_us), f"visitor-{number % 2}")
@@ -314,7 +320,9 @@ def written(service: ServiceInMemory, writer: Writer) -> None:
 
 def without_ticks(service: ServiceInMemory) -> list[tuple[RecordKind, bytes]]:
     """Return the records; which rounds wrote a TICK may differ."""
-    return [(record.kind, record.data) for record in service.ledger.records() if record.kind != RecordKind.TICK]
+    return [
+        (record.kind, record.data) for record in service.ledger.records() if record.kind != RecordKind.TICK
+    ]
 
 
 def run_with_failure(fail_at: int) -> tuple[ServiceInMemory, bool]:
@@ -336,7 +344,7 @@ def run_with_failure(fail_at: int) -> tuple[ServiceInMemory, bool]:
 
 
 def test_a_transaction_that_fails_anywhere_leaves_every_record_in_once() -> None:
-    """Each statement of a round fails in turn, BEGIN, COMMIT and the fold's own included: no loss, no repeat."""
+    """Each statement of a round fails in turn, BEGIN and COMMIT included: no loss, no repeat."""
     reference, _ = run_with_failure(-1)
     expected = without_ticks(reference)
     fail_at, was_reached = 0, True
@@ -346,10 +354,10 @@ def test_a_transaction_that_fails_anywhere_leaves_every_record_in_once() -> None
         assert without_ticks(service) == expected, fail_at
         assert service.learner.fold.position == service.ledger.last_position()
         fates = service.learner.tables.fate_counts()
-        assert fates == {Fate.APPLIED: 12}, fail_at
+        assert fates == {Fate.APPLIED: 6}, fail_at
         assert service.learner.tables.state("position") == service.ledger.last_position()
-        fail_at += 7 if 30 < fail_at < 200 else 1
-    assert fail_at > 100
+        fail_at += 1
+    assert fail_at > 60
 
 
 @settings(max_examples=25)

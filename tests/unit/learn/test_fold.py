@@ -51,7 +51,9 @@ def test_feedback_in_its_window_is_applied_and_makes_the_reward(world: World) ->
     ("offset_us", "fate"), [(WINDOW_US - 1, Fate.APPLIED), (WINDOW_US, Fate.LATE), (WINDOW_US + 1, Fate.LATE)]
 )
 @pytest.mark.parametrize("ticked", [False, True])
-def test_a_window_is_half_open_to_the_microsecond(world: World, offset_us: int, fate: Fate, ticked: bool) -> None:
+def test_a_window_is_half_open_to_the_microsecond(
+    world: World, offset_us: int, fate: Fate, ticked: bool
+) -> None:
     """Whether ledger time has come as far or not."""
     world.decide(decision_of(1, T, epoch=EPOCH))
     if ticked:
@@ -60,7 +62,9 @@ def test_a_window_is_half_open_to_the_microsecond(world: World, offset_us: int, 
 
 
 @pytest.mark.parametrize(("offset_us", "open_count"), [(-1, 1), (0, 0)])
-def test_a_window_closes_when_ledger_time_reaches_its_end(world: World, offset_us: int, open_count: int) -> None:
+def test_a_window_closes_when_ledger_time_reaches_its_end(
+    world: World, offset_us: int, open_count: int
+) -> None:
     position = world.decide(decision_of(1, T, epoch=EPOCH))
     world.tick(T + WINDOW_US + offset_us)
     assert (world.tables.open_at(position) is not None) == bool(open_count)
@@ -119,9 +123,7 @@ def test_feedback_by_visitor_is_not_credited_at_another_placement() -> None:
     world = World()
     elsewhere = placement(id="elsewhere")
     world.apply(1, catalog(placement(), elsewhere))
-    there = world.decide(
-        decision_of(1, T, epoch=epoch_of(elsewhere).id, placement_id="elsewhere"), "ann"
-    )
+    there = world.decide(decision_of(1, T, epoch=epoch_of(elsewhere).id, placement_id="elsewhere"), "ann")
     assert world.hear(feedback_of("f", T + 1), "ann") is Fate.UNATTRIBUTED
     world.tick(T + WINDOW_US)
     assert world.reward(there) == 0.125
@@ -351,14 +353,18 @@ def test_records_are_taken_one_after_the_other(world: World) -> None:
 
 EVENTS = st.lists(
     st.one_of(
-        st.tuples(st.just("decide"), st.integers(0, 4_000_000), st.booleans(), st.sampled_from(["", "a", "b"])),
+        st.tuples(
+            st.just("decide"), st.integers(0, 4_000_000), st.booleans(), st.sampled_from(["", "a", "b"])
+        ),
         st.tuples(
             st.just("hear"),
             st.integers(0, 12_000_000),
             st.integers(0, 12),
             st.sampled_from(["click", "shown", "dismiss", "scroll", "strange"]),
         ),
-        st.tuples(st.just("hear_by_visitor"), st.integers(0, 12_000_000), st.integers(0, 3), st.sampled_from("abc")),
+        st.tuples(
+            st.just("hear_by_visitor"), st.integers(0, 12_000_000), st.integers(0, 3), st.sampled_from("abc")
+        ),
         st.tuples(st.just("tick"), st.integers(-2_000_000, 8_000_000)),
         st.tuples(st.just("revise")),
     ),
@@ -376,7 +382,9 @@ def play(world: World, events: list[tuple[object, ...]]) -> None:
                 decisions += 1
                 clock_us += 100_000
                 world.decide(
-                    decision_of(decisions, clock_us + offset_us, epoch=epoch, revision=revision, deferred=deferred),
+                    decision_of(
+                        decisions, clock_us + offset_us, epoch=epoch, revision=revision, deferred=deferred
+                    ),
                     visitor,
                 )
             case ("hear", int(offset_us), int(number), str(kind)):

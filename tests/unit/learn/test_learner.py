@@ -12,7 +12,10 @@ from offer_optimizer.core.catalog import PolicyChoice, Reward
 from offer_optimizer.learn.rebuild import Rebuilt
 from offer_optimizer.learn.trainer import Trainer, initial_model, restore_model
 from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.store.codec import RecordKind
+from offer_optimizer.store.files import nothing
 from offer_optimizer.store.snapshots import Snapshot
+from tests.conftest import Size
 from tests.unit.learn.service_in_memory import ServiceInMemory, Writer
 from tests.unit.learn.worlds import (
     PLACEMENT,
@@ -32,7 +35,9 @@ SECOND = placement(policy=PolicyChoice(name="vw", options={"bits": 10, "learning
 E1, E2 = epoch_of(FIRST).id, epoch_of(SECOND).id
 
 
-def visit(service: ServiceInMemory, writer: Writer, number: int, epoch: bytes = E1, revision: int = 1) -> None:
+def visit(
+    service: ServiceInMemory, writer: Writer, number: int, epoch: bytes = E1, revision: int = 1
+) -> None:
     """Record a decision and, for most, a click."""
     writer.decide(decision_of(number, service.clock_us, epoch=epoch, revision=revision), f"v{number % 7}")
     if number % 3:
@@ -60,9 +65,7 @@ def current(service: ServiceInMemory, epoch: bytes = E1) -> Snapshot:
 def check(service: ServiceInMemory) -> list[bool]:
     """Compare every current snapshot with the model rebuilt from the ledger's beginning."""
     rebuilt = Rebuilt(service.ledger, service.learner.fold.position, lambda _done, _all: None)
-    comparisons = [
-        rebuilt.compare(current(service, epoch)) for epoch in service.snapshots.epochs(PLACEMENT)
-    ]
+    comparisons = [rebuilt.compare(current(service, epoch)) for epoch in service.snapshots.epochs(PLACEMENT)]
     assert rebuilt.differing_rows(service.learner.tables) == []
     rebuilt.close()
     return [comparison.is_equal for comparison in comparisons]
@@ -134,11 +137,11 @@ def test_rewards_reach_the_policy_scaled_to_zero_to_one_with_the_logged_propensi
     world = World()
     epoch = world.apply(1, catalog(FIRST))
     world.decide(decision_of(1, START_US, epoch=epoch))
-    world.hear(feedback_of("f", START_US, decision=1, value=0.5))
+    world.hear(feedback_of("f", START_US, decision=1, value=1.25))
     world.tick(START_US + WINDOW_US)
     (lesson,) = world.tables.lessons(PLACEMENT, epoch, (0, 0), None, 9)
     example = Trainer(world.ledger, world.tables, world.fold.revisions)._example(lesson)
-    assert (example.reward, example.propensity, example.chosen) == (0.5, 0.25, 1)
+    assert (example.reward, example.propensity, example.chosen) == (0.75, 0.25, 1)
     assert [action.id for action in example.actions] == ["msg", "save5", "nothing"]
     assert example.context.categories == (("device", "mobile"),)
 
@@ -183,7 +186,13 @@ def test_a_placement_that_left_the_catalog_does_not_stop_the_others_at_shutdown(
     service.run_for(0.1)
     visit(service, writer, 1)
     writer.decide(
-        decision_of(2, service.clock_us, epoch=epoch_of(placement(id="leaving")).id, revision=2, placement_id="leaving")
+        decision_of(
+            2,
+            service.clock_us,
+            epoch=epoch_of(placement(id="leaving")).id,
+            revision=2,
+            placement_id="leaving",
+        )
     )
     service.run_for(WINDOW_S + 2)
     service.apply(writer, stored(3, catalog(FIRST)))
@@ -255,7 +264,9 @@ def test_a_snapshot_of_another_ledger_is_passed_over(service: ServiceInMemory, w
         visit(service, writer, number)
     service.run_for(WINDOW_S + 2)
     ahead = Snapshot(PLACEMENT, E1, "vw", 10**6, START_US, 3, 77, current(service).state)
-    other = Snapshot(PLACEMENT, E1, "vw", service.learner.fold.position, START_US + 1, 3, 55, current(service).state)
+    other = Snapshot(
+        PLACEMENT, E1, "vw", service.learner.fold.position, START_US + 1, 3, 55, current(service).state
+    )
     for foreign in (ahead, other):
         service.snapshots.publish(foreign, service.clock_us)
     service.start()
@@ -331,6 +342,62 @@ def test_nothing_is_published_from_a_fold_that_was_not_committed(
     service.connection.fail_at = -1
     service.learner.close()
     assert service.snapshots.current_name(PLACEMENT, E1) == before
+
+
+class Killed(BaseException):
+    """The process is gone; nothing of it may clean up."""
+
+
+def history(power_cut: bool, kill_at: int) -> tuple[ServiceInMemory, list[str]]:
+    """Run a fixed history that is killed at its `kill_at`-th step on the disk; return the steps taken."""
+    service = ServiceInMemory()
+    writer = service.writer(1)
+    service.apply(writer, stored(1, catalog(FIRST)))
+    steps: list[str] = []
+
+    def on_step(step: str, moment: str) -> None:
+        steps.append(f"{step} {moment}")
+        if len(steps) == kill_at + 1:
+            raise Killed
+
+    for number in range(6):
+        visit(service, writer, number)
+        if number == 3:
+            for segment in writer.segments:
+                segment.sync()
+            service.files.sync_dir("/data/run", "test")
+            writer.die()
+            writer = service.writer(2)
+        for segment in writer.segments:
+            segment.sync()
+        service.on_step = on_step
+        try:
+            service.run_for(WINDOW_S + 2)
+        except Killed:
+            service.on_step = nothing
+            if power_cut:
+                service.files.disk.power_cut()
+                writer = service.writer(10 + number)
+            service.start()
+            service.run_for(0.1)
+        service.on_step = nothing
+    service.run_for(WINDOW_S + 2)
+    return service, steps
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_learner_killed_at_any_step_on_the_disk_comes_to_the_same_end(power_cut: bool, size: Size) -> None:
+    """Segments removed, snapshots written, pointed to and pruned: killed before and after each of these."""
+    service, steps = history(power_cut, -1)
+    assert any(step.startswith("segment.remove") for step in steps)
+    assert any(step.startswith("snapshot.point.rename") for step in steps)
+    # Every step has its turn from the second size on; 7 shares no factor with the steps of a round.
+    for kill_at in range(int(power_cut), len(steps), size.pick(test=7, ci=1, proof=1)):
+        service, _ = history(power_cut, kill_at)
+        kinds = [record.kind for record in service.ledger.records()]
+        assert (kinds.count(RecordKind.DECISION), kinds.count(RecordKind.FEEDBACK)) == (6, 4), steps[kill_at]
+        assert current(service).learned_count == 6, steps[kill_at]
+    assert check(service) == [True]
 
 
 def test_the_failing_connection_of_these_tests_fails(service: ServiceInMemory) -> None:

@@ -50,7 +50,7 @@ def counted_entropy() -> Callable[[int], bytes]:
     return lambda size: hashlib.shake_128(next(calls).to_bytes(8, "big")).digest(size)
 
 
-def placement(**changes: Any) -> Placement:
+def placement(**changes: object) -> Placement:
     """Return a placement of all offers with a window of 10 s."""
     parts: dict[str, Any] = {
         "id": PLACEMENT,

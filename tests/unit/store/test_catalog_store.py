@@ -63,7 +63,9 @@ class Bench:
 
     def another(self) -> CatalogStore:
         """Open the same directory as another process does; the lock is the null device's."""
-        return CatalogStore(self.files, Path("/data"), Path(os.devnull), self.control, lambda: 77, check_policy)
+        return CatalogStore(
+            self.files, Path("/data"), Path(os.devnull), self.control, lambda: 77, check_policy
+        )
 
     def _on_step(self, step: str, moment: Moment) -> None:
         if step in self.failing and moment == "before":
@@ -137,7 +139,9 @@ def test_a_revision_whose_control_record_failed_is_in_force() -> None:
     assert bench.another().current().revision == 1
 
 
-@pytest.mark.parametrize("step", ["catalog.revision.write", "catalog.revision.sync", "catalog.revision.rename"])
+@pytest.mark.parametrize(
+    "step", ["catalog.revision.write", "catalog.revision.sync", "catalog.revision.rename"]
+)
 def test_a_disk_that_fails_leaves_the_old_revision_and_no_control_record(step: str) -> None:
     bench = Bench()
     bench.store.apply(DOCUMENT, 0)

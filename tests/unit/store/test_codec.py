@@ -32,11 +32,13 @@ from offer_optimizer.store.codec import (
     encode_journal_entry,
 )
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = texts.filter(bool)
 numbers = st.floats(-1e9, 1e9)
 times = st.integers(0, 2**62)
-pmfs = st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=8).map(lambda v: np.array(v, dtype=np.float32))
+pmfs = st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=8).map(
+    lambda v: np.array(v, dtype=np.float32)
+)
 
 
 @st.composite
@@ -67,9 +69,15 @@ def decisions(draw: st.DrawFn) -> Decision:
         candidates=tuple(draw(st.lists(st.integers(0, 5000), max_size=8))),
         excluded=tuple(range(count)),
         exclusion_reasons=(1,) * count,
-        slots=draw(st.sampled_from([(), (SlotChoice(pmf, draw(st.integers(0, len(pmf) - 1)), draw(st.floats(0, 1))),)])),
+        slots=draw(
+            st.sampled_from(
+                [(), (SlotChoice(pmf, draw(st.integers(0, len(pmf) - 1)), draw(st.floats(0, 1))),)]
+            )
+        ),
         context=build(draw(feature_maps())),
-        model_version=draw(st.one_of(st.none(), st.builds(ModelVersion, st.binary(min_size=16, max_size=16), times))),
+        model_version=draw(
+            st.one_of(st.none(), st.builds(ModelVersion, st.binary(min_size=16, max_size=16), times))
+        ),
         reason=draw(st.sampled_from(Reason)),
         deferred=draw(st.booleans()),
         holdout=draw(st.booleans()),
@@ -138,7 +146,11 @@ def test_feedback_comes_back_as_it_was(feedback: Feedback) -> None:
     assert decode_feedback(encode_feedback(feedback)) == feedback
 
 
-@given(st.one_of(st.builds(Tick, times), st.builds(Epoch, names, st.integers(1, 9), st.binary(max_size=16), texts)))
+@given(
+    st.one_of(
+        st.builds(Tick, times), st.builds(Epoch, names, st.integers(1, 9), st.binary(max_size=16), texts)
+    )
+)
 def test_the_learners_own_records_come_back(body: Tick | Epoch) -> None:
     kind = RecordKind.TICK if isinstance(body, Tick) else RecordKind.EPOCH
     assert decode_body(kind, encode_body(body)) == body

@@ -27,7 +27,9 @@ def opened(position: int, close_time_us: int = 100) -> OpenDecision:
     return OpenDecision(position, bytes([position]), 7, "home", 1, 1, EPOCH, True, True, 0, close_time_us)
 
 
-def closed(position: int, close_time_us: int = 100, status: CloseStatus = CloseStatus.LEARNED) -> ClosedDecision:
+def closed(
+    position: int, close_time_us: int = 100, status: CloseStatus = CloseStatus.LEARNED
+) -> ClosedDecision:
     return ClosedDecision("home", EPOCH, close_time_us, position, status, 0.5, False)
 
 
@@ -64,7 +66,9 @@ def test_lessons_are_those_learned_between_two_cursors_in_closing_order(tables: 
     assert tables.lessons("home", b"?" * 16, (0, 0), None, 9) == []
 
 
-@pytest.mark.parametrize(("cursor", "known"), [((10, 5), True), ((10, 4), False), ((11, 5), False), ((20, 4), False)])
+@pytest.mark.parametrize(
+    ("cursor", "known"), [((10, 5), True), ((10, 4), False), ((11, 5), False), ((20, 4), False)]
+)
 def test_a_close_cursor_is_known_if_it_names_a_lesson(
     tables: FoldTables, cursor: tuple[int, int], known: bool
 ) -> None:
@@ -106,7 +110,7 @@ def test_making_the_tables_again_neither_changes_nor_commits_anything() -> None:
     """A transaction that failed halfway must not become durable by starting over."""
     connection = open_writer(None)
     FoldTables.create(connection)
-    with pytest.raises(RuntimeError), transaction(connection):
+    with pytest.raises(RuntimeError), transaction(connection):  # noqa: PT012  (rolled back whole)
         FoldTables(connection).set_state("position", 9)
         FoldTables.create(connection)
         raise RuntimeError

@@ -26,7 +26,7 @@ def ledger() -> Ledger:
 
 def test_positions_count_from_one_without_gaps_also_after_a_rollback(ledger: Ledger) -> None:
     ledger.append_body(Tick(1))
-    with pytest.raises(RuntimeError), transaction(ledger.connection):
+    with pytest.raises(RuntimeError), transaction(ledger.connection):  # noqa: PT012  (rolled back whole)
         ledger.append_body(Tick(2))
         raise RuntimeError
     ledger.append_body(Tick(3))
@@ -74,7 +74,7 @@ def test_a_visitor_has_one_key_and_an_empty_digest_none(ledger: Ledger) -> None:
 
 
 def test_a_key_made_in_a_transaction_that_was_rolled_back_is_forgotten(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError), transaction(ledger.connection):
+    with pytest.raises(RuntimeError), transaction(ledger.connection):  # noqa: PT012  (rolled back whole)
         ledger.visitor_key(b"ann")
         raise RuntimeError
     ledger.forget_cached_keys()
@@ -97,7 +97,9 @@ def test_segment_offsets_are_kept_until_forgotten(ledger: Ledger) -> None:
 
 
 def test_a_ledger_of_another_format_is_refused(ledger: Ledger) -> None:
-    ledger.connection.execute("UPDATE meta SET value = ? WHERE name = 'format_version'", (FORMAT_VERSION + 1,))
+    ledger.connection.execute(
+        "UPDATE meta SET value = ? WHERE name = 'format_version'", (FORMAT_VERSION + 1,)
+    )
     with pytest.raises(CannotStart, match="format 2, this release reads format 1"):
         ledger.check_format(Path("ledger"))
 

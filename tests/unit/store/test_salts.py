@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from offer_optimizer.core.errors import DamagedFile
 from offer_optimizer.store.codec import Salt
 from offer_optimizer.store.memory_files import MemoryFiles
 from offer_optimizer.store.salts import load_or_create_salts, newest_salt
-from pathlib import Path
 
 PATH = Path("/data/salts")
 

@@ -36,7 +36,7 @@ def store(files: MemoryFiles | None = None) -> SnapshotStore:
 @given(
     st.builds(
         Snapshot,
-        st.text(st.characters(exclude_categories=("Cs",)), max_size=9),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
         st.binary(min_size=16, max_size=16),
         st.sampled_from(["vw", "uniform"]),
         *[st.integers(0, 2**62)] * 4,
@@ -50,7 +50,7 @@ def test_a_snapshot_comes_back_as_it_was(snapshot: Snapshot) -> None:
 def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
     data = encode_snapshot(SNAPSHOT)
     for length in range(len(data)):
-        with pytest.raises(DamagedFile, match="^somewhere: "):
+        with pytest.raises(DamagedFile, match=r"^somewhere: "):
             decode_snapshot(data[:length], "somewhere")
     for bit in range(8 * len(data)):
         damaged = bytearray(data)
@@ -83,7 +83,9 @@ def test_a_damaged_snapshot_is_passed_over_for_the_one_before() -> None:
     assert [found.learned_count for _, found in snapshots.readable("home", E1)] == [3]
 
 
-@pytest.mark.parametrize("step", ["snapshot.write.write", "snapshot.write.sync", "snapshot.write.rename", "snapshot.point.rename"])
+@pytest.mark.parametrize(
+    "step", ["snapshot.write.write", "snapshot.write.sync", "snapshot.write.rename", "snapshot.point.rename"]
+)
 def test_a_publication_that_fails_anywhere_leaves_the_one_before_current(step: str) -> None:
     failing: set[str] = set()
 
@@ -156,6 +158,8 @@ def test_the_newest_is_the_furthest_and_not_the_latest_by_a_clock_that_went_back
     snapshots.publish(SNAPSHOT, 9 * DAY_US)
     snapshots.publish(replace(SNAPSHOT, ledger_position=13), 2 * DAY_US)
     snapshots.publish(replace(SNAPSHOT, ledger_position=13, learned_count=9), 1 * DAY_US)
-    found = [(snapshot.ledger_position, snapshot.learned_count) for _, snapshot in snapshots.readable("home", E1)]
+    found = [
+        (snapshot.ledger_position, snapshot.learned_count) for _, snapshot in snapshots.readable("home", E1)
+    ]
     assert found == [(13, 9), (13, 3), (12, 3)]
     assert keep_rule(snapshots.names("home"), 3 * DAY_US) >= set(snapshots.names("home")[-2:])
