@@ -100,7 +100,7 @@ class SnapshotStore:
     File names are `<epoch>-<ledger position>-<learned count>-<time written>.snap`. Catching up
     after a restart, a model learns while the position stands still: the count tells those apart. The time is
     the publisher's clock; a file's own time would not survive a copy. `<epoch>.current` names the newest one
-    published of an epoch, so that a placement whose policy is changed back serves at once what it had learned.
+    published of an epoch, so that a placement whose policy is changed back serves what it had learned.
     """
 
     def __init__(self, files: Files, directory: Path) -> None:

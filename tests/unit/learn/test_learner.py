@@ -8,14 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offer_optimizer.core.catalog import PolicyChoice, Reward
-from offer_optimizer.learn.rebuild import Rebuilt
+from offer_optimizer.core.catalog import Reward
 from offer_optimizer.learn.trainer import Trainer, initial_model, restore_model
 from offer_optimizer.policy.epoch import epoch_of
-from offer_optimizer.store.codec import RecordKind
-from offer_optimizer.store.files import nothing
 from offer_optimizer.store.snapshots import Snapshot
-from tests.conftest import Size
+from tests.unit.learn.histories import E1, E2, FIRST, SECOND, check, current, visit
 from tests.unit.learn.service_in_memory import ServiceInMemory, Writer
 from tests.unit.learn.worlds import (
     PLACEMENT,
@@ -30,19 +27,6 @@ from tests.unit.learn.worlds import (
     stored,
 )
 
-FIRST = placement()
-SECOND = placement(policy=PolicyChoice(name="vw", options={"bits": 10, "learning_rate": 0.5}))
-E1, E2 = epoch_of(FIRST).id, epoch_of(SECOND).id
-
-
-def visit(
-    service: ServiceInMemory, writer: Writer, number: int, epoch: bytes = E1, revision: int = 1
-) -> None:
-    """Record a decision and, for most, a click."""
-    writer.decide(decision_of(number, service.clock_us, epoch=epoch, revision=revision), f"v{number % 7}")
-    if number % 3:
-        writer.hear(feedback_of("f", service.clock_us, decision=number, value=(number % 5) / 4))
-
 
 @pytest.fixture
 def service() -> ServiceInMemory:
@@ -54,21 +38,6 @@ def writer(service: ServiceInMemory) -> Writer:
     made = service.writer(1)
     service.apply(made, stored(1, catalog(FIRST)))
     return made
-
-
-def current(service: ServiceInMemory, epoch: bytes = E1) -> Snapshot:
-    name = service.snapshots.current_name(PLACEMENT, epoch)
-    assert name is not None
-    return service.snapshots.load(PLACEMENT, name)
-
-
-def check(service: ServiceInMemory) -> list[bool]:
-    """Compare every current snapshot with the model rebuilt from the ledger's beginning."""
-    rebuilt = Rebuilt(service.ledger, service.learner.fold.position, lambda _done, _all: None)
-    comparisons = [rebuilt.compare(current(service, epoch)) for epoch in service.snapshots.epochs(PLACEMENT)]
-    assert rebuilt.differing_rows(service.learner.tables) == []
-    rebuilt.close()
-    return [comparison.is_equal for comparison in comparisons]
 
 
 def test_the_published_model_has_learned_all_closed_windows_and_equals_the_rebuilt_one(
@@ -342,62 +311,6 @@ def test_nothing_is_published_from_a_fold_that_was_not_committed(
     service.connection.fail_at = -1
     service.learner.close()
     assert service.snapshots.current_name(PLACEMENT, E1) == before
-
-
-class Killed(BaseException):
-    """The process is gone; nothing of it may clean up."""
-
-
-def history(power_cut: bool, kill_at: int) -> tuple[ServiceInMemory, list[str]]:
-    """Run a fixed history that is killed at its `kill_at`-th step on the disk; return the steps taken."""
-    service = ServiceInMemory()
-    writer = service.writer(1)
-    service.apply(writer, stored(1, catalog(FIRST)))
-    steps: list[str] = []
-
-    def on_step(step: str, moment: str) -> None:
-        steps.append(f"{step} {moment}")
-        if len(steps) == kill_at + 1:
-            raise Killed
-
-    for number in range(6):
-        visit(service, writer, number)
-        if number == 3:
-            for segment in writer.segments:
-                segment.sync()
-            service.files.sync_dir("/data/run", "test")
-            writer.die()
-            writer = service.writer(2)
-        for segment in writer.segments:
-            segment.sync()
-        service.on_step = on_step
-        try:
-            service.run_for(WINDOW_S + 2)
-        except Killed:
-            service.on_step = nothing
-            if power_cut:
-                service.files.disk.power_cut()
-                writer = service.writer(10 + number)
-            service.start()
-            service.run_for(0.1)
-        service.on_step = nothing
-    service.run_for(WINDOW_S + 2)
-    return service, steps
-
-
-@pytest.mark.parametrize("power_cut", [False, True])
-def test_a_learner_killed_at_any_step_on_the_disk_comes_to_the_same_end(power_cut: bool, size: Size) -> None:
-    """Segments removed, snapshots written, pointed to and pruned: killed before and after each of these."""
-    service, steps = history(power_cut, -1)
-    assert any(step.startswith("segment.remove") for step in steps)
-    assert any(step.startswith("snapshot.point.rename") for step in steps)
-    # Every step has its turn from the second size on; 7 shares no factor with the steps of a round.
-    for kill_at in range(int(power_cut), len(steps), size.pick(test=7, ci=1, proof=1)):
-        service, _ = history(power_cut, kill_at)
-        kinds = [record.kind for record in service.ledger.records()]
-        assert (kinds.count(RecordKind.DECISION), kinds.count(RecordKind.FEEDBACK)) == (6, 4), steps[kill_at]
-        assert current(service).learned_count == 6, steps[kill_at]
-    assert check(service) == [True]
 
 
 def test_the_failing_connection_of_these_tests_fails(service: ServiceInMemory) -> None:
