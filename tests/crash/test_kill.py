@@ -74,8 +74,8 @@ def test_nothing_answered_is_lost_when_any_process_is_killed(
     killed = ", ".join(f"{count} {role}" for role, count in sorted(victims.items()))
     least = [min(rate[kind] for rate in rates) for kind in (0, 1)]
     figure(
-        f"{rounds} kills ({killed}): {totals[0]} decisions and {totals[1]} items of feedback answered, all in the"
-        f" ledger; least rates before a kill {least[0]:.0f}/s and {least[1]:.0f}/s; slowest restart"
+        f"{rounds} kills ({killed}): {totals[0]} decisions and {totals[1]} items of feedback answered, all in"
+        f" the ledger; least rates before a kill {least[0]:.0f}/s and {least[1]:.0f}/s; slowest restart"
         f" {slowest_s:.1f} s"
     )
 

@@ -66,7 +66,7 @@ class Offer(Part):
 
 
 class Window(Part):
-    """Over what a cap counts: a rolling length in seconds, or a calendar period in a time zone, or for ever."""
+    """Over what a cap counts: a rolling length in seconds, a calendar period in a zone, or for ever."""
 
     rolling_s: Annotated[float, Field(gt=0.0, le=limits.WINDOW_MAX_S)] | None = None
     period: Literal["day", "week", "month"] | None = None
@@ -76,8 +76,8 @@ class Window(Part):
 class Cap(Part):
     """How often a visitor may meet something. docs/design.md, section 12, says what counts.
 
-    Limits the offers named, those of the groups named, or with `interruptions` every offer but NOTHING; counts
-    and acts at `placements` only, all where that is empty. `count_on` is decide, shown or a feedback kind.
+    Limits the offers named, those of the groups named, or with `interruptions` every offer but NOTHING;
+    counts and acts at `placements` only, all where that is empty. `count_on` is decide, shown or a feedback kind.
     """
 
     id: Id
@@ -91,7 +91,7 @@ class Cap(Part):
 
 
 class Budget(Part):
-    """How much all visitors together may use up, in uses or in money (each use costs the attribute `cost`)."""
+    """How much all visitors together may use, in uses or in money (each use costs the attribute `cost`)."""
 
     id: Id
     limit: Annotated[float, Field(gt=0.0, le=limits.NUMBER_MAGNITUDE)]
