@@ -8,8 +8,9 @@ standard input ends.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 
@@ -18,7 +19,9 @@ from offer_optimizer.api.server import SERVICE_NAMES, Ports, ServerOptions, bind
 from offer_optimizer.core.catalog import Catalog, Offer, OfferType, Placement
 from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
 from offer_optimizer.core.decision import ModelVersion, Reason
+from offer_optimizer.core.errors import NotFound
 from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome, ShownSlot
+from offer_optimizer.evaluate.story import Story
 
 
 def floor_server(reply: bytes) -> grpc.Server:
@@ -83,6 +86,19 @@ class FixedDecision:
         """Serve no model."""
         return ModelStatus("uniform", None, 0)
 
+    def merge(self, _from_visitor_id: str, _into_visitor_id: str) -> None:
+        """Merge nobody."""
+
+    def explain(self, _decision_id: bytes) -> Story:
+        """Know no story."""
+        raise NotFound("this server remembers nothing")
+
+    def report(
+        self, _placement_id: str, _start_us: int | None, _end_us: int | None, _timeout_s: float
+    ) -> Mapping[str, Any]:
+        """Know nothing to report."""
+        raise NotFound("this server remembers nothing")
+
     def error(self, event: str, **fields: object) -> None:
         """Print a fault: there should be none."""
         print(event, fields, file=sys.stderr, flush=True)
@@ -91,7 +107,18 @@ class FixedDecision:
 def edge_server() -> grpc.Server:
     """Build the whole edge around a fixed decision."""
     fixed = FixedDecision()
-    return build_server(Ports(fixed, fixed, fixed, fixed, fixed, lambda: "bench"), ServerOptions()).server
+    ports = Ports(
+        decisions=fixed,
+        intake=fixed,
+        desk=fixed,
+        models=fixed,
+        visitors=fixed,
+        stories=fixed,
+        reports=fixed,
+        log=fixed,
+        make_error_id=lambda: "bench",
+    )
+    return build_server(ports, ServerOptions()).server
 
 
 def serve() -> None:

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from offer_optimizer.store.files import Files
+from offer_optimizer.store.hot_lock import stuck_holder
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.writer_cells import read_cells
 
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 SILENCE_LIMIT_NS: Final = 2_000_000_000
 """A process without a heartbeat for so long is killed."""
+LOCK_LIMIT_NS: Final = 500_000_000
+"""A process that holds the counters' lock for so long is killed: others go without counters meanwhile."""
 STARTUP_LIMIT_NS: Final = 30_000_000_000
 """A process that is still starting beats late: it imports and loads first."""
 BACK_OFF_FIRST_S: Final = 0.1
@@ -155,6 +158,11 @@ class Supervisor:
                     "process_silent", process=child.name, pid=reading.pid, effect="killed and restarted"
                 )
                 child.process.kill()
+        holder = stuck_holder(self.directory.hot_lock_path, now_ns, LOCK_LIMIT_NS)
+        child = running.get(holder) if holder is not None else None
+        if child is not None and child.process is not None:
+            log.error("lock_holder_stuck", process=child.name, pid=holder, effect="killed and restarted")
+            child.process.kill()
 
     def _drain(self) -> None:
         running = [child.process for child in self.children if child.process is not None]

@@ -139,13 +139,8 @@ def decide_error(service: RunningService, request: pb.DecideRequest) -> grpc.Rpc
             grpc.StatusCode.INVALID_ARGUMENT,
             ("262144",),
         ),
-        (
-            pb.DecideRequest(placement="home-hero", request_id="r"),
-            grpc.StatusCode.UNIMPLEMENTED,
-            ("request_id",),
-        ),
     ],
-    ids=["unknown placement", "nan", "infinity", "10,000 features", "5 MiB", "field not served"],
+    ids=["unknown placement", "nan", "infinity", "10,000 features", "5 MiB"],
 )
 def test_bad_input_is_refused_with_field_and_limit(
     service: RunningService, request_: pb.DecideRequest, code: grpc.StatusCode, words: tuple[str, ...]
@@ -155,6 +150,18 @@ def test_bad_input_is_refused_with_field_and_limit(
     assert error.code() is code
     for word in words:
         assert word in str(error.details())
+
+
+def test_a_field_that_is_not_served_yet_is_named(service: RunningService) -> None:
+    """Never silently ignored."""
+    item = pb.Feedback(
+        feedback_id="f", visitor_placement=pb.VisitorPlacement(visitor_id="v", placement="home-hero")
+    )
+    item.kind, item.retracts_feedback_id = "click", "e"
+    with grpc.insecure_channel(service.target) as channel, pytest.raises(grpc.RpcError) as caught:
+        rpc.OfferServiceStub(channel).RecordFeedback(pb.RecordFeedbackRequest(items=[item]), timeout=5)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "items[0].retracts_feedback_id" in str(caught.value.details())
 
 
 def test_newlines_and_pipes_in_names_are_only_names(service: RunningService) -> None:

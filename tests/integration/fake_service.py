@@ -43,6 +43,7 @@ class FakeService(
         self.questions: list[pb.DecideRequest] = []
         self.feedback: list[pb.Feedback] = []
         self.batch_sizes: list[int] = []
+        self.merged: list[tuple[str, str]] = []
         self.revision = 1
         self.document = ""
         self.conflicts_left = 0
@@ -95,6 +96,30 @@ class FakeService(
                     self.feedback.append(item)
                     response.results.add(status=pb.FEEDBACK_STATUS_ACCEPTED)
             return response
+
+    def MergeVisitor(
+        self, request: pb.MergeVisitorRequest, context: grpc.ServicerContext
+    ) -> pb.MergeVisitorResponse:
+        with refusals(context), self._lock:
+            if request.from_visitor_id == request.into_visitor_id:
+                raise Refusal("INVALID_ARGUMENT", "INVALID_FIELD", "into_visitor_id: is the same")
+            self.merged.append((request.from_visitor_id, request.into_visitor_id))
+            return pb.MergeVisitorResponse()
+
+    def Explain(self, request: pb.ExplainRequest, context: grpc.ServicerContext) -> pb.ExplainResponse:
+        with refusals(context):
+            if request.decision_id != "d1":
+                raise Refusal("NOT_FOUND", "NOT_FOUND", "the decision is not in the ledger")
+            return pb.ExplainResponse(
+                decision_id="d1",
+                candidates=[
+                    pb.ExplainedCandidate(offer_id="only", probability=1.0, chosen=True),
+                    pb.ExplainedCandidate(offer_id="loud", exclusion_reason="CAPPED"),
+                ],
+                explored=True,
+                summary="explored",
+                text="the whole story",
+            )
 
     def GetModel(
         self, request: insight_pb.GetModelRequest, context: grpc.ServicerContext

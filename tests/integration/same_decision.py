@@ -19,7 +19,7 @@ from offer_optimizer.policy.contract import Example
 from offer_optimizer.store.codec import encode_decision
 from offer_optimizer.store.snapshots import Snapshot
 from offer_optimizer.v1 import offer_service_pb2 as pb
-from tests.unit.decide.rooms import VW, Room, ask, revision_of
+from tests.unit.decide.rooms import VW, Room, actions_of, ask, revision_of
 
 Value = TypeVar("Value")
 
@@ -58,17 +58,20 @@ def main() -> None:
             pb.Features.FromString(message.SerializeToString()), "context", limits.CONTEXT_FEATURES
         )
 
+    actions = actions_of(placement)
     policy = registry.create("vw", VW.options, ())
     for number in range(200):
         policy.learn(
-            Example(context(number), placement.actions, number % 6, 1 / 6, float(number % 6 == number % 4))
+            Example(
+                context(number), actions_of(placement), number % 6, 1 / 6, float(number % 6 == number % 4)
+            )
         )
     key = ("home", placement.epoch.id)
     room.shelves.snapshots["s"] = Snapshot("home", placement.epoch.id, "vw", 9, 0, 0, 200, policy.save())
     room.shelves.current[key] = "s"
     room.shelf.refresh(room.catalog)
     room.runtime.decide(ask(context=context(7)))
-    pmf = policy.pmf(context(7), placement.actions)
+    pmf = policy.pmf(context(7), actions)
     print(json.dumps([encode_decision(room.last).hex(), pmf.tolist(), policy.save().hex()]))
 
 

@@ -11,17 +11,12 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from offer_optimizer.api.server import SERVICE_NAMES, Edge, Ports, ServerOptions, bind, build_server
+from offer_optimizer.api.server import SERVICE_NAMES, Edge, ServerOptions, bind, build_server
 from offer_optimizer.v1 import catalog_service_pb2_grpc, offer_service_pb2_grpc
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from tests.unit.api.fakes import (
     DECISION_TEXT,
-    FakeDecisions,
-    FakeDesk,
-    FakeIntake,
-    FakeLog,
-    FakeModels,
-    error_id,
+    FakePorts,
 )
 
 OFFERS, CATALOGS, INSIGHTS = SERVICE_NAMES
@@ -36,14 +31,14 @@ class Service:
     """A served edge with fakes behind it, and a channel to it."""
 
     def __init__(self, options: ServerOptions) -> None:
+        self.fakes = FakePorts()
         self.decisions, self.intake, self.desk, self.log = (
-            FakeDecisions(),
-            FakeIntake(),
-            FakeDesk(),
-            FakeLog(),
+            self.fakes.decisions,
+            self.fakes.intake,
+            self.fakes.desk,
+            self.fakes.log,
         )
-        ports = Ports(self.decisions, self.intake, self.desk, FakeModels(), self.log, error_id)
-        self.edge: Edge = build_server(ports, options)
+        self.edge: Edge = build_server(self.fakes.ports(), options)
         self.address = f"127.0.0.1:{bind(self.edge.server, '127.0.0.1:0')}"
         self.edge.server.start()
         self.edge.readiness.set(True)

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from offer_optimizer.api.server import ServerOptions
 from offer_optimizer.core import limits
 from offer_optimizer.core.errors import InvalidCatalog, StorageUnavailable
+from offer_optimizer.evaluate.errors import ReportTooLong
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
 from offer_optimizer.v1 import insight_service_pb2
 from offer_optimizer.v1 import offer_service_pb2 as pb
@@ -53,8 +54,12 @@ def test_a_generated_stub_gets_decisions_and_gives_feedback(service: Service) ->
         (OFFERS, "Decide"),
         (OFFERS, "BatchDecide"),
         (OFFERS, "RecordFeedback"),
+        (OFFERS, "Explain"),
+        (OFFERS, "MergeVisitor"),
         (CATALOGS, "GetCatalog"),
         (CATALOGS, "ApplyCatalog"),
+        (CATALOGS, "DisableOffer"),
+        (INSIGHTS, "GetPlacementReport"),
     ],
 )
 def test_garbage_is_the_callers_error(service: Service, name: str, method: str) -> None:
@@ -99,27 +104,82 @@ def test_an_unknown_placement_is_not_found(service: Service) -> None:
 
 
 def test_a_field_that_is_not_served_is_named(service: Service) -> None:
-    request = pb.DecideRequest(placement="home", candidates=[pb.Candidate(offer_id="x")])
-    code, message, reason = refusal(lambda: service.offers.Decide(request))
+    request = pb.RecordFeedbackRequest(items=[pb.Feedback(retracts_feedback_id="f")])
+    code, message, reason = refusal(lambda: service.offers.RecordFeedback(request))
     assert (code, reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED_YET")
-    assert message.startswith("candidates: ")
+    assert message.startswith("items[0].retracts_feedback_id: ")
+
+
+def test_inline_candidates_exclusions_and_request_id_reach_the_decision(service: Service) -> None:
+    request = pb.DecideRequest(
+        placement="home",
+        candidates=[pb.Candidate(offer_id="x")],
+        exclude_offer_ids=["y"],
+        request_id="r",
+    )
+    service.offers.Decide(request, timeout=WAIT_S)
+    (asked,) = service.decisions.asked
+    assert [candidate.offer_id for candidate in asked.candidates] == ["x"]
+    assert (asked.exclude_offer_ids, asked.request_id) == (("y",), "r")
+
+
+def test_a_story_is_told_and_an_unknown_one_is_not_found(service: Service) -> None:
+    told = service.offers.Explain(pb.ExplainRequest(decision_id=DECISION_TEXT), timeout=WAIT_S)
+    assert "explored, p = 0.04" in told.summary
+    other = pb.ExplainRequest(decision_id="0192f0a1-b2c3-7def-8123-000000000000")
+    code, _, reason = refusal(lambda: service.offers.Explain(other))
+    assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+
+
+def test_visitors_are_merged_and_what_can_not_be_merged_is_refused(service: Service) -> None:
+    request = pb.MergeVisitorRequest(from_visitor_id="a", into_visitor_id="b")
+    service.offers.MergeVisitor(request, timeout=WAIT_S)
+    assert service.fakes.visitors.merged == [("a", "b")]
+    code, message, reason = refusal(lambda: service.offers.MergeVisitor(pb.MergeVisitorRequest()))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert message == "from_visitor_id: is required and empty"
+
+
+def test_an_offer_that_nobody_knows_can_not_be_disabled(service: Service) -> None:
+    request = catalog_pb.DisableOfferRequest(offer_id="nobody")
+    assert refusal(lambda: service.catalogs.DisableOffer(request)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "offer 'nobody' is not in the catalog, revision 3",
+        "NOT_FOUND",
+    )
+
+
+def test_reports_under_way_hold_up_neither_decisions_nor_stories(service: Service) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def stall() -> None:
+        started.set()
+        release.wait(WAIT_S)
+        raise ReportTooLong(1.0)
+
+    service.fakes.reports.hook = stall
+    request = insight_service_pb2.GetPlacementReportRequest(placement="home").SerializeToString()
+    call: Any = service.channel.unary_unary(f"/{INSIGHTS}/GetPlacementReport")
+    running = call.future(request, timeout=WAIT_S)
+    assert started.wait(WAIT_S)
+    code, _, reason = refusal(lambda: service.raw(INSIGHTS, "GetPlacementReport", request))
+    assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY")
+    for _ in range(50):
+        service.offers.Decide(HOME, timeout=WAIT_S)
+    assert service.offers.Explain(pb.ExplainRequest(decision_id=DECISION_TEXT), timeout=WAIT_S).text
+    release.set()
+    code, _, reason = refusal(running.result)
+    assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "REPORT_TOO_LONG")
 
 
 @pytest.mark.parametrize(
     ("name", "method"),
     [
-        (OFFERS, "Explain"),
-        (OFFERS, "MergeVisitor"),
         (OFFERS, "EraseVisitor"),
         (OFFERS, "ExportVisitor"),
-        (CATALOGS, "DisableOffer"),
         (CATALOGS, "SetLearning"),
         (CATALOGS, "RollBackModel"),
-        *[
-            (INSIGHTS, method.name)
-            for method in insight_service_pb2.DESCRIPTOR.services_by_name["InsightService"].methods
-            if method.name != "GetModel"
-        ],
+        (INSIGHTS, "GetLoopHealth"),
     ],
 )
 def test_an_rpc_that_is_not_served_is_named(service: Service, name: str, method: str) -> None:
@@ -181,22 +241,25 @@ def test_a_disk_that_does_not_take_feedback_is_unavailable(service: Service) -> 
 
 
 def test_a_stalled_disk_fails_no_decision() -> None:
-    """Feedback, an apply and a reflection stream hold all they may, on the very connection that decides."""
-    service = Service(ServerOptions(threads=4))
+    """Feedback, an apply, a report and reflection hold all they may, on the connection that decides."""
+    service = Service(ServerOptions(threads=5))
     stalled, release = threading.Semaphore(0), threading.Event()
 
     def stall() -> None:
         stalled.release()
         release.wait(WAIT_S)
 
-    service.intake.hook = service.desk.hook = stall
+    service.intake.hook = service.desk.hook = service.fakes.reports.hook = stall
+    report: Any = service.channel.unary_unary(f"/{INSIGHTS}/GetPlacementReport")
+    asked_report = insight_service_pb2.GetPlacementReportRequest(placement="home").SerializeToString()
+    reporting = report.future(asked_report, timeout=WAIT_S)
     clicks = [service.offers.RecordFeedback.future(CLICKS, timeout=WAIT_S)]
     applies = [
         service.catalogs.ApplyCatalog.future(
             catalog_pb.ApplyCatalogRequest(expected_revision=3), timeout=WAIT_S
         )
     ]
-    for _ in range(2):
+    for _ in range(3):
         assert stalled.acquire(timeout=WAIT_S)
     asked: Iterator[reflection_pb2.ServerReflectionRequest] = iter(lambda: _wait(release), None)
     mirror: Any = reflection_pb2_grpc.ServerReflectionStub(service.channel)
@@ -214,6 +277,7 @@ def test_a_stalled_disk_fails_no_decision() -> None:
     assert clicks[0].result().results[0].status == pb.FEEDBACK_STATUS_ACCEPTED
     assert applies[0].result().revision == 4
     stream.cancel()
+    assert reporting.exception() is not None, "the fake has no figures"
     service.intake.hook = lambda: None
     assert service.offers.RecordFeedback(CLICKS, timeout=WAIT_S).results
     service.channel.close()
@@ -236,7 +300,7 @@ def _wait(release: threading.Event) -> None:
 
 
 def test_work_that_is_late_when_its_turn_comes_is_not_done() -> None:
-    service = Service(ServerOptions(threads=4))
+    service = Service(ServerOptions(threads=5))
     started, release = threading.Semaphore(0), threading.Event()
 
     def stall(request: object) -> None:
@@ -244,8 +308,8 @@ def test_work_that_is_late_when_its_turn_comes_is_not_done() -> None:
         release.wait(WAIT_S)
 
     service.decisions.hook = stall
-    running = [service.offers.Decide.future(HOME, timeout=WAIT_S) for _ in range(4)]
-    for _ in range(4):
+    running = [service.offers.Decide.future(HOME, timeout=WAIT_S) for _ in range(5)]
+    for _ in range(5):
         assert started.acquire(timeout=WAIT_S)
     late = [service.offers.Decide.future(HOME, timeout=0.1) for _ in range(3)]
     for call in late:
@@ -255,13 +319,13 @@ def test_work_that_is_late_when_its_turn_comes_is_not_done() -> None:
         call.result()
     service.decisions.hook = lambda _: None
     service.offers.Decide(HOME, timeout=WAIT_S)
-    assert len(service.decisions.asked) == 4 + 1
+    assert len(service.decisions.asked) == 5 + 1
     service.channel.close()
     service.edge.server.stop(0).wait()
 
 
 def test_calls_over_the_limit_are_refused_at_once() -> None:
-    service = Service(ServerOptions(threads=4, concurrent_rpcs=6, streams_per_connection=8))
+    service = Service(ServerOptions(threads=5, concurrent_rpcs=6, streams_per_connection=8))
     started, release = threading.Semaphore(0), threading.Event()
 
     def stall(request: object) -> None:
@@ -270,7 +334,7 @@ def test_calls_over_the_limit_are_refused_at_once() -> None:
 
     service.decisions.hook = stall
     calls = [service.offers.Decide.future(HOME, timeout=WAIT_S) for _ in range(8)]
-    for _ in range(4):
+    for _ in range(5):
         assert started.acquire(timeout=WAIT_S)
     with ThreadPoolExecutor(8) as pool:
         waits = [pool.submit(call.exception) for call in calls]

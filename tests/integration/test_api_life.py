@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 
 import grpc
 import pytest
@@ -13,7 +12,7 @@ from grpc_health.v1 import health_pb2
 
 from offer_optimizer.api.graceful import drain
 from offer_optimizer.api.health import LIVENESS
-from offer_optimizer.api.server import SERVICE_NAMES, Ports, ServerOptions, bind, build_server
+from offer_optimizer.api.server import SERVICE_NAMES, ServerOptions, bind, build_server
 from offer_optimizer.core.errors import CannotStart
 from tests.integration.served_edge import (
     HOME,
@@ -24,12 +23,7 @@ from tests.integration.served_edge import (
 )
 from tests.unit.api.fakes import (
     DECISION_TEXT,
-    FakeDecisions,
-    FakeDesk,
-    FakeIntake,
-    FakeLog,
-    FakeModels,
-    error_id,
+    FakePorts,
 )
 
 
@@ -46,7 +40,7 @@ def test_readiness_is_told_for_every_service_and_liveness_apart(service: Service
 
 
 def test_health_watchers_hold_no_thread_and_are_limited() -> None:
-    service = Service(ServerOptions(threads=4))
+    service = Service(ServerOptions(threads=5))
     channels = [service.connect() for _ in range(9)]
     watches = []
     for channel in channels[:8]:
@@ -100,13 +94,13 @@ def test_another_process_lists_the_services_by_reflection_and_probes_health(serv
 
 
 def test_a_second_server_on_the_port_does_not_start(service: Service) -> None:
-    ports = Ports(service.decisions, service.intake, service.desk, FakeModels(), service.log, error_id)
+    ports = service.fakes.ports()
     with pytest.raises(CannotStart, match="the port is taken"):
         bind(build_server(ports, ServerOptions()).server, service.address)
 
 
 def test_servers_that_share_a_port_on_purpose_both_start() -> None:
-    ports = Ports(FakeDecisions(), FakeIntake(), FakeDesk(), FakeModels(), FakeLog(), error_id)
+    ports = FakePorts().ports()
     first, second = (build_server(ports, ServerOptions(reuse_port=True)).server for _ in range(2))
     port = bind(first, "127.0.0.1:0")
     assert bind(second, f"127.0.0.1:{port}") == port
@@ -114,8 +108,19 @@ def test_servers_that_share_a_port_on_purpose_both_start() -> None:
     second.stop(0)
 
 
-def test_draining_lets_a_running_call_end_and_takes_no_new_one(service: Service) -> None:
-    started, release = threading.Event(), threading.Event()
+def test_draining_lets_a_running_call_end_and_takes_no_new_one(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, release, stopping = threading.Event(), threading.Event(), threading.Event()
+    stop = service.edge.server.stop
+
+    def tell_and_stop(grace_s: float | None) -> threading.Event:
+        ended = stop(grace_s)
+        stopping.set()
+        return ended
+
+    # Readiness goes off a moment before the server turns calls away: only this tells when it does.
+    monkeypatch.setattr(service.edge.server, "stop", tell_and_stop)
 
     def stall(request: object) -> None:
         started.set()
@@ -126,9 +131,8 @@ def test_draining_lets_a_running_call_end_and_takes_no_new_one(service: Service)
     assert started.wait(WAIT_S)
     draining = threading.Thread(target=drain, args=(service.edge, WAIT_S))
     draining.start()
-    deadline = time.monotonic() + WAIT_S
-    while service.edge.readiness.ready and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert stopping.wait(WAIT_S)
+    assert not service.edge.readiness.ready
     assert draining.is_alive()
     # Which code the caller sees depends on the race with the closing connection: CANCELLED is one of them.
     with pytest.raises(grpc.RpcError):

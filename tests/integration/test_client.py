@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from offer_optimizer.client import (
+    Candidate,
     Client,
     Consent,
     Decision,
@@ -309,3 +310,38 @@ def test_a_script_that_forgets_to_close_still_sends_its_last_click(service: Fake
     command = [sys.executable, "-c", script, target, source_root]
     subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert len(service.feedback) == 1
+
+
+def test_a_question_carries_candidates_exclusions_and_request_id(service: FakeService, target: str) -> None:
+    with Client(target, timeout_s=5.0) as client:
+        client.decide(
+            "home",
+            candidates=[Candidate("mine", numbers={"cost": 1.0})],
+            exclude_offer_ids=["other"],
+            request_id="r",
+        )
+    (asked,) = service.questions
+    assert [candidate.offer_id for candidate in asked.candidates] == ["mine"]
+    assert (list(asked.exclude_offer_ids), asked.request_id) == (["other"], "r")
+
+
+def test_visitors_are_merged_and_a_senseless_merge_is_rejected(service: FakeService, target: str) -> None:
+    with Client(target) as client:
+        client.merge_visitor("anonymous", "known", timeout_s=5.0)
+        with pytest.raises(RequestRejected, match="is the same"):
+            client.merge_visitor("known", "known", timeout_s=5.0)
+    assert service.merged == [("anonymous", "known")]
+
+
+def test_a_story_is_explained_and_an_unknown_decision_is_rejected(target: str) -> None:
+    with Client(target) as client:
+        story = client.explain("d1", timeout_s=5.0)
+        with pytest.raises(RequestRejected, match="NOT_FOUND"):
+            client.explain("d2", timeout_s=5.0)
+    assert (story.decision_id, story.explored, story.text) == ("d1", True, "the whole story")
+    assert story.excluded == {"loud": "CAPPED"}
+
+
+def test_a_merge_that_no_service_heard_is_no_secret() -> None:
+    with Client(NOBODY) as client, pytest.raises(ServiceUnavailable):
+        client.merge_visitor("anonymous", "known", timeout_s=0.5)

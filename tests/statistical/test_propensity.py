@@ -21,7 +21,7 @@ from offer_optimizer.policy.contract import Example
 from offer_optimizer.store.codec import decode_decision, encode_decision
 from offer_optimizer.store.snapshots import Snapshot
 from tests.conftest import Size
-from tests.unit.decide.rooms import SALT, VW, Room, ask, revision_of
+from tests.unit.decide.rooms import SALT, VW, Room, actions_of, ask, revision_of
 
 FLOOR = 0.05
 CONTEXTS = tuple(
@@ -42,7 +42,7 @@ def trained_room(ramp: float) -> Room:
         chosen = chance.randrange(3)
         best = 0 if context.categories[0][1] == "mobile" else 1
         reward = float(chance.random() < (0.7 if chosen == best else 0.2))
-        policy.learn(Example(context, placement.actions, chosen, 1 / 3, reward))
+        policy.learn(Example(context, actions_of(placement), chosen, 1 / 3, reward))
     key = ("home", placement.epoch.id)
     room.shelves.snapshots["trained"] = Snapshot(
         "home", placement.epoch.id, "vw", 400, 0, 0, 400, policy.save()

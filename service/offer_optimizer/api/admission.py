@@ -1,6 +1,6 @@
 """How many pool threads each kind of call may hold, so that none can starve decisions.
 
-Deciding never waits on I/O; feedback, catalog changes and reflection streams do. Measured: a stalled
+Deciding never waits on I/O; feedback, catalog changes, reports and reflection streams do. Measured: a stalled
 fsync in an undivided pool failed 25 % of decisions. A share never queues: what does not fit is refused.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 
 from offer_optimizer.api.refusals import ShareBusy
 
-MIN_THREADS: Final = 4
+MIN_THREADS: Final = 5
 
 
 class Share:
@@ -50,20 +50,21 @@ class PoolSplit:
     """How a pool is split. What the shares can't hold is left to decisions: always at least one thread."""
 
     feedback: int
-    catalog: int
+    operator: int
+    report: int
     reflection: int
 
     @property
     def blockable(self) -> int:
         """Count the threads that calls which may wait can hold at most, together."""
-        return self.feedback + self.catalog + self.reflection
+        return self.feedback + self.operator + self.report + self.reflection
 
 
 def split_pool(threads: int) -> PoolSplit:
-    """Split a pool: feedback half of it less one, catalog changes one, reflection one.
+    """Split a pool: feedback half of it less one, operators' calls, reports and reflection one each.
 
-    4 threads leave decisions 1, 6 leave 2, 8 leave 3. Raises ValueError under MIN_THREADS.
+    5 threads leave decisions 1, 8 leave 2, 16 leave 6. Raises ValueError under MIN_THREADS.
     """
     if threads < MIN_THREADS:
         raise ValueError(f"threads: {threads}, at least {MIN_THREADS}")
-    return PoolSplit(feedback=threads // 2 - 1, catalog=1, reflection=1)
+    return PoolSplit(feedback=threads // 2 - 1, operator=1, report=1, reflection=1)

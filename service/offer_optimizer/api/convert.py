@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
+from pydantic import TypeAdapter, ValidationError
 
 from offer_optimizer.api.refusals import RequestTooLarge, UnreadableRequest
 from offer_optimizer.core import limits
-from offer_optimizer.core.decision import Consent
-from offer_optimizer.core.errors import InvalidInput, NotServedYet
-from offer_optimizer.core.features import Features, build_features, check_text
+from offer_optimizer.core.catalog import Id
+from offer_optimizer.core.decision import Consent, InlineCandidate
+from offer_optimizer.core.errors import InvalidInput
+from offer_optimizer.core.features import Features, build_features, check_text, show
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.decide.requests import DecideInput, Outcome
 from offer_optimizer.v1 import offer_service_pb2 as pb
@@ -21,6 +23,7 @@ from offer_optimizer.v1 import offer_service_pb2 as pb
 M = TypeVar("M", bound=Message)
 
 _CONSENTS: Final = {int(consent): consent for consent in Consent}
+_OFFER_ID: Final = TypeAdapter[str](Id)
 
 
 def parse(message_class: type[M], data: bytes, limit: int) -> M:
@@ -38,13 +41,7 @@ def _name(message_class: type[Message]) -> str:
 
 
 def decide_input(request: pb.DecideRequest, where: str = "") -> DecideInput:
-    """Validate one question. Raises NotServedYet, or InvalidInput naming field and limit."""
-    if request.candidates:
-        raise NotServedYet(f"{where}candidates")
-    if request.exclude_offer_ids:
-        raise NotServedYet(f"{where}exclude_offer_ids")
-    if request.request_id:
-        raise NotServedYet(f"{where}request_id")
+    """Validate one question. Raises InvalidInput naming field and limit."""
     visitor = request.visitor
     visitor_id = visitor.visitor_id
     check_visitor_id(visitor_id, f"{where}visitor.visitor_id")
@@ -59,7 +56,57 @@ def decide_input(request: pb.DecideRequest, where: str = "") -> DecideInput:
         consent=consent,
         context=features(request.context, f"{where}context", limits.CONTEXT_FEATURES),
         deferred=request.deferred,
+        candidates=_candidates(request, where) if request.candidates else (),
+        exclude_offer_ids=_excluded(request, where) if request.exclude_offer_ids else (),
+        request_id=_request_id(request.request_id, f"{where}request_id"),
     )
+
+
+def _candidates(request: pb.DecideRequest, where: str) -> tuple[InlineCandidate, ...]:
+    """Validate offers given inline: as in a catalog, but for the names of their attributes' maps."""
+    if len(request.candidates) > limits.CANDIDATES:
+        raise InvalidInput(
+            f"{where}candidates", f"{len(request.candidates)} offers, at most {limits.CANDIDATES}"
+        )
+    found: dict[str, InlineCandidate] = {}
+    for index, candidate in enumerate(request.candidates):
+        here = f"{where}candidates[{index}]"
+        offer_id = _offer_id(candidate.offer_id, f"{here}.offer_id")
+        if offer_id in found:
+            raise InvalidInput(f"{here}.offer_id", f"{show(offer_id)} is given twice; each id once")
+        attributes = features(candidate.attributes, f"{here}.attributes", limits.OFFER_FEATURES)
+        found[offer_id] = InlineCandidate(offer_id, attributes)
+    return tuple(found.values())
+
+
+def _offer_id(text: str, where: str) -> str:
+    """Return `text`. Raises InvalidInput unless a catalog could have it as an offer's id."""
+    required_id(text, where)
+    try:
+        return _OFFER_ID.validate_python(text)
+    except ValidationError:
+        raise InvalidInput(
+            where,
+            f"{show(text)} may hold letters, digits, '.', '_' and '-', and begins with one of the first two",
+        ) from None
+
+
+def _excluded(request: pb.DecideRequest, where: str) -> tuple[str, ...]:
+    """Validate ids to leave out. Those that nobody knows do no harm, so only their sizes are checked."""
+    count = len(request.exclude_offer_ids)
+    if count > limits.EXCLUDED_OFFERS:
+        raise InvalidInput(f"{where}exclude_offer_ids", f"{count} ids, at most {limits.EXCLUDED_OFFERS}")
+    return tuple(
+        required_id(offer_id, f"{where}exclude_offer_ids[{index}]")
+        for index, offer_id in enumerate(request.exclude_offer_ids)
+    )
+
+
+def _request_id(text: str, where: str) -> str:
+    """Return `text`, which may be empty. Raises InvalidInput over the limit, without quoting it."""
+    if len(text) * 4 > limits.NAME_BYTES and len(text.encode()) > limits.NAME_BYTES:
+        raise InvalidInput(where, f"{len(text.encode())} bytes, at most {limits.NAME_BYTES}")
+    return text
 
 
 def batch_item(request: pb.DecideRequest, index: int) -> DecideInput:

@@ -7,20 +7,14 @@ which must hear of it at once rather than lose one kind of feedback quietly.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from offer_optimizer.api.convert import check_visitor_id, required_id
+from offer_optimizer.api.times import time_us
 from offer_optimizer.core.errors import InvalidInput, NotServedYet
 from offer_optimizer.core.features import check_number, show
 from offer_optimizer.core.ids import parse_decision_id
 from offer_optimizer.decide.requests import FeedbackInput
 from offer_optimizer.v1 import offer_service_pb2 as pb
-
-# The range that google.protobuf.Timestamp itself allows: years 1 to 9999.
-_SECONDS_MIN: Final = -62_135_596_800
-_SECONDS_MAX: Final = 253_402_300_799
 
 
 def check_served(item: pb.Feedback, index: int) -> None:
@@ -52,9 +46,7 @@ def feedback_input(item: pb.Feedback, index: int, kinds: Collection[str]) -> Fee
         slot=0,
         kind=kind,
         value=value + 0.0,
-        occur_time_us=_time_us(item.occur_time, f"{where}occur_time")
-        if item.HasField("occur_time")
-        else None,
+        occur_time_us=time_us(item.occur_time, f"{where}occur_time") if item.HasField("occur_time") else None,
     )
 
 
@@ -74,10 +66,3 @@ def _target(item: pb.Feedback, where: str) -> tuple[bytes, str, str]:
         visitor_id,
         required_id(item.visitor_placement.placement, f"{where}visitor_placement.placement"),
     )
-
-
-def _time_us(time: Timestamp, where: str) -> int:
-    """Return microseconds since the epoch, rounded down."""
-    if not (_SECONDS_MIN <= time.seconds <= _SECONDS_MAX and 0 <= time.nanos <= 999_999_999):
-        raise InvalidInput(where, "is outside of years 1 to 9999, or its nanos outside of 0 to 999,999,999")
-    return time.seconds * 1_000_000 + time.nanos // 1000

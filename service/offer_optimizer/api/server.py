@@ -12,18 +12,28 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from offer_optimizer.api.admission import Share, split_pool
-from offer_optimizer.api.handlers import service_handlers
+from offer_optimizer.api.admission import PoolSplit, Share, split_pool
+from offer_optimizer.api.handlers import Call, service_handlers
 from offer_optimizer.api.health import HealthServicer, Readiness
+from offer_optimizer.api.history import ReportServicer, StoryServicer
 from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy
 from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
 from offer_optimizer.api.status import ErrorLog, FailureBook
+from offer_optimizer.api.visitors import VisitorServicer
 from offer_optimizer.core.errors import CannotStart
-from offer_optimizer.decide.ports import CatalogDesk, DecisionMaker, FeedbackIntake, ModelDesk
+from offer_optimizer.decide.ports import (
+    CatalogDesk,
+    DecisionMaker,
+    FeedbackIntake,
+    ModelDesk,
+    VisitorDesk,
+)
+from offer_optimizer.evaluate.ports import ReportDesk, StoryDesk
 from offer_optimizer.v1 import catalog_service_pb2, insight_service_pb2, offer_service_pb2
 
 OFFER_SERVICE: Final = offer_service_pb2.DESCRIPTOR.services_by_name["OfferService"]
@@ -88,6 +98,9 @@ class Ports:
     intake: FeedbackIntake
     desk: CatalogDesk
     models: ModelDesk
+    visitors: VisitorDesk
+    stories: StoryDesk
+    reports: ReportDesk
     log: ErrorLog
     make_error_id: Callable[[], str]
 
@@ -104,20 +117,16 @@ def build_server(ports: Ports, options: ServerOptions) -> Edge:
     """Put a server together. Then `bind` it, start it, set readiness; end it with `graceful.drain`."""
     split = split_pool(options.threads)
     failures = FailureBook(ports.log, ports.make_error_id)
-    feedback_share = Share("OfferService.RecordFeedback", split.feedback, FeedbackBusy)
-    offers = OfferServicer(ports.decisions, ports.intake, ports.desk, feedback_share, failures)
-    catalogs = CatalogServicer(ports.desk, Share("CatalogService", split.catalog))
     server = grpc.server(
         ThreadPoolExecutor(options.threads, thread_name_prefix="rpc"),
         options=options.channel_args(),
         maximum_concurrent_rpcs=options.concurrent_rpcs,
     )
     server.add_generic_rpc_handlers(
-        (
-            service_handlers(OFFER_SERVICE, offers.calls(), failures),
-            service_handlers(CATALOG_SERVICE, catalogs.calls(), failures),
-            service_handlers(INSIGHT_SERVICE, InsightServicer(ports.models).calls(), failures),
-        )
+        [
+            service_handlers(service, calls, failures)
+            for service, calls in _calls(ports, split, failures).items()
+        ]
     )
     checks = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -125,6 +134,25 @@ def build_server(ports: Ports, options: ServerOptions) -> Edge:
     mirror = ReflectionServicer(listed, Share("ServerReflection", split.reflection))
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(mirror, server)  # type: ignore[no-untyped-call]
     return Edge(server, Readiness(SERVICE_NAMES, checks.set))
+
+
+def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[ServiceDescriptor, dict[str, Call]]:
+    """Return the served calls of every service, with the share of the pool that each may hold."""
+    durable = Share("feedback and merges", split.feedback, FeedbackBusy)
+    operator = Share("CatalogService and Explain", split.operator)
+    report = Share("InsightService.GetPlacementReport", split.report)
+    return {
+        OFFER_SERVICE: {
+            **OfferServicer(ports.decisions, ports.intake, ports.desk, durable, failures).calls(),
+            **VisitorServicer(ports.visitors, durable).calls(),
+            **StoryServicer(ports.stories, operator).calls(),
+        },
+        CATALOG_SERVICE: {**CatalogServicer(ports.desk, operator).calls()},
+        INSIGHT_SERVICE: {
+            **InsightServicer(ports.models).calls(),
+            **ReportServicer(ports.reports, report).calls(),
+        },
+    }
 
 
 def bind(server: grpc.Server, address: str) -> int:

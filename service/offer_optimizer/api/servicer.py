@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from offer_optimizer.api import convert
 from offer_optimizer.api.admission import Share
 from offer_optimizer.api.convert_feedback import check_served, feedback_input
+from offer_optimizer.api.deadline import refuse_late
+from offer_optimizer.api.disable import disable_offer
 from offer_optimizer.api.handlers import Call
-from offer_optimizer.api.refusals import TooLate
 from offer_optimizer.api.status import FailureBook
+from offer_optimizer.api.times import timestamp
 from offer_optimizer.core import limits
 from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.errors import InvalidInput
@@ -29,19 +30,8 @@ from offer_optimizer.v1 import offer_service_pb2 as pb
 _ACCEPTED = pb.FeedbackResult(status=pb.FEEDBACK_STATUS_ACCEPTED)
 
 
-def refuse_late(context: grpc.ServicerContext) -> None:
-    """Raise TooLate when nobody waits for the answer any more.
-
-    Without a deadline about 9.2e18 seconds remain, which is as good as for ever.
-    """
-    if context.time_remaining() <= 0.0 or not context.is_active():
-        raise TooLate(
-            "the deadline had passed or the caller had gone before the work began; nothing was done"
-        )
-
-
 class OfferServicer:
-    """The served calls of OfferService."""
+    """The hot path of OfferService."""
 
     def __init__(
         self,
@@ -137,7 +127,11 @@ class CatalogServicer:
 
     def calls(self) -> Mapping[str, Call]:
         """Return the served calls by method name."""
-        return {"GetCatalog": self.get_catalog, "ApplyCatalog": self.apply_catalog}
+        return {
+            "GetCatalog": self.get_catalog,
+            "ApplyCatalog": self.apply_catalog,
+            "DisableOffer": self.disable_offer,
+        }
 
     def get_catalog(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
         """Serve GetCatalog."""
@@ -149,9 +143,7 @@ class CatalogServicer:
         return catalog_pb.GetCatalogResponse(
             revision=found.revision,
             document=found.document,
-            apply_time=Timestamp(
-                seconds=found.apply_time_us // 1_000_000, nanos=found.apply_time_us % 1_000_000 * 1000
-            ),
+            apply_time=timestamp(found.apply_time_us),
         ).SerializeToString()
 
     def apply_catalog(self, data: bytes, context: grpc.ServicerContext) -> bytes:
@@ -171,9 +163,17 @@ class CatalogServicer:
             revision=change.revision, changes=change.changes
         ).SerializeToString()
 
+    def disable_offer(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        """Serve DisableOffer: deciders switch within 250 ms of the answer."""
+        with self._share.hold():
+            refuse_late(context)
+            request = convert.parse(catalog_pb.DisableOfferRequest, data, limits.MESSAGE_BYTES)
+            revision = disable_offer(self._desk, convert.required_id(request.offer_id, "offer_id"))
+        return catalog_pb.DisableOfferResponse(revision=revision).SerializeToString()
+
 
 class InsightServicer:
-    """The served calls of InsightService."""
+    """The calls of InsightService about what is served now."""
 
     def __init__(self, models: ModelDesk) -> None:
         self._models = models

@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from offer_optimizer.api.refusals import FeedbackBusy, RequestTooLarge, ShareBusy, TooLate, UnreadableRequest
 from offer_optimizer.core import errors
+from offer_optimizer.evaluate.errors import HistoryUnreadable, ReportTooLong
 
 DOMAIN: Final = "offer_optimizer"
 
@@ -56,6 +57,8 @@ class ErrorReason(StrEnum):
     """Feedback holds all the threads it may: retry later, with back-off."""
     DEADLINE_PASSED = "DEADLINE_PASSED"
     """The call was late before the work began; nothing was done."""
+    REPORT_TOO_LONG = "REPORT_TOO_LONG"
+    """Ask for a shorter range, or wait longer."""
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     """Nothing was promised: retry."""
     INTERNAL = "INTERNAL"
@@ -95,10 +98,21 @@ TABLE: Final[Mapping[type[errors.OfferOptimizerError], Row]] = {
         ErrorReason.STORAGE_UNAVAILABLE,
         "storage did not take the write, nothing was promised; retry with back-off",
     ),
+    HistoryUnreadable: Row(
+        grpc.StatusCode.UNAVAILABLE,
+        ErrorReason.STORAGE_UNAVAILABLE,
+        "the ledger could not be read just now; retry with back-off",
+    ),
+    ReportTooLong: Row(grpc.StatusCode.DEADLINE_EXCEEDED, ErrorReason.REPORT_TOO_LONG),
+    # Deciding and taking feedback go on without the cache: these end below the edge.
+    errors.CacheUnready: Row(grpc.StatusCode.UNAVAILABLE, ErrorReason.STORAGE_UNAVAILABLE),
+    errors.CacheBusy: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.BUSY),
     # A retry will not mend these, so they are not UNAVAILABLE.
     errors.DamagedFile: _OURS,
     errors.CannotStart: _OURS,
     errors.PolicyFault: _OURS,
+    # Excludes an offer; no call of the API ever fails with it.
+    errors.RuleFault: _OURS,
 }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Final
 
 import structlog
 
-from offer_optimizer.app.clocks import boot_clock_us, entropy, wall_clock_us
+from offer_optimizer.app.clocks import boot_clock_us, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.life import Life
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.core.errors import StorageUnavailable
+from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.drain import Drainer
 from offer_optimizer.learn.fold import Fold
@@ -19,11 +21,13 @@ from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.verifier import ChildVerifier
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.files import Files
+from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.lmdb_cache import LmdbCache
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.snapshots import SnapshotStore
-from offer_optimizer.store.writer_cells import remove_dead
+from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells, remove_dead
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +61,15 @@ def run_learner(files: Files, directory: DataDirectory, life: Life) -> None:
     verifier = ChildVerifier()
     publisher = Publisher(snapshots, verifier, wall_clock_us, PUBLISH_INTERVAL_US)
     salts = load_or_create_salts(files, directory.salts_path, entropy)
-    learner = Learner(ledger, make_drainer, snapshots, publisher, salts)
+    boot = boot_id()
+    lock = HotLock(directory.hot_lock_path, boot, os.getpid(), time.monotonic_ns, time.sleep)
+    cache = LmdbCache(directory.hot, lock, boot)
+
+    def oldest_stamp() -> int | None:
+        return oldest_unwritten(read_cells(files, directory.run))
+
+    keeper = CacheKeeper(cache, ledger, oldest_stamp, wall_clock_us)
+    learner = Learner(ledger, make_drainer, snapshots, publisher, salts, keeper)
     life.say_ready()
     while not life.stop.is_set():
         started_s = time.monotonic()
@@ -67,6 +79,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life) -> None:
     if not life.is_orphan:
         learner.close()
     verifier.close()
+    cache.close()
     ledger.connection.close()
     files.close(fd)
 

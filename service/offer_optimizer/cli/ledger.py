@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from offer_optimizer.cli.ledger_text import describe_decision, describe_record
-from offer_optimizer.core.errors import NotFound, OfferOptimizerError
+from offer_optimizer.cli.ledger_text import describe_record
+from offer_optimizer.core.errors import OfferOptimizerError
 from offer_optimizer.core.ids import parse_decision_id
+from offer_optimizer.evaluate.story import tell
+from offer_optimizer.evaluate.story_text import describe_story
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
@@ -53,13 +55,11 @@ def show(
     """Print one decision: its funnel, its pmf, its draw, the fate of its feedback and its reward."""
     ledger, tables = _open(data)
     try:
-        position = ledger.find_decision(parse_decision_id(decision_id, "DECISION_ID"))
-        if position is None:
-            raise NotFound(f"decision {decision_id} is not in the ledger (the learner drains every 100 ms)")
+        story = tell(ledger, tables, parse_decision_id(decision_id, "DECISION_ID"))
     except OfferOptimizerError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    Console(highlight=False, soft_wrap=True).print(describe_decision(position, ledger, tables), markup=False)
+    Console(highlight=False, soft_wrap=True).print(describe_story(story), markup=False)
 
 
 def _open(data: Path) -> tuple[Ledger, FoldTables]:

@@ -37,8 +37,12 @@ COMMANDS: Final = (
     Command("demo", "demo", "Watch the real service learn a simulated shop."),
     Command("drive", "drive", "Push a randomised test from a CSV file through a running service."),
     Command("catalog", "catalog_app", "Validate, show, compare and apply catalogs."),
+    Command("offer", "offer_app", "Take one offer off every page, now."),
     Command("ledger", "ledger_app", "Look inside the ledger of a data directory."),
+    Command("report", "report", "Say what placements earned, what was added, and what offers are worth."),
+    Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
+    Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 

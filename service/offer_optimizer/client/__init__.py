@@ -12,9 +12,11 @@ from offer_optimizer.client.errors import (
 )
 from offer_optimizer.client.values import (
     AppliedCatalog,
+    Candidate,
     CatalogDocument,
     ClientStats,
     Decision,
+    Explanation,
     FeedbackItem,
     FeedbackResult,
     ModelInfo,
@@ -25,11 +27,13 @@ from offer_optimizer.core.decision import Consent
 
 __all__ = [
     "AppliedCatalog",
+    "Candidate",
     "CatalogDocument",
     "Client",
     "ClientStats",
     "Consent",
     "Decision",
+    "Explanation",
     "FeedbackItem",
     "FeedbackResult",
     "ForkedClient",

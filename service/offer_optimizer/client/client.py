@@ -37,9 +37,11 @@ from offer_optimizer.client.outbox import DEFAULT_LIMITS, Outbox, OutboxLimits
 from offer_optimizer.client.transport import ChannelOption, Reply, Transport
 from offer_optimizer.client.values import (
     AppliedCatalog,
+    Candidate,
     CatalogDocument,
     ClientStats,
     Decision,
+    Explanation,
     FeedbackItem,
     FeedbackResult,
     ModelInfo,
@@ -106,7 +108,7 @@ class Client:
 
     # Decisions
 
-    def decide(
+    def decide(  # noqa: PLR0913  (all but the placement have defaults)
         self,
         placement: str,
         *,
@@ -116,6 +118,9 @@ class Client:
         tags: Mapping[str, Iterable[str]] | None = None,
         consent: Consent = Consent.UNSPECIFIED,
         deferred: bool = False,
+        candidates: Sequence[Candidate] = (),
+        exclude_offer_ids: Sequence[str] = (),
+        request_id: str = "",
         timeout_s: float | None = None,
     ) -> Decision:
         """Return what to show; the first of the placement's `baselines`, or nothing, if the service fails.
@@ -124,7 +129,16 @@ class Client:
         that is not served yet): a bug to see in development, not an outage.
         """
         question = Question(
-            placement, visitor_id, categories or {}, numbers or {}, tags or {}, consent, deferred
+            placement,
+            visitor_id,
+            categories or {},
+            numbers or {},
+            tags or {},
+            consent,
+            deferred,
+            candidates,
+            exclude_offer_ids,
+            request_id,
         )
         request = wire.decide_request(question)
         start = self._clock()
@@ -243,6 +257,26 @@ class Client:
             "offers", "RecordFeedback", request, pb.RecordFeedbackResponse, FEEDBACK_TIMEOUT_S
         )
         return wire.feedback_results(reply)
+
+    # Visitors and stories
+
+    def merge_visitor(
+        self, from_visitor_id: str, into_visitor_id: str, *, timeout_s: float = FEEDBACK_TIMEOUT_S
+    ) -> None:
+        """Declare that both ids are the same person, known by the second from now on; durable on return.
+
+        Raises ServiceUnavailable (repeat it: merging again changes nothing) and RequestRejected.
+        """
+        request = pb.MergeVisitorRequest(from_visitor_id=from_visitor_id, into_visitor_id=into_visitor_id)
+        self._ask("offers", "MergeVisitor", request, pb.MergeVisitorResponse, timeout_s)
+
+    def explain(self, decision_id: str, *, timeout_s: float = CATALOG_TIMEOUT_S) -> Explanation:
+        """Return the story of a past decision; RequestRejected until the learner has it, 100 ms later.
+
+        Raises ServiceUnavailable.
+        """
+        request = pb.ExplainRequest(decision_id=decision_id)
+        return wire.explanation(self._ask("offers", "Explain", request, pb.ExplainResponse, timeout_s))
 
     # Catalog
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -11,8 +11,22 @@ from offer_optimizer.core.decision import Consent
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """An offer that exists for one question only. The three maps are what the model may know about it."""
+
+    offer_id: str
+    categories: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, Iterable[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """What should this visitor see at this placement? The three maps are the context; a name is used once."""
+    """What should this visitor see at this placement? The three maps are the context; a name is used once.
+
+    `candidates` take the place of the placement's own offers. The same `request_id` at the same placement
+    gets the first answer for 30 minutes: a question asked again counts once.
+    """
 
     placement: str
     visitor_id: str = ""
@@ -21,6 +35,9 @@ class Question:
     tags: Mapping[str, Iterable[str]] = field(default_factory=dict)
     consent: Consent = Consent.UNSPECIFIED
     deferred: bool = False
+    candidates: Sequence[Candidate] = ()
+    exclude_offer_ids: Sequence[str] = ()
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +138,17 @@ class ModelInfo(NamedTuple):
     policy: str
     model_version: str
     learned_count: int
+
+
+class Explanation(NamedTuple):
+    """The story of a decision: a few sentences, and the whole of it as text for people.
+
+    `explored` says that something else than the most likely offer was chosen. `excluded` maps the candidates
+    that were not eligible to their reasons.
+    """
+
+    decision_id: str
+    explored: bool
+    excluded: Mapping[str, str]
+    summary: str
+    text: str

@@ -9,7 +9,14 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from offer_optimizer.client.errors import CallFailed, RequestRejected
-from offer_optimizer.client.values import Decision, FeedbackItem, FeedbackResult, Question
+from offer_optimizer.client.values import (
+    Candidate,
+    Decision,
+    Explanation,
+    FeedbackItem,
+    FeedbackResult,
+    Question,
+)
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
 
@@ -19,15 +26,35 @@ def decide_request(question: Question) -> pb.DecideRequest:
         return pb.DecideRequest(
             placement=question.placement,
             visitor=pb.Visitor(visitor_id=question.visitor_id, consent=pb.Consent.Name(question.consent)),
-            context=pb.Features(
-                categories=question.categories,
-                numbers=question.numbers,
-                tags={name: pb.Tags(values=values) for name, values in question.tags.items()},
-            ),
+            context=_features(question),
             deferred=question.deferred,
+            candidates=[
+                pb.Candidate(offer_id=candidate.offer_id, attributes=_features(candidate))
+                for candidate in question.candidates
+            ],
+            exclude_offer_ids=question.exclude_offer_ids,
+            request_id=question.request_id,
         )
     except (TypeError, ValueError) as error:
         raise RequestRejected("INVALID_ARGUMENT", "UNENCODABLE", f"decide request: {error}") from error
+
+
+def _features(source: Question | Candidate) -> pb.Features:
+    return pb.Features(
+        categories=source.categories,
+        numbers=source.numbers,
+        tags={name: pb.Tags(values=values) for name, values in source.tags.items()},
+    )
+
+
+def explanation(response: pb.ExplainResponse) -> Explanation:
+    """Read the story of a decision."""
+    excluded = {
+        candidate.offer_id: candidate.exclusion_reason
+        for candidate in response.candidates
+        if candidate.exclusion_reason
+    }
+    return Explanation(response.decision_id, response.explored, excluded, response.summary, response.text)
 
 
 def decision(response: pb.DecideResponse, latency_s: float) -> Decision:

@@ -77,7 +77,8 @@ class Cap(Part):
     """How often a visitor may meet something. docs/design.md, section 12, says what counts.
 
     Limits the offers named, those of the groups named, or with `interruptions` every offer but NOTHING;
-    counts and acts at `placements` only, all where that is empty. `count_on` is decide, shown or a feedback kind.
+    counts and acts at `placements` only, all where that is empty. `count_on` is decide, shown or a kind of
+    feedback.
     """
 
     id: Id
@@ -91,7 +92,7 @@ class Cap(Part):
 
 
 class Budget(Part):
-    """How much all visitors together may use, in uses or in money (each use costs the attribute `cost`)."""
+    """How much all visitors may use together, in uses or in money (a use costs the attribute `cost`)."""
 
     id: Id
     limit: Annotated[float, Field(gt=0.0, le=limits.NUMBER_MAGNITUDE)]
@@ -139,7 +140,7 @@ class Placement(Part):
     consent_default: Literal["FULL", "SERVE_ONLY", "NONE"] = "FULL"
     eligible: str = ""
     holdout: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
-    sticky_for_s: Annotated[float, Field(ge=0.0, le=limits.WINDOW_MAX_S)] = 0.0
+    sticky_for_s: Annotated[float, Field(ge=0.0, le=limits.REPEAT_S)] = 0.0
 
 
 class Catalog(Part):

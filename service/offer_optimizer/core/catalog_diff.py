@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from offer_optimizer.core.catalog import Catalog, Kind, Offer, Placement
+from offer_optimizer.core.catalog import Budget, Cap, Catalog, Kind, Offer, Placement, Window
+from offer_optimizer.core.catalog_time import format_duration, format_time
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.yaml_tree import quote
 
-Part = Kind | Offer | Placement
+Part = Kind | Offer | Placement | Cap | Budget
 _SHOWN_CHARACTERS = 60
 
 
@@ -19,6 +20,9 @@ def diff_catalogs(old: Catalog | None, new: Catalog) -> tuple[str, ...]:
         *_diff_parts("kind", before.kinds, new.kinds),
         *_diff_parts("offer", before.offers, new.offers),
         *_diff_parts("placement", before.placements, new.placements),
+        *_diff_parts("cap", before.caps, new.caps),
+        *_diff_parts("budget", before.budgets, new.budgets),
+        *(_diff_value("holdout", before.holdout, new.holdout) if before.holdout != new.holdout else ()),
     )
 
 
@@ -50,10 +54,26 @@ def _diff_part(old: Part, new: Part) -> Iterator[str]:
             yield from _diff_named("reward", before.model_dump(), after.model_dump())
         elif isinstance(before, tuple):
             yield f"{name} {_list_change(before, after)}"
-        elif name == "window_s":
-            yield f"window {_duration(before)} -> {_duration(after)}"
         else:
-            yield f"{name} {_show(before)} -> {_show(after)}"
+            yield from _diff_value(name, before, after)
+
+
+def _diff_value(name: str, old: object, new: object) -> Iterator[str]:
+    """Say how one field differs, each in the words of the document."""
+    if name in ("window_s", "sticky_for_s"):
+        # Durations, and below times, are written another way than they are kept.
+        yield f"{name.removesuffix('_s')} {_show_duration(old)} -> {_show_duration(new)}"
+    elif name in ("start_time_us", "end_time_us"):
+        yield f"{name.removesuffix('_us')} {_show_time(old)} -> {_show_time(new)}"
+    elif name == "holdout":
+        yield f"holdout {_show_share(old)} -> {_show_share(new)}"
+    elif isinstance(old, Window) and isinstance(new, Window):
+        yield f"within {_show_window(old)} -> {_show_window(new)}"
+    elif name == "eligible":
+        # Rules are shown whole: what differs may stand at their end.
+        yield f"eligible {_show_rule(old)} -> {_show_rule(new)}"
+    else:
+        yield f"{name} {_show(old)} -> {_show(new)}"
 
 
 def _flat(features: Features) -> dict[str, object]:
@@ -78,11 +98,28 @@ def _list_change(old: tuple[str, ...], new: tuple[str, ...]) -> str:
     return " ".join((*added, *removed)) or f"order {', '.join(old)} -> {', '.join(new)}"
 
 
-def _duration(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"
+def _show_duration(seconds: object) -> str:
+    return format_duration(seconds) if isinstance(seconds, float) and seconds else "none"
+
+
+def _show_time(time_us: object) -> str:
+    return format_time(time_us) if isinstance(time_us, int) else "none"
+
+
+def _show_share(share: object) -> str:
+    # Twelve digits: 0.07 * 100 is a little more than 7.
+    return f"{share * 100:.12g}%" if isinstance(share, float) else "none"
+
+
+def _show_window(window: Window) -> str:
+    if window.rolling_s is not None:
+        return format_duration(window.rolling_s)
+    return "for ever" if window.period is None else f"{window.period} in {window.zone}"
+
+
+def _show_rule(rule: object) -> str:
+    line = " ".join(str(rule).split())
+    return f"`{''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}`" if rule else "none"
 
 
 def _show(value: object) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from offer_optimizer.core import limits
-from offer_optimizer.core.catalog import Catalog, OfferType
+from offer_optimizer.core.catalog import Budget, Cap, Catalog, OfferType
 from offer_optimizer.core.catalog_edit import insert_parts
 from offer_optimizer.core.catalog_formula import check_formulas
+from offer_optimizer.core.catalog_limits import Surroundings, check_limits, read_budget, read_cap
 from offer_optimizer.core.catalog_parts import (
     CheckPolicy,
     PlacementDraft,
@@ -22,6 +23,7 @@ from offer_optimizer.core.catalog_parts import (
     read_offer,
     read_placement,
 )
+from offer_optimizer.core.catalog_rules import check_rules
 from offer_optimizer.core.catalog_section import Problems, Section
 from offer_optimizer.core.errors import InvalidCatalog
 from offer_optimizer.core.feedback import BUILT_IN_KINDS
@@ -29,8 +31,14 @@ from offer_optimizer.core.yaml_tree import Entries, Items, Scalar, describe, quo
 
 __all__ = ["CheckPolicy", "add_placement", "parse_catalog"]
 
-_KEYS: Final = ("version", "kinds", "offers", "placements")
-_RESERVED: Final = ("caps", "budgets", "budget", "holdout", "groups", "eligible", "sticky_for", "attribution")
+_KEYS: Final = ("version", "kinds", "offers", "placements", "caps", "budgets", "holdout")
+_RESERVED: Final = ("groups", "attribution")
+_HINTS: Final = {
+    "eligible": "offers and placements have rules",
+    "sticky_for": "placements have it",
+    "start_time": "offers have it",
+    "end_time": "offers have it",
+}
 
 Found = TypeVar("Found")
 
@@ -51,6 +59,8 @@ class _Group:
 _KINDS: Final = _Group("kinds", "kind", limits.KINDS, None)
 _OFFERS: Final = _Group("offers", "offer", limits.OFFERS, 1)
 _PLACEMENTS: Final = _Group("placements", "placement", limits.PLACEMENTS, 0)
+_CAPS: Final = _Group("caps", "cap", limits.CAPS, None)
+_BUDGETS: Final = _Group("budgets", "budget", limits.BUDGETS, None)
 
 
 def parse_catalog(text: str, check_policy: CheckPolicy | None = None) -> Catalog:
@@ -62,25 +72,48 @@ def parse_catalog(text: str, check_policy: CheckPolicy | None = None) -> Catalog
     tree = read_tree(text)
     if not isinstance(tree.root, Entries):
         what = describe(tree.root)
-        keys = ", ".join(_KEYS)
+        keys = ", ".join(_KEYS[:4])
         raise InvalidCatalog((f"line {tree.root.line}: must be a mapping with {keys} (is {what})",))
     problems = Problems()
     for line, problem in tree.problems:
         problems.add(line, "", "", problem)
     root = Section(tree.root, "", problems)
-    root.check_keys(_KEYS, _RESERVED)
+    root.check_keys(_KEYS, _RESERVED, _HINTS)
     if root.has("version") and root.number("version", 1.0, 0.0, limits.NUMBER_MAGNITUDE) != 1.0:
         root.problem("version", "this release reads version 1")
-    kinds, _ = _parts(root, problems, _KINDS, read_kind)
-    offers, offer_ids = _parts(root, problems, _OFFERS, read_offer)
-    drafts, _ = _parts(root, problems, _PLACEMENTS, lambda section: read_placement(section, check_policy))
-    for draft in drafts:
-        _check_references(draft, offer_ids)
-    check_formulas(drafts, {offer.id: offer for offer in offers}, tuple(kind.id for kind in kinds))
+    catalog = _read_parts(root, problems, check_policy)
     if problems.found:
         raise InvalidCatalog(problems.lines())
-    placements = tuple(draft.placement for draft in drafts)
-    return Catalog(kinds=tuple(kinds), offers=tuple(offers), placements=placements)
+    return catalog
+
+
+def _read_parts(root: Section, problems: Problems, check_policy: CheckPolicy | None) -> Catalog:
+    """Return the catalog of the sound parts, with the problems of all of them noted."""
+    kinds, _ = _parts(root, problems, _KINDS, read_kind)
+    offers, offer_ids = _parts(root, problems, _OFFERS, read_offer)
+    placements, placement_ids = _parts(
+        root, problems, _PLACEMENTS, lambda section: read_placement(section, check_policy)
+    )
+    caps, cap_ids = _parts(root, problems, _CAPS, read_cap)
+    budgets, _ = _parts(root, problems, _BUDGETS, read_budget)
+    holdout = root.share("holdout", 0.0)
+    for draft in placements:
+        _check_references(draft, offer_ids)
+    by_id = {draft.offer.id: draft.offer for draft in offers}
+    kind_ids = tuple(kind.id for kind in kinds)
+    check_formulas(placements, by_id, kind_ids)
+    check_limits(
+        (*caps, *budgets), Surroundings(by_id, offer_ids, placement_ids, (*BUILT_IN_KINDS, *kind_ids))
+    )
+    check_rules(offers, placements, cap_ids)
+    return Catalog(
+        kinds=tuple(kinds),
+        offers=tuple(draft.offer for draft in offers),
+        placements=tuple(draft.placement for draft in placements),
+        caps=tuple(draft.limit for draft in caps if isinstance(draft.limit, Cap)),
+        budgets=tuple(draft.limit for draft in budgets if isinstance(draft.limit, Budget)),
+        holdout=holdout,
+    )
 
 
 def add_placement(

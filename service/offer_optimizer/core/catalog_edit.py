@@ -1,4 +1,4 @@
-"""Adds entries to the lists of a catalog document and leaves every other character as it is.
+"""Changes a catalog document that people own, and leaves every other character as it is.
 
 Lines are inserted behind the last line that a list has content in, so comments keep their neighbours. Entries
 are written with JSON scalars, which are YAML. Expects a document that `parse_catalog` takes.
@@ -10,8 +10,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from offer_optimizer.core.errors import InvalidInput
-from offer_optimizer.core.yaml_tree import BYTE_ORDER_MARK, Entries, Items, read_tree
+from offer_optimizer.core.catalog import OfferStatus
+from offer_optimizer.core.errors import InvalidInput, NotFound
+from offer_optimizer.core.features import show
+from offer_optimizer.core.yaml_tree import BYTE_ORDER_MARK, Entries, Items, Scalar, read_tree
 
 Part = Mapping[str, object]
 
@@ -25,6 +27,47 @@ def insert_parts(document: str, parts: Mapping[str, Sequence[Part]]) -> str:
         if entries:
             document = _insert(document, key, entries)
     return document
+
+
+def set_offer_status(document: str, offer_id: str, status: str) -> str:
+    """Return the document with the status of one offer changed, or written where it was left out.
+
+    Raises NotFound for an offer that the document doesn't have, InvalidInput for a status that isn't one.
+    """
+    if status not in [*OfferStatus]:
+        raise InvalidInput("status", f"must be one of {', '.join(OfferStatus)} (is {show(status)})")
+    offer = _find_offer(document, offer_id)
+    written = offer.nodes["status"][1] if "status" in offer.nodes else None
+    if isinstance(written, Scalar):
+        return document if written.text == status else _replace(document, written, status)
+    if offer.flow:
+        # In a JSON document, JSON.
+        is_json = document[offer.offset + 1 + document.startswith(BYTE_ORDER_MARK) :].lstrip().startswith('"')
+        entry = f'"status": "{status}", ' if is_json else f"status: {status}, "
+        return _insert_inside(document, offer.offset, entry)
+    name = offer.nodes["id"][1]
+    assert isinstance(name, Scalar)
+    return _insert_lines(document, name.end, [f"{' ' * offer.column}status: {status}"])
+
+
+def _find_offer(document: str, offer_id: str) -> Entries:
+    root = read_tree(document).root
+    assert isinstance(root, Entries)
+    offers = root.nodes["offers"][1] if "offers" in root.nodes else None
+    for offer in offers.nodes if isinstance(offers, Items) else ():
+        name = offer.nodes["id"][1] if isinstance(offer, Entries) and "id" in offer.nodes else None
+        if isinstance(offer, Entries) and isinstance(name, Scalar) and name.text == offer_id:
+            return offer
+    raise NotFound(f"offer {show(offer_id)} is not in the catalog")
+
+
+def _replace(document: str, value: Scalar, text: str) -> str:
+    skipped = int(document.startswith(BYTE_ORDER_MARK))
+    start, end = value.offset + skipped, value.offset_end + skipped
+    # A block text (`|`) takes the end of its last line along.
+    written = document[start:end]
+    quotes = written[0] if written[0] in "\"'" else ""
+    return document[:start] + quotes + text + quotes + written[len(written.rstrip()) :] + document[end:]
 
 
 def _insert(document: str, key: str, entries: Sequence[Part]) -> str:

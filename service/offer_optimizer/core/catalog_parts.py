@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, cast
 from offer_optimizer.core import limits
 from offer_optimizer.core.catalog import Kind, Offer, OfferStatus, OfferType, Placement, PolicyChoice, Reward
 from offer_optimizer.core.catalog_section import Section
+from offer_optimizer.core.catalog_time import format_time
+from offer_optimizer.core.counting import DECIDE
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.features import EMPTY, Features, build_features, check_name
 from offer_optimizer.core.feedback import BUILT_IN_KINDS
@@ -27,22 +29,41 @@ NUMERIC_ATTRIBUTES: Final = ("cost", "margin")
 
 _TEXT_BYTES: Final = limits.PAYLOAD_BYTES
 _CONSENTS: Final = ("FULL", "SERVE_ONLY", "NONE")
-_OFFER_KEYS: Final = ("id", "type", "status", "payload", "description", "group", "attributes")
-_OFFER_RESERVED: Final = (
-    *("eligible", "start_time", "end_time", "caps", "budgets", "budget", "cool_down", "suppress_after"),
+_OFFER_KEYS: Final = (
+    *("id", "type", "status", "payload", "description", "group", "eligible", "start_time", "end_time"),
+    "attributes",
 )
 _PLACEMENT_KEYS: Final = (
     *("id", "description", "offers", "baseline", "policy", "ramp", "floor", "window", "reward"),
-    "consent_default",
+    *("consent_default", "eligible", "holdout", "sticky_for"),
 )
-_PLACEMENT_RESERVED: Final = (
-    *("eligible", "caps", "budgets", "budget", "holdout", "sticky_for", "slots", "attribution", "cool_down"),
-    *("suppress_after", "start_time", "end_time", "close_on", "trust_occur_time", "grace"),
-)
-_UNDER_ATTRIBUTES: Final = {
-    name: f'write it under "attributes": attributes: {{{name}: ...}}'
-    for name in (*NUMERIC_ATTRIBUTES, "price", "tags")
+_PLACEMENT_RESERVED: Final = ("slots", "attribution", "close_on", "trust_occur_time", "grace")
+_LIMITS: Final = {
+    "caps": "caps stand at the top of the document: caps: [{id: ..., offers: [...], limit: 3, within: 7d}]",
+    "budgets": "budgets stand at the top of the document: budgets: [{id: ..., offers: [...], limit: 500}]",
+    "cool_down": "write a cap: caps: [{id: ..., offers: [...], count_on: dismiss, limit: 1, within: 7d}]",
+    "suppress_after": "write a cap: caps: [{id: ..., offers: [...], count_on: conversion, limit: 1}]",
 }
+_OFFER_HINTS: Final = {
+    **{
+        name: f'write it under "attributes": attributes: {{{name}: ...}}'
+        for name in (*NUMERIC_ATTRIBUTES, "price", "tags")
+    },
+    **_LIMITS,
+}
+_PLACEMENT_HINTS: Final = {
+    **_LIMITS,
+    "start_time": "offers have times, placements have none",
+    "end_time": "offers have times, placements have none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OfferDraft:
+    """An offer with its section, for the checks across parts."""
+
+    offer: Offer
+    section: Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,35 +86,47 @@ def read_kind(section: Section) -> Kind | None:
     if kind_id in BUILT_IN_KINDS:
         section.problem("id", f"{quote(kind_id)} is built in; declare custom kinds only")
         return None
+    if kind_id == DECIDE:
+        section.problem("id", f"{quote(kind_id)} is what caps and budgets call the decision; take another")
+        return None
     return None if kind_id is None else Kind(id=kind_id, unit=unit, description=description)
 
 
-def read_offer(section: Section) -> Offer | None:
+def read_offer(section: Section) -> OfferDraft | None:
     """Return an offer, or None with its problems noted."""
-    section.check_keys(_OFFER_KEYS, _OFFER_RESERVED, _UNDER_ATTRIBUTES)
+    section.check_keys(_OFFER_KEYS, (), _OFFER_HINTS)
     offer_id = section.identifier("id")
     offer_type = section.choice("type", [*OfferType], None)
     status = section.choice("status", [*OfferStatus], OfferStatus.LIVE)
     payload = _payload(section)
     description = section.text("description", _TEXT_BYTES)
     group = section.identifier("group") or "" if section.has("group") else ""
+    eligible = section.filled_text("eligible", limits.RULE_BYTES)
+    start_time_us, end_time_us = section.time_us("start_time"), section.time_us("end_time")
+    if start_time_us is not None and end_time_us is not None and start_time_us >= end_time_us:
+        times = f"start_time is {format_time(start_time_us)}, end_time {format_time(end_time_us)}"
+        section.problem("end_time", f"must be later than start_time ({times})")
     attributes = _attributes(section)
     if offer_id is None or offer_type is None or status is None:
         return None
-    return Offer(
+    offer = Offer(
         id=offer_id,
         type=OfferType(offer_type),
         status=OfferStatus(status),
         payload=payload,
         description=description,
         group=group,
+        eligible=eligible,
+        start_time_us=start_time_us,
+        end_time_us=end_time_us,
         attributes=attributes,
     )
+    return OfferDraft(offer, section)
 
 
 def read_placement(section: Section, check_policy: CheckPolicy | None) -> PlacementDraft | None:
     """Return a placement whose references are unchecked, or None with its problems noted."""
-    section.check_keys(_PLACEMENT_KEYS, _PLACEMENT_RESERVED)
+    section.check_keys(_PLACEMENT_KEYS, _PLACEMENT_RESERVED, _PLACEMENT_HINTS)
     placement_id = section.identifier("id")
     offers = _offer_ids(section)
     baseline = section.identifiers("baseline", limits.CANDIDATES)
@@ -109,6 +142,9 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
     window_s = section.duration_s(
         "window", standard["window_s"].default, limits.WINDOW_MIN_S, limits.WINDOW_MAX_S
     )
+    eligible = section.filled_text("eligible", limits.RULE_BYTES)
+    holdout = section.share("holdout", 0.0) if section.has("holdout") else None
+    sticky_for_s = section.duration_s("sticky_for", 0.0, 0.0, limits.REPEAT_S)
     if placement_id is None:
         return None
     placement = Placement(
@@ -122,6 +158,9 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
         window_s=window_s,
         reward=reward,
         consent_default=cast('Literal["FULL", "SERVE_ONLY", "NONE"]', consent),
+        eligible=eligible,
+        holdout=holdout,
+        sticky_for_s=sticky_for_s,
     )
     return PlacementDraft(placement, section, tuple(offers), tuple(baseline), formula_line)
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from offer_optimizer.core import limits
+from offer_optimizer.core.catalog_time import check_zone, format_duration, parse_time_us
+from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.yaml_tree import Entries, Items, Node, Scalar, describe, quote
 
 ID_RULE: Final = "must begin with a letter or digit and go on with letters, digits, `.`, `_` or `-`"
@@ -22,6 +24,7 @@ PROBLEMS_SHOWN: Final = 200
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s?(s|m|h|d)")
+_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s?%")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER_RULE: Final = f"must be a finite number, at most {limits.NUMBER_MAGNITUDE:.0e}".replace("+0", "")
 
@@ -199,20 +202,87 @@ class Section:
         self.problem(key, f"must be one of {', '.join(allowed)} (is {describe(node)})")
         return default
 
-    def duration_s(self, key: str, default: float, low: float, high: float) -> float:
-        """Return a duration such as 30m in seconds, in [low, high]; the default where missing or wrong."""
+    def is_empty_list(self, key: str) -> bool:
+        """Return whether a field is a list without entries."""
+        node = self._nodes[key][1] if key in self._nodes else None
+        return isinstance(node, Items) and not node.nodes
+
+    def duration_s(self, key: str, default: float, low: float, high: float, *, or_else: str = "") -> float:
+        """Return a duration such as 30m in seconds, in [low, high]; the default where missing or wrong.
+
+        `or_else` names what the caller would have taken too.
+        """
         node = self.node(key)
         if node is None:
             return default
         found = _DURATION.fullmatch(node.text) if isinstance(node, Scalar) else None
         if not found:
-            self.problem(key, f"must be a duration like 3s, 30m, 12h or 7d (is {describe(node)})")
+            forms = f"a duration like 3s, 30m, 12h or 7d{', or ' if or_else else ''}{or_else}"
+            self.problem(key, f"must be {forms} (is {describe(node)})")
             return default
         seconds = float(found[1]) * _SECONDS[found[2]]
         if not low <= seconds <= high:
-            self.problem(key, f"must be from {low:g}s to {high / 86400:g}d (is {describe(node)})")
+            self.problem(
+                key, f"must be from {format_duration(low)} to {format_duration(high)} (is {describe(node)})"
+            )
             return default
         return seconds
+
+    def share(self, key: str, default: float) -> float:
+        """Return a share in [0, 1], written as a number or in percent; the default where missing or wrong."""
+        node = self.node(key)
+        found = _SHARE.fullmatch(node.text) if isinstance(node, Scalar) else None
+        value = float(found[1]) / 100.0 if found else None
+        if value is None and node is not None:
+            resolved = node.resolve() if isinstance(node, Scalar) else None
+            value = float(resolved) if isinstance(resolved, float) or type(resolved) is int else -1.0
+        if value is not None and not 0.0 <= value <= 1.0:
+            problem = "must be a share from 0 to 1, or from 0% to 100%"
+            self.problem(key, f"{problem} (is {describe(node) if node else 'empty'})")
+            return default
+        return default if value is None else value
+
+    def whole(self, key: str, low: int, high: int) -> int | None:
+        """Return a required whole number in [low, high]; None where it is missing or wrong."""
+        node = self.node(key) if self.require(key) else None
+        if node is None:
+            return None
+        value = node.resolve() if isinstance(node, Scalar) else None
+        if type(value) is not int or not low <= value <= high:
+            self.problem(key, f"must be a whole number from {low} to {high} (is {describe(node)})")
+            return None
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return true or false; false where it is missing or wrong."""
+        node = self.node(key)
+        value = node.resolve() if isinstance(node, Scalar) else None
+        if node is not None and not isinstance(value, bool):
+            self.problem(key, f"must be true or false (is {describe(node)})")
+        return value is True
+
+    def time_us(self, key: str) -> int | None:
+        """Return a point in time in microseconds since the epoch; None where it is missing or wrong."""
+        text = self.filled_text(key, limits.NAME_BYTES)
+        if not text:
+            return None
+        try:
+            return parse_time_us(text)
+        except InvalidInput as error:
+            self.problem(key, error.problem)
+            return None
+
+    def zone(self, key: str, default: str) -> str:
+        """Return a time zone; the default where it is missing or wrong."""
+        text = self.filled_text(key, limits.NAME_BYTES)
+        if not text:
+            return default
+        try:
+            check_zone(text)
+        except InvalidInput as error:
+            self.problem(key, error.problem)
+            return default
+        return text
 
     def mapping(self, key: str) -> Section | None:
         """Return the section inside a field; None where it is missing or no mapping."""

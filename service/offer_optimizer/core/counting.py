@@ -1,7 +1,10 @@
 """What is counted and charged: operations on counters, derived from decisions and feedback.
 
 Deciders apply them to the hot cache as things happen, and a rebuild applies them again from the ledger, so
-both come to equal counters. The operations commute: an event is known by its decision, and counts once.
+both come to equal counters. An event is known by its cap and its decision, a charge by its budget and its
+decision; each counts once. Behind the decision's own operation all others commute and may be repeated:
+`settle_event` and `settle_charge` say what two of them come to. docs/design.md, section 12, is the text of
+this module. It may not know where counters are kept.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from offer_optimizer.core import limits
-from offer_optimizer.core.catalog import Budget, Cap, Catalog, OfferType, Window
+from offer_optimizer.core.catalog import Budget, Cap, Catalog, Offer, OfferType, Window
 from offer_optimizer.core.feedback import NOT_SHOWN, SHOWN
 
 DECIDE: Final = "decide"
 FOR_EVER: Final = ""
 """The period of a budget that has none."""
+_INLINE: Final = ""
+"""Stands for every offer that the catalog doesn't have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,16 @@ NOTHING_COUNTED: Final = Counting()
 
 
 class Limits:
-    """The caps and budgets of one catalog revision, by offer and placement."""
+    """The caps and budgets of one catalog revision, by offer and placement.
+
+    An offer that the catalog doesn't have (given inline) is limited by caps on interruptions alone.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self.caps = catalog.caps
         self.budgets = catalog.budgets
-        self._catalog = catalog
+        self._offers = {offer.id: offer for offer in catalog.offers}
+        self._costs = {offer.id: dict(offer.attributes.numbers).get("cost", 0.0) for offer in catalog.offers}
         self._windows_us = {
             placement.id: min(round(placement.window_s * 1e6), limits.REPEAT_S * 1_000_000)
             for placement in catalog.placements
@@ -72,42 +81,33 @@ class Limits:
 
     def caps_of(self, offer_id: str, placement_id: str) -> tuple[int, ...]:
         """Return the indices of the caps that limit an offer at a placement."""
-        key = (offer_id, placement_id)
+        # Callers name inline offers as they like: kept as one, or memory would grow with every name.
+        key = (offer_id if offer_id in self._offers else _INLINE, placement_id)
         found = self._caps.get(key)
         if found is None:
+            offer = self._offers.get(offer_id)
             found = self._caps[key] = tuple(
                 index
                 for index, cap in enumerate(self.caps)
-                if self._limits(cap, offer_id) and (not cap.placements or placement_id in cap.placements)
+                if (not cap.placements or placement_id in cap.placements) and _cap_limits(cap, offer)
             )
         return found
 
     def budgets_of(self, offer_id: str) -> tuple[int, ...]:
         """Return the indices of the budgets that limit an offer."""
+        offer = self._offers.get(offer_id)
+        if offer is None:
+            return ()
         found = self._budgets.get(offer_id)
         if found is None:
             found = self._budgets[offer_id] = tuple(
-                index for index, budget in enumerate(self.budgets) if self._limits(budget, offer_id)
+                index for index, budget in enumerate(self.budgets) if _names(budget, offer)
             )
         return found
 
-    def _limits(self, item: Cap | Budget, offer_id: str) -> bool:
-        index = self._catalog.offer_index.get(offer_id)
-        if index is None:
-            return False
-        offer = self._catalog.offers[index]
-        if offer.type is OfferType.NOTHING:
-            return False
-        if isinstance(item, Cap) and item.interruptions:
-            return True
-        return offer_id in item.offers or (bool(offer.group) and offer.group in item.groups)
-
     def use_of(self, budget: Budget, offer_id: str) -> float:
-        """Return what one use of an offer takes from a budget, in the budget's unit."""
-        if budget.unit == "uses":
-            return 1.0
-        attributes = self._catalog.offers[self._catalog.offer_index[offer_id]].attributes
-        return dict(attributes.numbers).get("cost", 0.0)
+        """Return what one use of an offer of the catalog takes from a budget, in the budget's unit."""
+        return 1.0 if budget.unit == "uses" else self._costs[offer_id]
 
     def of_decision(self, offer_id: str, placement_id: str, time_us: int, *, deferred: bool) -> Counting:
         """Return what choosing an offer counts, charges and reserves."""
@@ -127,9 +127,21 @@ class Limits:
         return Counting(tuple(events), tuple(charges))
 
     def of_feedback(
-        self, offer_id: str, placement_id: str, kind: str, time_us: int, *, deferred: bool
+        self,
+        offer_id: str,
+        placement_id: str,
+        kind: str,
+        time_us: int,
+        *,
+        deferred: bool,
+        decide_time_us: int | None = None,
     ) -> Counting:
-        """Return what an accepted item of feedback about a decision counts, charges and releases."""
+        """Return what an accepted item of feedback about a decision counts, charges and releases.
+
+        `time_us` is when it was received. With `decide_time_us` a charge that was reserved stays in the
+        period it was reserved in, and a hard budget takes none behind the reservation's end: somebody else
+        may have the use by then. Without it, charges belong to the time of the feedback.
+        """
         if kind == NOT_SHOWN:
             return Counting(releases_reservations=True)
         # `shown` also settles what a deferred decision reserved.
@@ -139,16 +151,63 @@ class Limits:
             for cap in (self.caps[index] for index in self.caps_of(offer_id, placement_id))
             if cap.count_on in kinds
         )
-        charges = tuple(
-            Charge(budget.id, period_of(budget, time_us), self.use_of(budget, offer_id), 0)
-            for budget in (self.budgets[index] for index in self.budgets_of(offer_id))
-            if budget.count_on in kinds
-        )
-        return Counting(events, charges)
+        charges = []
+        for budget in (self.budgets[index] for index in self.budgets_of(offer_id)):
+            if budget.count_on not in kinds:
+                continue
+            charged_us = time_us
+            if decide_time_us is not None and (budget.hard or budget.count_on == DECIDE):
+                charged_us = decide_time_us
+                if budget.hard and time_us >= decide_time_us + self._windows_us.get(placement_id, 0):
+                    continue
+            amount = self.use_of(budget, offer_id)
+            charges.append(Charge(budget.id, period_of(budget, charged_us), amount, 0))
+        return Counting(events, tuple(charges))
+
+
+def _cap_limits(cap: Cap, offer: Offer | None) -> bool:
+    if offer is None:
+        return cap.interruptions
+    return _names(cap, offer) or (cap.interruptions and offer.type is not OfferType.NOTHING)
+
+
+def _names(limit: Cap | Budget, offer: Offer) -> bool:
+    if offer.type is OfferType.NOTHING:
+        return False
+    return offer.id in limit.offers or (bool(offer.group) and offer.group in limit.groups)
+
+
+def settle_event(held: CapEvent | None, new: CapEvent) -> CapEvent:
+    """Return what two events of one cap by one decision come to; in either order, and however often.
+
+    What stays replaces a reservation; of two that stay the earlier counts, of two reservations the longer.
+    """
+    if held is None or (held.expires_us and not new.expires_us):
+        return new
+    if new.expires_us and not held.expires_us:
+        return held
+    if held.expires_us:
+        return max(held, new, key=lambda event: (event.expires_us, -event.time_us))
+    return min(held, new, key=lambda event: event.time_us)
+
+
+def settle_charge(held: Charge | None, new: Charge) -> Charge:
+    """Return what two charges of one budget by one decision come to, as `settle_event` does for events."""
+    if held is None or (held.expires_us and not new.expires_us):
+        return new
+    if new.expires_us and not held.expires_us:
+        return held
+    if held.expires_us:
+        return max(held, new, key=lambda charge: (charge.expires_us, charge.period, charge.amount))
+    return min(held, new, key=lambda charge: (charge.period, charge.amount))
 
 
 def count_in_window(window: Window, times_us: tuple[int, ...], now_us: int) -> int:
-    """Return how many events of a cap are in its window now."""
+    """Return how many events of a cap are in its window now.
+
+    An event stamped later than now counts too: two deciders stamp before they take their turn, and the second
+    one's stamp may be the earlier. Left out, it would let a cap be exceeded by one.
+    """
     start_us = window_start(window, now_us)
     return sum(time_us > start_us for time_us in times_us)
 
@@ -174,8 +233,8 @@ def paced_limit(budget: Budget, now_us: int) -> float:
     if budget.pacing == "none" or budget.period != "day":
         return budget.limit
     start_s, end_s = _day_bounds(budget.zone, _local_date(budget.zone, now_us // 1_000_000))
-    fraction = (now_us / 1e6 - start_s) / (end_s - start_s)
-    return min(budget.limit * (fraction + 0.01), budget.limit)
+    fraction = (now_us - start_s * 1_000_000) / ((end_s - start_s) * 1_000_000)
+    return min(budget.limit * fraction + budget.limit / 100.0, budget.limit)
 
 
 @lru_cache(maxsize=4096)
@@ -194,6 +253,7 @@ def _local_date(zone: str, now_s: int) -> str:
 
 
 @lru_cache(maxsize=256)
-def _day_bounds(zone: str, date: str) -> tuple[float, float]:
+def _day_bounds(zone: str, date: str) -> tuple[int, int]:
+    # Days on which the clocks change have another length: both midnights are asked for.
     midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone))
-    return midnight.timestamp(), (midnight + timedelta(days=1)).timestamp()
+    return int(midnight.timestamp()), int((midnight + timedelta(days=1)).timestamp())

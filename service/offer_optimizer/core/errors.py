@@ -53,6 +53,14 @@ class Busy(OfferOptimizerError):
     """The service has too much to do right now: retry later, with back-off."""
 
 
+class CacheUnready(OfferOptimizerError):
+    """The counters of visitors and budgets are being derived again: leave out what they limit."""
+
+
+class CacheBusy(OfferOptimizerError):
+    """The lock of the counters could not be had in time: leave out what they limit, or retry."""
+
+
 class StorageUnavailable(OfferOptimizerError):
     """A disk did not take what had to be kept: retry."""
 
@@ -71,3 +79,7 @@ class CannotStart(OfferOptimizerError):
 
 class PolicyFault(OfferOptimizerError):
     """A policy returned something that is not a distribution, or its state is not finite."""
+
+
+class RuleFault(OfferOptimizerError):
+    """A sound rule could not say true or false of these facts: a name is missing, or a loop is too long."""

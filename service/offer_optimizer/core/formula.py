@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -21,8 +21,16 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from offer_optimizer.core import limits
+from offer_optimizer.core.cel import (
+    Reference,
+    Spelling,
+    advise,
+    compile_text,
+    complaint,
+    guards,
+    runtime_complaint,
+)
 from offer_optimizer.core.errors import InvalidInput
-from offer_optimizer.core.features import show
 
 BY_KIND: Final = ("count", "sum", "first", "last", "delay_s")
 """The maps by feedback kind, as formulas name them."""
@@ -30,15 +38,7 @@ OFFER: Final = "offer"
 """The map of the chosen offer's numeric attributes."""
 _FIELD: Final = "reward.formula"
 
-_TOKENS: Final = re.compile(
-    r"""//[^\n]*                                                            # a comment
-      | (?<![\w.])(?P<map>count|sum|first|last|delay_s|offer)\s*
-        (?: \.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()
-          | \[\s*(?: "(?P<double>[^"\\\n]*)" | '(?P<single>[^'\\\n]*)' )\s*\] )
-      | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'                           # text
-      | (?<![\w.])(?P<integer>\d+)(?![\w.])""",
-    re.VERBOSE,
-)
+_SPELLING: Final = Spelling((*BY_KIND, OFFER))
 
 
 class FormulaFault(InvalidInput):
@@ -77,14 +77,6 @@ class FeedbackSummary:
         return cls(count, total, first, last, delay_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A name that a formula reads: `count.click` is map "count", name "click"."""
-
-    map: str
-    name: str
-
-
 class RewardFormula:
     """A compiled formula.
 
@@ -113,23 +105,21 @@ class RewardFormula:
         try:
             found = self._expression.eval(data=data)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise FormulaFault(_plain(str(error))) from None
+            raise FormulaFault(complaint(str(error))) from None
         value = found.value()
         if found.type() != cel.Type.DOUBLE or not isinstance(value, float):
-            raise FormulaFault(_runtime_problem(str(value)))
+            raise FormulaFault(runtime_complaint(str(value)))
         if not math.isfinite(value):
             raise FormulaFault(f"the result is {value}, not a finite number")
         return value
 
     def references(self) -> tuple[Reference, ...]:
         """Return the names it reads by a fixed spelling (`count.click`, `offer["cost"]`), once each."""
-        return tuple(dict.fromkeys(_references(self.text)))
+        return _SPELLING.references(self.text)
 
     def guards(self, name: str) -> bool:
         """Return whether it asks if the offer has `name`: `has(offer.NAME)` or `"NAME" in offer`."""
-        plain = re.escape(name)
-        dotted = rf"has\(\s*offer\s*\.\s*{plain}\s*\)"
-        return bool(re.search(rf"""{dotted}|["']{plain}["']\s+in\s+offer\b""", self.text))
+        return guards(self.text, Reference(OFFER, name))
 
 
 def clip(value: float, low: float, high: float) -> tuple[float, bool]:
@@ -145,16 +135,7 @@ def _environment() -> Any:  # noqa: ANN401  (the library has no types)
 
 
 def _compile(text: str) -> Any:  # noqa: ANN401  (the library has no types)
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise InvalidInput(_FIELD, "is not valid text") from None
-    if size > limits.FORMULA_BYTES:
-        raise InvalidInput(_FIELD, f"is {size} bytes, at most {limits.FORMULA_BYTES}")
-    try:
-        expression = _environment().compile(text)
-    except RuntimeError as error:
-        raise InvalidInput(_FIELD, _plain(str(error)) + _mend(text)) from None
+    expression = compile_text(_environment(), text, _FIELD, limits.FORMULA_BYTES, _mend)
     kind = expression.return_type()
     if kind == cel.Type.BOOL:
         mended = f"({text}) ? 1.0 : 0.0" if "?" in text else f"{text} ? 1.0 : 0.0"
@@ -164,45 +145,12 @@ def _compile(text: str) -> Any:  # noqa: ANN401  (the library has no types)
     return expression
 
 
-def _plain(message: str) -> str:
-    """Return the first complaint of CEL's message as "at character 7: ..."."""
-    found = re.search(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)", message)
-    if not found:
-        return message.splitlines()[0][:200] if message else "can't be read"
-    line, column, problem = int(found[1]), int(found[2]), found[3]
-    problem = problem.replace(" (in container '')", "").replace(" [INVALID_ARGUMENT]", "")
-    operator = re.search(r"overload for '_?\??([^_\w'?]+)(?::?_)?' applied to '\((.*)\)'", problem)
-    if operator:
-        problem = f"`{operator[1]}` can't take ({operator[2]})"
-    problem = problem.split(" expecting {")[0][:200]
-    if line < 1:
-        return problem
-    where = f"at character {column}" if line == 1 else f"at line {line} of the formula, character {column}"
-    return f"{where}: {problem}"
-
-
-def _runtime_problem(message: str) -> str:
-    missing = re.search(r'Key not found in map : "(.*)"', message)
-    if missing:
-        return f"there is no {show(missing[1])} to read"
-    return message.splitlines()[0][:200]
-
-
 def _mend(text: str) -> str:
-    """Return the advice to write integers as decimals; the whole formula where that alone mends it."""
-    mended = _TOKENS.sub(lambda found: found[0] + ".0" if found["integer"] else found[0], text)
-    if mended == text:
-        return ""
+    return advise(text, _is_formula)
+
+
+def _is_formula(text: str) -> bool:
     try:
-        sound = _environment().compile(mended).return_type() == cel.Type.DOUBLE
+        return bool(_environment().compile(text).return_type() == cel.Type.DOUBLE)
     except RuntimeError:
-        sound = False
-    if not sound:
-        return "; numbers are written as decimals: `1.0`, not `1`"
-    return f"; numbers are written as decimals, `1.0`, not `1`: write `{mended}`"
-
-
-def _references(text: str) -> Iterator[Reference]:
-    for found in _TOKENS.finditer(text):
-        if found["map"]:
-            yield Reference(found["map"], found["name"] or found["double"] or found["single"] or "")
+        return False

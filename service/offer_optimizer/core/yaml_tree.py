@@ -51,12 +51,17 @@ Plain: TypeAlias = "str | float | bool | list[Plain] | dict[str, Plain] | None"
 
 @dataclass(slots=True)
 class Scalar:
-    """One value. `line` counts from 1; `end` is the number of lines up to its last one."""
+    """One value. `line` counts from 1; `end` is the number of lines up to its last one.
+
+    It is written in the characters from `offset` up to `offset_end`, counted from behind a byte order mark.
+    """
 
     line: int
     end: int
     text: str
     quoted: bool
+    offset: int = 0
+    offset_end: int = 0
 
     def resolve(self) -> str | float | bool | None:
         """Return the value by the core schema; integers beyond 18 digits become floats."""
@@ -269,4 +274,4 @@ def _scalar(event: Any) -> Scalar:  # noqa: ANN401  (the parser's events share n
     behind = end.line if event.style in ("|", ">") and end.column == 0 else end.line + 1
     if _SURROGATE.search(event.value):
         raise _refuse(start.line + 1, "half of a surrogate pair is not a character")
-    return Scalar(start.line + 1, behind, event.value, not event.implicit[0])
+    return Scalar(start.line + 1, behind, event.value, not event.implicit[0], start.index, end.index)

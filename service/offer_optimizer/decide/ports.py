@@ -1,4 +1,4 @@
-"""What the RPC edge may call. Implemented by decide.runtime, decide.intake and store.catalog."""
+"""What the RPC edge may call. Implemented by decide.runtime, decide.intake, store.catalog and app.decider."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ class FeedbackIntake(Protocol):
 
     def record(self, items: Sequence[FeedbackInput]) -> None:
         """Make the items durable. Raises StorageUnavailable, and then none is promised."""
+        ...
+
+
+class VisitorDesk(Protocol):
+    """Knows which visitor ids are the same person."""
+
+    def merge(self, from_visitor_id: str, into_visitor_id: str) -> None:
+        """Make the first id stand for the second from now on, durably. Raises StorageUnavailable.
+
+        Both are given, and differ. Merging again changes nothing.
+        """
         ...
 
 

@@ -1,7 +1,8 @@
-"""The decision path: candidates, eligible, policy pmf, mix and floor, draw, journal, reply.
+"""The decision path: candidates, funnel, policy pmf, mix and floor, draw, count, journal, reply.
 
 Never waits on learning or on an fsync. The pmf that is logged is the one that was drawn from, and the draw
-happens once. What can't be recorded is answered with the baseline and without a decision_id.
+happens once. What can't be counted is not offered; what can't be recorded is answered with the baseline,
+without a decision_id and without an offer that a cap or budget limits.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-import numpy as np
-
-from offer_optimizer.core import draw, ids
-from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Pmf32, Reason, SlotChoice
-from offer_optimizer.core.errors import PolicyFault, StorageUnavailable, UnknownPlacement
-from offer_optimizer.core.features import EMPTY, Features, show
-from offer_optimizer.decide.mix import certain, mix
-from offer_optimizer.decide.models import ModelShelf
-from offer_optimizer.decide.prepared import PreparedCatalog, PreparedPlacement
+from offer_optimizer.core import ids
+from offer_optimizer.core.decision import Decision, Reason
+from offer_optimizer.core.errors import CacheBusy, CacheUnready, StorageUnavailable
+from offer_optimizer.decide.asked import Asked, look_up
+from offer_optimizer.decide.counters import Counters, read_counters
+from offer_optimizer.decide.draft import Draft, Drafter, draw_from, shown_slots
+from offer_optimizer.decide.prepared import PreparedCatalog
+from offer_optimizer.decide.repeats import find_retried, find_sticky
 from offer_optimizer.decide.requests import DecideInput, Outcome, ShownSlot
-from offer_optimizer.store.codec import Salt
+from offer_optimizer.store.codec import Salt, decode_decision, encode_decision
+from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, HotCache, Recent
+
+LOCK_TIMEOUT_S: Final = 0.02
+"""A page does not wait longer for the counters; without them limited offers are left out."""
 
 
 class DecisionJournal(Protocol):
@@ -37,117 +41,130 @@ class DecisionJournal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
-    """What was served, before it is recorded."""
-
-    pmf: Pmf32
-    reason: Reason
-    version: ModelVersion | None
-    model_pmf: Pmf32 | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Runtime:
     """Decides. All of its fields are inputs; it keeps no state of its own."""
 
     catalog: Callable[[], PreparedCatalog]
-    models: ModelShelf
+    drafter: Drafter
     journal: DecisionJournal
+    cache: HotCache
+    clock: Callable[[], int]
     digest: Callable[[str], bytes]
     entropy: Callable[[int], bytes]
     salt: Salt
 
     def decide(self, request: DecideInput) -> Outcome:
-        """Choose, record and return. Raises UnknownPlacement."""
-        catalog = self.catalog()
-        placement = catalog.placements.get(request.placement_id)
-        if placement is None:
-            raise UnknownPlacement("placement", f"{show(request.placement_id)} is not in the catalog")
-        consent = placement.consent_default if request.consent is Consent.UNSPECIFIED else request.consent
-        context = EMPTY if consent is Consent.NONE else request.context
-        digest = b"" if consent is Consent.NONE or not request.visitor_id else self.digest(request.visitor_id)
+        """Choose, record and return. Raises UnknownPlacement, InvalidInput."""
+        asked = look_up(request, self.catalog(), self.digest)
         try:
             with self.journal.stamp() as time_us:
-                decision = self._decide(
-                    catalog.revision, placement, context, consent, request.deferred, time_us
-                )
-                self.journal.append(decision, digest)
+                if asked.needs_cache:
+                    return self._decide_with_cache(asked, time_us)
+                draft = self.drafter.draft(asked, asked.without_counters(), time_us)
+                return self._record(asked, draft, self._draw(asked, draft, time_us))
         except StorageUnavailable:
-            return _unrecorded(placement)
-        slots = tuple(_shown(placement, slot) for slot in decision.slots)
+            return self._unrecorded(asked)
+
+    def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
+        counters = asked.without_counters()
+        try:
+            with self.cache.view() as view:
+                asked = asked.known_as(view.merged_into(asked.digest) if asked.digest else b"")
+                repeat = self._repeat(asked, view, time_us)
+                if repeat is not None:
+                    return repeat
+                counters = self._read(asked, view, time_us)
+        except CacheUnready:
+            pass  # limited offers are left out, repeats are not known
+        draft = self.drafter.draft(asked, counters, time_us)
+        if not (asked.is_limited or asked.may_repeat) or counters is None:
+            return self._record(asked, draft, self._draw(asked, draft, time_us))
+        decision: Decision | None = None
+        try:
+            with self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
+                repeat = self._repeat(asked, transaction, time_us)
+                if repeat is not None:
+                    return repeat
+                newer = self._read(asked, transaction, time_us)
+                if newer != counters:
+                    draft = self.drafter.redraft(asked, draft, newer, time_us)
+                decision = self._draw(asked, draft, time_us)
+                self._count(asked, draft, decision, transaction)
+        except (CacheBusy, CacheUnready):
+            if decision is not None:
+                # It was drawn and can't be counted: drawing again would bias what is logged.
+                return self._unrecorded(asked)
+            draft = self.drafter.draft(asked, asked.without_counters(), time_us)
+            decision = self._draw(asked, draft, time_us)
+        # Counted first, journalled after: a crash between the two wastes one use and shows nothing twice.
+        return self._record(asked, draft, decision)
+
+    def _read(self, asked: Asked, view: CacheView, time_us: int) -> Counters:
+        limits = asked.prepared.limits
+        return read_counters(view, limits, asked.plan.caps, asked.plan.budgets, asked.digest, time_us)
+
+    def _draw(self, asked: Asked, draft: Draft, time_us: int) -> Decision:
+        decision_id = ids.make_decision_id(time_us, self.entropy(ids.ENTROPY_BYTES))
+        return draw_from(asked, draft, decision_id, time_us, self.salt)
+
+    def _count(self, asked: Asked, draft: Draft, decision: Decision, transaction: CacheTransaction) -> None:
+        offer_id = draft.funnel.eligible[decision.slots[0].chosen].offer_id if decision.slots else ""
+        if offer_id:
+            counting = asked.prepared.limits.of_decision(
+                offer_id, decision.placement_id, decision.decide_time_us, deferred=decision.deferred
+            )
+            transaction.apply(decision.decision_id, asked.digest, counting, decision.decide_time_us)
+        recent = Recent(
+            decision_id=decision.decision_id,
+            placement_id=decision.placement_id,
+            offer_id=offer_id,
+            visitor_digest=asked.digest,
+            time_us=decision.decide_time_us,
+            deferred=decision.deferred,
+            catalog_revision=decision.catalog_revision,
+            # Kept where a repeat may ask for it.
+            record=encode_decision(decision) if asked.may_repeat else b"",
+        )
+        transaction.remember(recent, *asked.digests)
+
+    def _record(self, asked: Asked, draft: Draft, decision: Decision) -> Outcome:
+        self.journal.append(decision, asked.digest)
+        slots = shown_slots(draft, decision)
         return Outcome(decision.decision_id, slots, decision.reason, decision.model_version)
 
-    def _decide(
-        self,
-        revision: int,
-        placement: PreparedPlacement,
-        context: Features,
-        consent: Consent,
-        deferred: bool,  # noqa: FBT001  (a field of the request)
-        time_us: int,
-    ) -> Decision:
-        decision_id = ids.make_decision_id(time_us, self.entropy(ids.ENTROPY_BYTES))
-        choice = self._serve(placement, context, consent)
-        slots: tuple[SlotChoice, ...] = ()
-        if choice is not None:
-            u = draw.uniform(self.salt.salt, placement.placement.id, decision_id, 0)
-            slots = (SlotChoice(choice.pmf, *draw.pick(choice.pmf, u)),)
-        return Decision(
-            decision_id=decision_id,
-            decide_time_us=time_us,
-            catalog_revision=revision,
-            placement_id=placement.placement.id,
-            candidates=placement.candidates,
-            excluded=placement.excluded,
-            exclusion_reasons=placement.exclusion_reasons,
-            slots=slots,
-            context=context,
-            model_version=choice.version if choice else None,
-            reason=choice.reason if choice else Reason.NO_ELIGIBLE_OFFER,
-            deferred=deferred,
-            holdout=False,
-            ramp=placement.ramp,
-            floor=placement.floor,
-            baseline=placement.baseline,
-            draw_salt_id=self.salt.salt_id,
-            consent=consent,
-            model_pmf=choice.model_pmf if choice else None,
-        )
-
-    def _serve(self, placement: PreparedPlacement, context: Features, consent: Consent) -> _Choice | None:
-        if not placement.eligible:
+    def _repeat(self, asked: Asked, view: CacheView, time_us: int) -> Outcome | None:
+        if not asked.may_repeat:
             return None
-        if consent is Consent.NONE:
-            return _baseline(placement, Reason.NO_CONSENT)
-        if placement.ramp == 0.0 and placement.floor == 0.0:
-            return _baseline(placement, Reason.BASELINE)
-        model = self.models.get(placement.placement.id, placement.epoch.id)
-        if model is None:
-            return _baseline(placement, Reason.MODEL_UNAVAILABLE)
-        try:
-            pmf = model.policy.pmf(context, placement.actions)
-        except PolicyFault:
-            return _baseline(placement, Reason.MODEL_UNAVAILABLE)
-        served = mix(pmf, placement.baseline, len(placement.eligible), placement.ramp, placement.floor)
-        kept = pmf.astype(np.float32) if placement.ramp < 1.0 else None
-        return _Choice(served, Reason.MODEL, model.version, kept)
+        recent = find_retried(view, asked.digests, time_us)
+        if recent is None:
+            recent = find_sticky(view, asked.request.placement_id, asked.digest, asked.sticky_us, time_us)
+            if recent is None or not self._still_shows(asked, recent, time_us):
+                return None
+        first = decode_decision(recent.record)
+        slots = tuple(
+            ShownSlot(recent.offer_id, slot.propensity, self._payload(asked, recent.offer_id))
+            for slot in first.slots
+        )
+        return Outcome(first.decision_id, slots, first.reason, first.model_version)
 
+    def _still_shows(self, asked: Asked, recent: Recent, time_us: int) -> bool:
+        """Return whether the offer of a sticky decision is live, in time and not left out by the caller."""
+        for candidate in asked.plan.candidates:
+            if candidate.offer_id == recent.offer_id:
+                started = candidate.start_time_us is None or time_us >= candidate.start_time_us
+                ended = candidate.end_time_us is not None and time_us >= candidate.end_time_us
+                wanted = candidate.offer_id not in asked.request.exclude_offer_ids
+                return candidate.is_live and started and not ended and wanted
+        return False
 
-def _baseline(placement: PreparedPlacement, reason: Reason) -> _Choice | None:
-    if placement.baseline is None:
-        return None
-    return _Choice(certain(placement.baseline, len(placement.eligible)), reason, None)
+    def _payload(self, asked: Asked, offer_id: str) -> str:
+        catalog = asked.prepared.catalog
+        index = catalog.offer_index.get(offer_id)
+        return "" if index is None else catalog.offers[index].payload
 
-
-def _shown(placement: PreparedPlacement, slot: SlotChoice) -> ShownSlot:
-    return ShownSlot(placement.actions[slot.chosen].id, slot.propensity, placement.payloads[slot.chosen])
-
-
-def _unrecorded(placement: PreparedPlacement) -> Outcome:
-    position = placement.baseline
-    slots = (
-        ()
-        if position is None
-        else (ShownSlot(placement.actions[position].id, 1.0, placement.payloads[position]),)
-    )
-    return Outcome(None, slots, Reason.UNRECORDED, None)
+    def _unrecorded(self, asked: Asked) -> Outcome:
+        draft = self.drafter.draft(asked, asked.without_counters(), self.clock())
+        if draft.baseline is None:
+            return Outcome(None, (), Reason.UNRECORDED, None)
+        shown = draft.funnel.eligible[draft.baseline]
+        return Outcome(None, (ShownSlot(shown.offer_id, 1.0, shown.payload),), Reason.UNRECORDED, None)

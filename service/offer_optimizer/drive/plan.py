@@ -64,6 +64,8 @@ def placement_entry(placement_id: str, table: Table, window: str) -> dict[str, o
         "offers": [ids[arm] for arm in table.arms],
         "baseline": [ids[table.arms[0]]],
         "window": window,
+        # The catalog may hold visitors out; a row that always gets the baseline would not be a replay.
+        "holdout": 0,
         "reward": {
             "formula": f"sum.{REWARD_KIND}",
             "min": least,

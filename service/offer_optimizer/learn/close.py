@@ -66,5 +66,4 @@ def _chosen_numbers(decision: OpenDecision, ledger: Ledger, revisions: Revisions
     body = ledger.record_at(decision.position).body()
     if not isinstance(body, Decision) or not body.slots:
         return {}
-    index = body.eligible()[body.slots[0].chosen]
-    return dict(revisions.offer_numbers(decision.catalog_revision, index).numbers)
+    return dict(revisions.eligible_actions(body)[body.slots[0].chosen].attributes.numbers)

@@ -16,18 +16,22 @@ from typing import Final, Protocol
 
 import structlog
 
+from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import NotFound
+from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import (
     Epoch,
+    MergeChange,
     RecordKind,
     Salt,
     StoredCatalog,
     Tick,
     decode_control,
     decode_decision,
+    decode_feedback,
     decode_inbox_entry,
     decode_journal_entry,
     encode_body,
@@ -56,6 +60,22 @@ class RevisionFiles(Protocol):
 
     def read_stored(self, revision: int) -> StoredCatalog:
         """Return a revision. Raises NotFound."""
+        ...
+
+
+class Feed(Protocol):
+    """Who wants to hear what was drained, with the digests that the ledger doesn't keep."""
+
+    def decided(self, decision: Decision, digest: bytes, record: bytes) -> None:
+        """Hear of a decision and its serialised record."""
+        ...
+
+    def heard(self, feedback: Feedback, digest: bytes) -> None:
+        """Hear of an item of feedback; the digest is empty where it names its decision."""
+        ...
+
+    def merged(self, change: MergeChange) -> None:
+        """Hear of a merge."""
         ...
 
 
@@ -90,6 +110,7 @@ class Drainer:
         self._revision_files = revisions
         self._clock = clock
         self._watch = watch
+        self.feed: Feed | None = None
         self._offsets = ledger.segment_offsets()
 
     def begin(self, salts: tuple[Salt, ...]) -> None:
@@ -164,15 +185,28 @@ class Drainer:
                 decision.decision_id, data, self._ledger.visitor_key(digest)
             )
             self._fold.apply(record)
+            if self.feed is not None:
+                self.feed.decided(decision, digest, data)
         elif kind == "inbox":
             digest, data = decode_inbox_entry(frame)
             # Somebody nothing was decided for gets no key: there is nothing to credit.
             key = self._ledger.known_visitor_key(digest)
             self._fold.apply(self._ledger.append(RecordKind.FEEDBACK, data, key))
+            if self.feed is not None:
+                self.feed.heard(decode_feedback(data), digest)
         else:
-            stored = decode_control(frame)
-            self._bring_revisions(stored.revision - 1)
-            self._add_catalog(stored)
+            self._take_control(decode_control(frame))
+
+    def _take_control(self, change: StoredCatalog | MergeChange) -> None:
+        if isinstance(change, StoredCatalog):
+            self._bring_revisions(change.revision - 1)
+            self._add_catalog(change)
+            return
+        merge = self._ledger.merge_visitors(change.from_digest, change.into_digest)
+        if merge is not None:
+            self._fold.apply(self._ledger.append_body(merge))
+        if self.feed is not None:
+            self.feed.merged(change)
 
     def _bring_revisions(self, up_to: int) -> None:
         """Take revisions from their files: a crash, or this moment, may lie before their control record."""

@@ -16,8 +16,9 @@ from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import SHOWN, Fate, Feedback
 from offer_optimizer.learn.attribution import attribute
 from offer_optimizer.learn.close import close_one
+from offer_optimizer.learn.counters import FoldCounters
 from offer_optimizer.learn.revisions import Revisions
-from offer_optimizer.store.codec import Epoch, Salt, StoredCatalog, Tick
+from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import CloseStatus, FoldTables, JoinedFeedback, OpenDecision
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 
@@ -46,6 +47,7 @@ class Fold:
         self._ledger = ledger
         self._tables = tables
         self.revisions = Revisions()
+        self._counters = FoldCounters(tables.connection, self.revisions)
         self.position = tables.state("position")
         self.time_us = tables.state("time_us")
         self.counts = FoldCounts()
@@ -64,12 +66,17 @@ class Fold:
             case Tick(time_us=time_us):
                 self.time_us = max(self.time_us, time_us)
                 self._close_due()
+                self._counters.sweep(self.time_us)
+            case Merge() as merge:
+                self._tables.merge_visitor(merge.from_key, merge.into_key)
+                self._counters.merged(merge)
             case _:
                 self._note_rare(record)
         self.position = record.position
 
     def save_state(self) -> None:
-        """Write position and ledger time into the tables; call it before the transaction commits."""
+        """Write position, ledger time and counters into the tables; call it before a commit."""
+        self._counters.save()
         self._tables.set_state("position", self.position)
         self._tables.set_state("time_us", self.time_us)
 
@@ -107,9 +114,11 @@ class Fold:
                 close_time_us=decide_time_us + rules.window_us,
             )
         )
+        self._counters.decided(decision, record.visitor_key)
         self.counts.decisions += 1
 
     def _join(self, record: LedgerRecord, feedback: Feedback) -> None:
+        self._counters.heard(feedback, record.visitor_key)
         time_us = max(feedback.receive_time_us, self.time_us)
         fate, target = attribute(self._ledger, self._tables, self.revisions, record, feedback, time_us)
         position = target.position if target else self._decision_of(feedback, record.position)

@@ -9,11 +9,12 @@ import sqlite3
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from offer_optimizer.core.errors import OfferOptimizerError, PolicyFault, StorageUnavailable
-from offer_optimizer.learn.drain import Drainer
+from offer_optimizer.learn.drain import Drainer, Feed
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model, restore_model
@@ -27,6 +28,19 @@ from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 
 log = structlog.get_logger(__name__)
 
+
+class Keeper(Feed, Protocol):
+    """Who keeps the hot cache whole."""
+
+    def begin(self, fold: Fold) -> None:
+        """Start from what is committed: a fold was made anew."""
+        ...
+
+    def step(self) -> None:
+        """Do what one round can, after a drain."""
+        ...
+
+
 MakeDrainer = Callable[[Ledger, Fold], Drainer]
 
 
@@ -39,6 +53,7 @@ class Learner:
     snapshots: SnapshotStore
     publisher: Publisher
     salts: tuple[Salt, ...]
+    keeper: Keeper | None = None
     _models: dict[bytes, Model] = field(default_factory=dict)
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
     _is_stale: bool = True
@@ -56,6 +71,9 @@ class Learner:
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
         self.drainer = self.make_drainer(self.ledger, self.fold)
         self.drainer.begin(self.salts)
+        if self.keeper is not None:
+            self.drainer.feed = self.keeper
+            self.keeper.begin(self.fold)
         self._in_force = (0, [])
         self._is_stale = False
 
@@ -65,6 +83,8 @@ class Learner:
             if self._is_stale:
                 self.restart()
             drained = self.drainer.drain()
+            if self.keeper is not None:
+                self.keeper.step()
             taught = self._teach()
         except (sqlite3.Error, StorageUnavailable) as error:
             log.error("learner_round_failed", error=str(error), effect="retried; deciders go on")

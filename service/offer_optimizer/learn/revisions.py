@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from offer_optimizer.core.catalog import Catalog, Reward
-from offer_optimizer.core.features import Features
+from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import BUILT_IN_KINDS
 from offer_optimizer.core.formula import RewardFormula
 from offer_optimizer.policy.contract import Action
@@ -79,6 +79,9 @@ class Revisions:
             found = self._actions[revision] = tuple(Action(offer.id, offer.attributes) for offer in offers)
         return found
 
-    def offer_numbers(self, revision: int, index: int) -> Features:
-        """Return the attributes of an offer by catalog index."""
-        return self._catalogs[revision].offers[index].attributes
+    def eligible_actions(self, decision: Decision) -> tuple[Action, ...]:
+        """Return the eligible of a decision as actions, in order. Raises KeyError for an unknown revision."""
+        actions = self.actions(decision.catalog_revision)
+        if decision.inline:
+            actions += tuple(Action(inline.offer_id, inline.attributes) for inline in decision.inline)
+        return tuple(actions[index] for index in decision.eligible())

@@ -74,12 +74,11 @@ class Trainer:
         rules = self._revisions.rules(decision.catalog_revision, decision.placement_id)
         if rules is None:
             raise KeyError(decision.catalog_revision)
-        actions = self._revisions.actions(decision.catalog_revision)
         slot = decision.slots[0]
         span = rules.reward.max - rules.reward.min
         return Example(
             context=decision.context,
-            actions=tuple(actions[index] for index in decision.eligible()),
+            actions=self._revisions.eligible_actions(decision),
             chosen=slot.chosen,
             propensity=slot.propensity,
             reward=(closed.reward - rules.reward.min) / span,

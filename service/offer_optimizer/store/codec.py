@@ -10,7 +10,15 @@ from enum import IntEnum
 
 import numpy as np
 
-from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Pmf32, Reason, SlotChoice
+from offer_optimizer.core.decision import (
+    Consent,
+    Decision,
+    InlineCandidate,
+    ModelVersion,
+    Pmf32,
+    Reason,
+    SlotChoice,
+)
 from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.ledger.v1 import records_pb2 as pb
@@ -25,6 +33,7 @@ class RecordKind(IntEnum):
     CATALOG = 4
     EPOCH = 5
     SALT = 6
+    MERGE = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,23 @@ class Tick:
     time_us: int
 
 
-Body = Decision | Feedback | Tick | StoredCatalog | Epoch | Salt
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """One visitor stands for another; both are the ledger's keys."""
+
+    from_key: int
+    into_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergeChange:
+    """A merge on its way to the ledger, by the digests of both visitors."""
+
+    from_digest: bytes
+    into_digest: bytes
+
+
+Body = Decision | Feedback | Tick | StoredCatalog | Epoch | Salt | Merge
 
 
 def encode_decision(decision: Decision) -> bytes:
@@ -89,9 +114,19 @@ def encode_decision(decision: Decision) -> bytes:
         draw_salt_id=decision.draw_salt_id,
         consent=decision.consent,
         model_pmf=decision.model_pmf.tolist() if decision.model_pmf is not None else None,
+        holdout_u=decision.holdout_u,
+        excluded_by_caller=decision.excluded_by_caller,
+        request_digest=decision.request_digest,
+        body_digest=decision.body_digest,
     )
     for slot in decision.slots:
         record.slots.add(pmf=slot.pmf.tolist(), chosen=slot.chosen, propensity=slot.propensity)
+    for cap, count in decision.cap_counts:
+        record.cap_counts.add(cap=cap, count=count)
+    for budget, spent in decision.budget_spent:
+        record.budget_spent.add(budget=budget, spent=spent)
+    for inline in decision.inline:
+        record.inline_candidates.add(offer_id=inline.offer_id, attributes=_store_features(inline.attributes))
     return record.SerializeToString(deterministic=True)
 
 
@@ -120,6 +155,16 @@ def decode_decision(data: bytes) -> Decision:
         draw_salt_id=record.draw_salt_id,
         consent=Consent(record.consent),
         model_pmf=_pmf(record.model_pmf) if record.model_pmf else None,
+        holdout_u=record.holdout_u if record.HasField("holdout_u") else None,
+        cap_counts=tuple((read.cap, read.count) for read in record.cap_counts),
+        budget_spent=tuple((read.budget, read.spent) for read in record.budget_spent),
+        inline=tuple(
+            InlineCandidate(inline.offer_id, _load_features(inline.attributes))
+            for inline in record.inline_candidates
+        ),
+        excluded_by_caller=tuple(record.excluded_by_caller),
+        request_digest=record.request_digest,
+        body_digest=record.body_digest,
     )
 
 
@@ -164,19 +209,25 @@ def decode_catalog(data: bytes) -> StoredCatalog:
     return _load_catalog(pb.CatalogRecord.FromString(data))
 
 
-def encode_control(change: StoredCatalog) -> bytes:
+def encode_control(change: StoredCatalog | MergeChange) -> bytes:
     """Serialise an entry of a control segment."""
+    if isinstance(change, MergeChange):
+        merge = pb.MergeEntry(from_digest=change.from_digest, into_digest=change.into_digest)
+        return pb.ControlEntry(merge=merge).SerializeToString(deterministic=True)
     return pb.ControlEntry(catalog=_catalog_record(change)).SerializeToString(deterministic=True)
 
 
-def decode_control(data: bytes) -> StoredCatalog:
+def decode_control(data: bytes) -> StoredCatalog | MergeChange:
     """Parse an entry of a control segment."""
-    return _load_catalog(pb.ControlEntry.FromString(data).catalog)
+    entry = pb.ControlEntry.FromString(data)
+    if entry.HasField("merge"):
+        return MergeChange(entry.merge.from_digest, entry.merge.into_digest)
+    return _load_catalog(entry.catalog)
 
 
-def encode_body(body: Tick | Epoch | Salt) -> bytes:
+def encode_body(body: Tick | Epoch | Salt | Merge) -> bytes:
     """Serialise one of the records that only the learner writes."""
-    record: pb.TickRecord | pb.EpochRecord | pb.SaltRecord
+    record: pb.TickRecord | pb.EpochRecord | pb.SaltRecord | pb.MergeRecord
     match body:
         case Tick():
             record = pb.TickRecord(time_us=body.time_us)
@@ -187,6 +238,8 @@ def encode_body(body: Tick | Epoch | Salt) -> bytes:
                 policy_epoch=body.policy_epoch,
                 description=body.description,
             )
+        case Merge():
+            record = pb.MergeRecord(from_key=body.from_key, into_key=body.into_key)
         case _:
             record = pb.SaltRecord(salt_id=body.salt_id, purpose=body.purpose, salt=body.salt)
     return record.SerializeToString(deterministic=True)
@@ -203,12 +256,21 @@ def decode_body(kind: RecordKind, data: bytes) -> Body:
             return Tick(pb.TickRecord.FromString(data).time_us)
         case RecordKind.CATALOG:
             return decode_catalog(data)
+        case RecordKind.EPOCH | RecordKind.SALT | RecordKind.MERGE:
+            return _decode_rare(kind, data)
+
+
+def _decode_rare(kind: RecordKind, data: bytes) -> Epoch | Salt | Merge:
+    match kind:
         case RecordKind.EPOCH:
             epoch = pb.EpochRecord.FromString(data)
             return Epoch(epoch.placement_id, epoch.catalog_revision, epoch.policy_epoch, epoch.description)
         case RecordKind.SALT:
             salt = pb.SaltRecord.FromString(data)
             return Salt(salt.salt_id, salt.purpose, salt.salt)
+        case _:
+            merge = pb.MergeRecord.FromString(data)
+            return Merge(merge.from_key, merge.into_key)
 
 
 def encode_journal_entry(visitor_digest: bytes, decision: bytes) -> bytes:

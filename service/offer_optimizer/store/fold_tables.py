@@ -174,6 +174,16 @@ class FoldTables:
         ).fetchone()
         return None if row is None else _open_decision(row)
 
+    def merge_visitor(self, from_key: int, into_key: int) -> None:
+        """Give what is open of one visitor to another; what is closed keeps the key it has."""
+        for statement in (
+            "UPDATE open_decision SET visitor_key = ? WHERE visitor_key = ?",
+            "UPDATE open_feedback SET visitor_key = ? WHERE visitor_key = ?",
+            # Where both gave one feedback_id, it is taken by either.
+            "UPDATE OR IGNORE spent_feedback SET visitor_key = ? WHERE visitor_key = ?",
+        ):
+            self.connection.execute(statement, (into_key, from_key))
+
     def join(self, feedback: JoinedFeedback) -> None:
         """Attach an item of feedback to an open decision."""
         self.connection.execute(

@@ -43,6 +43,8 @@ class DataDirectory:
         self.run = self.path / "run"
         self.snapshots = self.path / "snapshots"
         self.catalog = self.path / "catalog"
+        self.hot = self.path / "hot"
+        self.hot_lock_path = self.path / "hot.lock"
         self.ledger_path = self.path / "ledger.sqlite"
         self.secret_path = self.path / "secret"
         self.lock_path = self.path / "lock"
@@ -62,7 +64,7 @@ class DataDirectory:
                 files.make_dir(self.path, "layout.root", DIRECTORY_MODE)
                 content = f"{_FORMAT_LINE}{FORMAT_VERSION}\n".encode()
                 files.replace(self.format_path, content, "layout.format")
-            for directory in (self.segments, self.run, self.snapshots, self.catalog):
+            for directory in (self.segments, self.run, self.snapshots, self.catalog, self.hot):
                 files.make_dir(directory, "layout.part", DIRECTORY_MODE)
             files.sync_dir(self.path, "layout.sync_dir")
         except StorageUnavailable as failure:

@@ -6,8 +6,9 @@ Bodies never hold a visitor id or digest; `visitor_key` is a random integer from
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from offer_optimizer.core.errors import CannotStart
 from offer_optimizer.store.codec import (
     Body,
     Epoch,
+    Merge,
     RecordKind,
     Salt,
     StoredCatalog,
@@ -36,6 +38,7 @@ CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3;
 CREATE TABLE IF NOT EXISTS decision_position(
     decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS merged_visitor(into_key INTEGER PRIMARY KEY, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID
 """
 _RARE_KINDS = (RecordKind.CATALOG, RecordKind.EPOCH, RecordKind.SALT)
@@ -114,7 +117,7 @@ class Ledger:
         self.connection.execute("INSERT INTO decision_position VALUES (?, ?)", (decision_id, record.position))
         return record
 
-    def append_body(self, body: Tick | Epoch | Salt | StoredCatalog) -> LedgerRecord:
+    def append_body(self, body: Tick | Epoch | Salt | Merge | StoredCatalog) -> LedgerRecord:
         """Append one of the records that only the learner makes."""
         match body:
             case StoredCatalog():
@@ -125,6 +128,8 @@ class Ledger:
                 return self.append(RecordKind.EPOCH, encode_body(body))
             case Salt():
                 return self.append(RecordKind.SALT, encode_body(body))
+            case Merge():
+                return self.append(RecordKind.MERGE, encode_body(body))
 
     def records(self, after: int = 0, up_to: int | None = None) -> Iterator[LedgerRecord]:
         """Yield the records in (after, up_to], in order, in short reads so that the log can shrink."""
@@ -191,6 +196,38 @@ class Ledger:
             "SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)
         ).fetchone()
         return int(row[0]) if row else None
+
+    def merge_visitors(self, from_digest: bytes, into_digest: bytes) -> Merge | None:
+        """Let one digest stand for another from now on; return both keys, None when they are one already.
+
+        Records that are here keep the key they have.
+        """
+        from_key, into_key = self.visitor_key(from_digest), self.visitor_key(into_digest)
+        if from_key is None or into_key is None or from_key == into_key:
+            return None
+        run = self.connection.execute
+        if run("SELECT 1 FROM merged_visitor WHERE into_key = ?", (from_key,)).fetchone():
+            # Others were merged into the one that goes. Keys have no index, so all visitors are looked at.
+            run("UPDATE visitor SET visitor_key = ? WHERE visitor_key = ?", (into_key, from_key))
+            self._keys.clear()
+        else:
+            run("UPDATE visitor SET visitor_key = ? WHERE digest = ?", (into_key, from_digest))
+            self._keys[from_digest] = into_key
+        # Whom all the digests of this key stand for: the first that others were merged into.
+        run("INSERT OR IGNORE INTO merged_visitor VALUES (?, ?)", (into_key, into_digest))
+        run("DELETE FROM merged_visitor WHERE into_key = ?", (from_key,))
+        return Merge(from_key, into_key)
+
+    def digests_of(self, visitor_keys: Iterable[int]) -> dict[int, bytes]:
+        """Return the digests that visitors go by, by key. Looks at all visitors: keys have no index."""
+        wanted = json.dumps(list(visitor_keys))
+        rows = self.connection.execute(
+            "SELECT visitor_key, COALESCE(merged_visitor.digest, visitor.digest) FROM visitor "
+            "LEFT JOIN merged_visitor ON into_key = visitor_key "
+            "WHERE visitor_key IN (SELECT value FROM json_each(?))",
+            (wanted,),
+        )
+        return dict(rows.fetchall())
 
     def forget_cached_keys(self) -> None:
         """Drop the cache of keys: a transaction that made some was rolled back."""

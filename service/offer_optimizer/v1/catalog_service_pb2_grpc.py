@@ -81,7 +81,7 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DisableOffer(self, request, context):
-        """Stop showing one offer now. Not served yet: UNIMPLEMENTED.
+        """Stop showing one offer now: it is PAUSED in a revision of its own. Nothing happens to one that is off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,40 +36,131 @@ class GetPlacementReportRequest(_message.Message):
     def __init__(self, placement: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Estimate(_message.Message):
-    __slots__ = ("value", "low", "high", "refused_reason")
+    __slots__ = ("value", "low", "high", "refused_reason", "decision_count", "visitor_count", "effective_sample_size", "interval", "confidence")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     LOW_FIELD_NUMBER: _ClassVar[int]
     HIGH_FIELD_NUMBER: _ClassVar[int]
     REFUSED_REASON_FIELD_NUMBER: _ClassVar[int]
+    DECISION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VISITOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_SAMPLE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     value: float
     low: float
     high: float
     refused_reason: str
-    def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., refused_reason: _Optional[str] = ...) -> None: ...
+    decision_count: int
+    visitor_count: int
+    effective_sample_size: float
+    interval: str
+    confidence: float
+    def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., refused_reason: _Optional[str] = ..., decision_count: _Optional[int] = ..., visitor_count: _Optional[int] = ..., effective_sample_size: _Optional[float] = ..., interval: _Optional[str] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class OfferReport(_message.Message):
-    __slots__ = ("offer_id", "decision_count", "observed_mean_not_causal", "value_if_shown")
+    __slots__ = ("offer_id", "decision_count", "observed_mean_not_causal", "value_if_shown", "value_if_shown_ips", "eligible_count")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     DECISION_COUNT_FIELD_NUMBER: _ClassVar[int]
     OBSERVED_MEAN_NOT_CAUSAL_FIELD_NUMBER: _ClassVar[int]
     VALUE_IF_SHOWN_FIELD_NUMBER: _ClassVar[int]
+    VALUE_IF_SHOWN_IPS_FIELD_NUMBER: _ClassVar[int]
+    ELIGIBLE_COUNT_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     decision_count: int
     observed_mean_not_causal: Estimate
     value_if_shown: Estimate
-    def __init__(self, offer_id: _Optional[str] = ..., decision_count: _Optional[int] = ..., observed_mean_not_causal: _Optional[_Union[Estimate, _Mapping]] = ..., value_if_shown: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+    value_if_shown_ips: Estimate
+    eligible_count: int
+    def __init__(self, offer_id: _Optional[str] = ..., decision_count: _Optional[int] = ..., observed_mean_not_causal: _Optional[_Union[Estimate, _Mapping]] = ..., value_if_shown: _Optional[_Union[Estimate, _Mapping]] = ..., value_if_shown_ips: _Optional[_Union[Estimate, _Mapping]] = ..., eligible_count: _Optional[int] = ...) -> None: ...
+
+class OfferShare(_message.Message):
+    __slots__ = ("offer_id", "model_share", "baseline_share")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_SHARE_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    model_share: float
+    baseline_share: float
+    def __init__(self, offer_id: _Optional[str] = ..., model_share: _Optional[float] = ..., baseline_share: _Optional[float] = ...) -> None: ...
+
+class ContextDifference(_message.Message):
+    __slots__ = ("name", "value", "decision_count", "differ_share")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DIFFER_SHARE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    decision_count: int
+    differ_share: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., decision_count: _Optional[int] = ..., differ_share: _Optional[float] = ...) -> None: ...
+
+class ShadowReport(_message.Message):
+    __slots__ = ("decision_count", "differ_share", "offers", "contexts", "model_value", "model_value_ips", "baseline_value", "gain")
+    DECISION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DIFFER_SHARE_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VALUE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VALUE_IPS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    GAIN_FIELD_NUMBER: _ClassVar[int]
+    decision_count: int
+    differ_share: float
+    offers: _containers.RepeatedCompositeFieldContainer[OfferShare]
+    contexts: _containers.RepeatedCompositeFieldContainer[ContextDifference]
+    model_value: Estimate
+    model_value_ips: Estimate
+    baseline_value: Estimate
+    gain: Estimate
+    def __init__(self, decision_count: _Optional[int] = ..., differ_share: _Optional[float] = ..., offers: _Optional[_Iterable[_Union[OfferShare, _Mapping]]] = ..., contexts: _Optional[_Iterable[_Union[ContextDifference, _Mapping]]] = ..., model_value: _Optional[_Union[Estimate, _Mapping]] = ..., model_value_ips: _Optional[_Union[Estimate, _Mapping]] = ..., baseline_value: _Optional[_Union[Estimate, _Mapping]] = ..., gain: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
 
 class GetPlacementReportResponse(_message.Message):
-    __slots__ = ("decision_count", "reward", "uplift", "offers")
+    __slots__ = ("decision_count", "reward", "uplift", "offers", "start_time", "end_time", "is_cut", "open_count", "left_out_count", "counted_count", "learnable_count", "anonymous_count", "reasons", "interruption_count", "interruptions_per_reward", "treated", "holdout", "shadow")
+    class ReasonsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     DECISION_COUNT_FIELD_NUMBER: _ClassVar[int]
     REWARD_FIELD_NUMBER: _ClassVar[int]
     UPLIFT_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    IS_CUT_FIELD_NUMBER: _ClassVar[int]
+    OPEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    COUNTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEARNABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPTIONS_PER_REWARD_FIELD_NUMBER: _ClassVar[int]
+    TREATED_FIELD_NUMBER: _ClassVar[int]
+    HOLDOUT_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     decision_count: int
     reward: Estimate
     uplift: Estimate
     offers: _containers.RepeatedCompositeFieldContainer[OfferReport]
-    def __init__(self, decision_count: _Optional[int] = ..., reward: _Optional[_Union[Estimate, _Mapping]] = ..., uplift: _Optional[_Union[Estimate, _Mapping]] = ..., offers: _Optional[_Iterable[_Union[OfferReport, _Mapping]]] = ...) -> None: ...
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    is_cut: bool
+    open_count: int
+    left_out_count: int
+    counted_count: int
+    learnable_count: int
+    anonymous_count: int
+    reasons: _containers.ScalarMap[str, int]
+    interruption_count: int
+    interruptions_per_reward: Estimate
+    treated: Estimate
+    holdout: Estimate
+    shadow: ShadowReport
+    def __init__(self, decision_count: _Optional[int] = ..., reward: _Optional[_Union[Estimate, _Mapping]] = ..., uplift: _Optional[_Union[Estimate, _Mapping]] = ..., offers: _Optional[_Iterable[_Union[OfferReport, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_cut: _Optional[bool] = ..., open_count: _Optional[int] = ..., left_out_count: _Optional[int] = ..., counted_count: _Optional[int] = ..., learnable_count: _Optional[int] = ..., anonymous_count: _Optional[int] = ..., reasons: _Optional[_Mapping[str, int]] = ..., interruption_count: _Optional[int] = ..., interruptions_per_reward: _Optional[_Union[Estimate, _Mapping]] = ..., treated: _Optional[_Union[Estimate, _Mapping]] = ..., holdout: _Optional[_Union[Estimate, _Mapping]] = ..., shadow: _Optional[_Union[ShadowReport, _Mapping]] = ...) -> None: ...
 
 class GetLoopHealthRequest(_message.Message):
     __slots__ = ("placement",)

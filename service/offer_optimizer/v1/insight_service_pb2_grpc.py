@@ -64,7 +64,7 @@ class InsightServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPlacementReport(self, request, context):
-        """Report on one placement. Not served yet: UNIMPLEMENTED.
+        """Report on one placement. May take seconds: made by a process of its own, one at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

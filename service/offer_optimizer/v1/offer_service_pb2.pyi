@@ -227,16 +227,84 @@ class ExplainRequest(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ...) -> None: ...
 
 class ExplainedCandidate(_message.Message):
-    __slots__ = ("offer_id", "exclusion_reason", "probability", "chosen")
+    __slots__ = ("offer_id", "exclusion_reason", "probability", "chosen", "model_probability")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     EXCLUSION_REASON_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    MODEL_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     exclusion_reason: str
     probability: float
     chosen: bool
-    def __init__(self, offer_id: _Optional[str] = ..., exclusion_reason: _Optional[str] = ..., probability: _Optional[float] = ..., chosen: _Optional[bool] = ...) -> None: ...
+    model_probability: float
+    def __init__(self, offer_id: _Optional[str] = ..., exclusion_reason: _Optional[str] = ..., probability: _Optional[float] = ..., chosen: _Optional[bool] = ..., model_probability: _Optional[float] = ...) -> None: ...
+
+class ExplainedCount(_message.Message):
+    __slots__ = ("cap_id", "count", "limit")
+    CAP_ID_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    cap_id: str
+    count: int
+    limit: int
+    def __init__(self, cap_id: _Optional[str] = ..., count: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ExplainedSpent(_message.Message):
+    __slots__ = ("budget_id", "spent", "limit")
+    BUDGET_ID_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    budget_id: str
+    spent: float
+    limit: float
+    def __init__(self, budget_id: _Optional[str] = ..., spent: _Optional[float] = ..., limit: _Optional[float] = ...) -> None: ...
+
+class ExplainedDraw(_message.Message):
+    __slots__ = ("salt_id", "number")
+    SALT_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    salt_id: int
+    number: float
+    def __init__(self, salt_id: _Optional[int] = ..., number: _Optional[float] = ...) -> None: ...
+
+class ExplainedMix(_message.Message):
+    __slots__ = ("ramp", "floor", "baseline_offer_id")
+    RAMP_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    ramp: float
+    floor: float
+    baseline_offer_id: str
+    def __init__(self, ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline_offer_id: _Optional[str] = ...) -> None: ...
+
+class ExplainedHoldout(_message.Message):
+    __slots__ = ("held_out", "share", "number")
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    held_out: bool
+    share: float
+    number: float
+    def __init__(self, held_out: _Optional[bool] = ..., share: _Optional[float] = ..., number: _Optional[float] = ...) -> None: ...
+
+class Contribution(_message.Message):
+    __slots__ = ("feature", "change")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    change: float
+    def __init__(self, feature: _Optional[str] = ..., change: _Optional[float] = ...) -> None: ...
+
+class ExplainedContributions(_message.Message):
+    __slots__ = ("model_version", "probability", "contributions")
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    model_version: str
+    probability: float
+    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
+    def __init__(self, model_version: _Optional[str] = ..., probability: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
 
 class ExplainedFeedback(_message.Message):
     __slots__ = ("feedback_id", "kind", "value", "receive_time", "fate")
@@ -253,7 +321,7 @@ class ExplainedFeedback(_message.Message):
     def __init__(self, feedback_id: _Optional[str] = ..., kind: _Optional[str] = ..., value: _Optional[float] = ..., receive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fate: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("decision_id", "placement", "decide_time", "reason", "candidates", "context", "feedback", "catalog_revision", "model_version", "summary", "reward_learned", "reward_final")
+    __slots__ = ("decision_id", "placement", "decide_time", "reason", "candidates", "context", "feedback", "catalog_revision", "model_version", "summary", "reward_learned", "reward_final", "text", "explored", "deferred", "consent", "cap_counts", "budgets", "draw", "mix", "holdout", "fate", "close_time", "contributions")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     DECIDE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -266,6 +334,18 @@ class ExplainResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     REWARD_LEARNED_FIELD_NUMBER: _ClassVar[int]
     REWARD_FINAL_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    EXPLORED_FIELD_NUMBER: _ClassVar[int]
+    DEFERRED_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    CAP_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    DRAW_FIELD_NUMBER: _ClassVar[int]
+    MIX_FIELD_NUMBER: _ClassVar[int]
+    HOLDOUT_FIELD_NUMBER: _ClassVar[int]
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     placement: str
     decide_time: _timestamp_pb2.Timestamp
@@ -278,7 +358,19 @@ class ExplainResponse(_message.Message):
     summary: str
     reward_learned: float
     reward_final: float
-    def __init__(self, decision_id: _Optional[str] = ..., placement: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., candidates: _Optional[_Iterable[_Union[ExplainedCandidate, _Mapping]]] = ..., context: _Optional[_Union[Features, _Mapping]] = ..., feedback: _Optional[_Iterable[_Union[ExplainedFeedback, _Mapping]]] = ..., catalog_revision: _Optional[int] = ..., model_version: _Optional[str] = ..., summary: _Optional[str] = ..., reward_learned: _Optional[float] = ..., reward_final: _Optional[float] = ...) -> None: ...
+    text: str
+    explored: bool
+    deferred: bool
+    consent: Consent
+    cap_counts: _containers.RepeatedCompositeFieldContainer[ExplainedCount]
+    budgets: _containers.RepeatedCompositeFieldContainer[ExplainedSpent]
+    draw: ExplainedDraw
+    mix: ExplainedMix
+    holdout: ExplainedHoldout
+    fate: str
+    close_time: _timestamp_pb2.Timestamp
+    contributions: ExplainedContributions
+    def __init__(self, decision_id: _Optional[str] = ..., placement: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., candidates: _Optional[_Iterable[_Union[ExplainedCandidate, _Mapping]]] = ..., context: _Optional[_Union[Features, _Mapping]] = ..., feedback: _Optional[_Iterable[_Union[ExplainedFeedback, _Mapping]]] = ..., catalog_revision: _Optional[int] = ..., model_version: _Optional[str] = ..., summary: _Optional[str] = ..., reward_learned: _Optional[float] = ..., reward_final: _Optional[float] = ..., text: _Optional[str] = ..., explored: _Optional[bool] = ..., deferred: _Optional[bool] = ..., consent: _Optional[_Union[Consent, str]] = ..., cap_counts: _Optional[_Iterable[_Union[ExplainedCount, _Mapping]]] = ..., budgets: _Optional[_Iterable[_Union[ExplainedSpent, _Mapping]]] = ..., draw: _Optional[_Union[ExplainedDraw, _Mapping]] = ..., mix: _Optional[_Union[ExplainedMix, _Mapping]] = ..., holdout: _Optional[_Union[ExplainedHoldout, _Mapping]] = ..., fate: _Optional[str] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contributions: _Optional[_Union[ExplainedContributions, _Mapping]] = ...) -> None: ...
 
 class MergeVisitorRequest(_message.Message):
     __slots__ = ("from_visitor_id", "into_visitor_id")

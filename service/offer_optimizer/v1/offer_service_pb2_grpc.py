@@ -98,14 +98,14 @@ class OfferServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Tell the whole story of one past decision. Not served yet: UNIMPLEMENTED.
+        """Tell the whole story of one past decision. NOT_FOUND until the learner has drained it (100 ms).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MergeVisitor(self, request, context):
-        """Declare that two visitor ids are the same person. Not served yet: UNIMPLEMENTED.
+        """Declare that two visitor ids are the same person. Answered only when it is durable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

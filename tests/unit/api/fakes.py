@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
 
+from offer_optimizer.api.server import Ports
 from offer_optimizer.core.catalog import Catalog, Kind, Offer, OfferType, Placement
 from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
-from offer_optimizer.core.decision import ModelVersion, Reason
+from offer_optimizer.core.decision import Consent, ExclusionReason, ModelVersion, Reason
 from offer_optimizer.core.errors import NotFound, RevisionConflict, UnknownPlacement
+from offer_optimizer.core.features import EMPTY, Features
+from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome, ShownSlot
+from offer_optimizer.evaluate.contributions import Contribution, Contributions
+from offer_optimizer.evaluate.story import (
+    BudgetRead,
+    CapRead,
+    Closing,
+    Story,
+    StoryCandidate,
+    StoryFeedback,
+)
+from offer_optimizer.store.fold_tables import CloseStatus
 
 DECISION_ID = bytes.fromhex("0192f0a1b2c37def8123456789abcdef")
 DECISION_TEXT = "0192f0a1-b2c3-7def-8123-456789abcdef"
@@ -89,6 +102,88 @@ class FakeModels:
         return ModelStatus("vw", ModelVersion(bytes(16), 7), 41)
 
 
+MINUTE_US = 60_000_000
+DECIDED_US = 1_700_000_000_123_456
+STORY = Story(
+    decision_id=DECISION_ID,
+    position=5,
+    decide_time_us=DECIDED_US,
+    placement_id="home",
+    catalog_revision=3,
+    has_visitor=True,
+    reason=Reason.MODEL,
+    consent=Consent.FULL,
+    is_deferred=False,
+    context=Features(categories=(("device", "phone"),), numbers=(("cart", 41.5),)),
+    candidates=(
+        StoryCandidate("coupon", EMPTY, None, 0.04, 0.02, is_chosen=True),
+        StoryCandidate("loud", EMPTY, ExclusionReason.CAPPED, 0.0, None, is_chosen=False),
+        StoryCandidate("nothing", EMPTY, None, 0.96, 0.98, is_chosen=False),
+    ),
+    cap_reads=(CapRead("daily", 2, 2),),
+    budget_reads=(BudgetRead("month", 12.5, 100.0),),
+    draw_salt_id=1,
+    draw_number=0.015625,
+    ramp=0.5,
+    floor=0.02,
+    baseline_offer_id="nothing",
+    is_held_out=False,
+    holdout_share=0.1,
+    holdout_u=0.75,
+    model_version=ModelVersion(bytes(16), 7),
+    feedback=(
+        StoryFeedback(
+            Feedback("f-1", DECISION_ID, "", 0, "click", 1.0, DECIDED_US + 1_500_000), Fate.APPLIED
+        ),
+        StoryFeedback(
+            Feedback("f-1", DECISION_ID, "", 0, "click", 1.0, DECIDED_US + 2_500_000), Fate.DUPLICATE
+        ),
+    ),
+    closing=Closing(CloseStatus.LEARNED, DECIDED_US + MINUTE_US, 1.0),
+    contributions=Contributions(ModelVersion(bytes(16), 9), 0.0625, (Contribution("device", -0.03125),)),
+)
+
+
+class FakeVisitors:
+    """Remembers who was merged into whom; `hook` may raise or wait."""
+
+    def __init__(self) -> None:
+        self.merged: list[tuple[str, str]] = []
+        self.hook: Callable[[], None] = lambda: None
+
+    def merge(self, from_visitor_id: str, into_visitor_id: str) -> None:
+        self.hook()
+        self.merged.append((from_visitor_id, into_visitor_id))
+
+
+class FakeStories:
+    """Knows one story."""
+
+    def __init__(self, story: Story = STORY) -> None:
+        self.story = story
+
+    def explain(self, decision_id: bytes) -> Story:
+        if decision_id != self.story.decision_id:
+            raise NotFound("the decision is not in the ledger")
+        return self.story
+
+
+class FakeReports:
+    """Remembers what it was asked; `hook` may raise or wait. Answers with `found`."""
+
+    def __init__(self, found: Mapping[str, Any] | None = None) -> None:
+        self.found = found or {}
+        self.asked: list[tuple[str, int | None, int | None, float]] = []
+        self.hook: Callable[[], None] = lambda: None
+
+    def report(
+        self, placement_id: str, start_us: int | None, end_us: int | None, timeout_s: float
+    ) -> Mapping[str, Any]:
+        self.asked.append((placement_id, start_us, end_us, timeout_s))
+        self.hook()
+        return self.found
+
+
 class Aborted(Exception):
     """A call ended with a status."""
 
@@ -132,3 +227,34 @@ class FakeLog:
 
 def error_id() -> str:
     return "e-1"
+
+
+class FakePorts:
+    """All the ports of an edge."""
+
+    def __init__(self) -> None:
+        self.decisions, self.intake, self.desk, self.models = (
+            FakeDecisions(),
+            FakeIntake(),
+            FakeDesk(),
+            FakeModels(),
+        )
+        self.visitors, self.stories, self.reports, self.log = (
+            FakeVisitors(),
+            FakeStories(),
+            FakeReports(),
+            FakeLog(),
+        )
+
+    def ports(self) -> Ports:
+        return Ports(
+            decisions=self.decisions,
+            intake=self.intake,
+            desk=self.desk,
+            models=self.models,
+            visitors=self.visitors,
+            stories=self.stories,
+            reports=self.reports,
+            log=self.log,
+            make_error_id=error_id,
+        )

@@ -9,7 +9,7 @@ from offer_optimizer.api.refusals import FeedbackBusy
 from offer_optimizer.api.server import ServerOptions
 
 
-@pytest.mark.parametrize("threads", range(4, 65))
+@pytest.mark.parametrize("threads", range(5, 65))
 def test_whatever_may_wait_leaves_a_thread_to_decisions(threads: int) -> None:
     split = split_pool(threads)
     assert split.blockable < threads
@@ -17,8 +17,8 @@ def test_whatever_may_wait_leaves_a_thread_to_decisions(threads: int) -> None:
 
 
 def test_a_pool_that_is_too_small_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 4"):
-        split_pool(3)
+    with pytest.raises(ValueError, match="at least 5"):
+        split_pool(4)
 
 
 def test_a_full_share_refuses_at_once_and_is_free_again_afterwards() -> None:
@@ -43,6 +43,6 @@ def test_a_failure_gives_the_place_back() -> None:
 
 
 def test_streams_of_one_connection_must_outnumber_the_calls_that_may_wait() -> None:
-    with pytest.raises(ValueError, match="streams_per_connection: 5, at least 6"):
-        ServerOptions(threads=8, streams_per_connection=5)
-    ServerOptions(threads=8, streams_per_connection=6)
+    with pytest.raises(ValueError, match="streams_per_connection: 6, at least 7"):
+        ServerOptions(threads=8, streams_per_connection=6)
+    ServerOptions(threads=8, streams_per_connection=7)

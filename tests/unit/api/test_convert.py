@@ -12,7 +12,7 @@ from offer_optimizer.api import convert
 from offer_optimizer.api.refusals import RequestTooLarge, UnreadableRequest
 from offer_optimizer.core import limits
 from offer_optimizer.core.decision import Consent, Reason
-from offer_optimizer.core.errors import InvalidInput, NotServedYet
+from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.decide.requests import Outcome
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from tests.unit.api.fakes import ANSWER, DECISION_TEXT
@@ -37,7 +37,7 @@ def test_any_bytes_are_read_or_refused_as_unreadable(data: bytes) -> None:
     try:
         request = convert.parse(pb.DecideRequest, data, limits.MESSAGE_BYTES)
         convert.decide_input(request)
-    except (InvalidInput, NotServedYet):
+    except InvalidInput:
         pass
 
 
@@ -177,18 +177,83 @@ def test_errors_about_a_visitor_id_do_not_quote_it() -> None:
     assert "secret" not in str(refused(ask(visitor=pb.Visitor(visitor_id="secret" * 30))))
 
 
+def inline(offer_id: str = "x", **maps: object) -> pb.Candidate:
+    return pb.Candidate(offer_id=offer_id, attributes=pb.Features(**maps))  # type: ignore[arg-type]
+
+
+def test_a_question_keeps_inline_candidates_in_order_with_their_attributes() -> None:
+    asked = convert.decide_input(ask(candidates=[inline("b", numbers={"cost": 2.0}), inline("a")]))
+    assert [(one.offer_id, one.attributes.numbers) for one in asked.candidates] == [
+        ("b", (("cost", 2.0),)),
+        ("a", ()),
+    ]
+
+
+def test_an_empty_list_of_candidates_is_the_same_as_none() -> None:
+    assert convert.decide_input(ask(candidates=[])) == convert.decide_input(ask())
+
+
+def test_a_question_keeps_exclusions_and_request_id() -> None:
+    asked = convert.decide_input(ask(exclude_offer_ids=["nobody knows it", "b", "b"], request_id="r 1"))
+    assert (asked.exclude_offer_ids, asked.request_id) == (("nobody knows it", "b", "b"), "r 1")
+
+
 @pytest.mark.parametrize(
-    ("request_", "field"),
+    ("request_", "field", "problem"),
     [
-        (ask(candidates=[pb.Candidate(offer_id="x")]), "candidates"),
-        (ask(exclude_offer_ids=["x"]), "exclude_offer_ids"),
-        (ask(request_id="x"), "request_id"),
+        (ask(candidates=[inline("")]), "candidates[0].offer_id", "empty"),
+        (ask(candidates=[inline("a"), inline("b c")]), "candidates[1].offer_id", "may hold letters"),
+        (ask(candidates=[inline("a\n")]), "candidates[0].offer_id", "may hold letters"),
+        (ask(candidates=[inline("a"), inline("a")]), "candidates[1].offer_id", "each id once"),
+        (ask(candidates=[inline("x" * 129)]), "candidates[0].offer_id", "129 bytes, at most 128"),
+        (
+            ask(candidates=[inline("a", numbers={"cost": math.inf})]),
+            "candidates[0].attributes.numbers['cost']",
+            "not finite",
+        ),
+        (ask(exclude_offer_ids=["a", ""]), "exclude_offer_ids[1]", "empty"),
+        (ask(exclude_offer_ids=["x" * 129]), "exclude_offer_ids[0]", "129 bytes, at most 128"),
+        (ask(request_id="x" * 129), "request_id", "129 bytes, at most 128"),
     ],
 )
-def test_a_field_that_is_not_served_is_named(request_: pb.DecideRequest, field: str) -> None:
-    with pytest.raises(NotServedYet) as caught:
+def test_what_is_wrong_with_candidates_exclusions_and_request_id_is_named(
+    request_: pb.DecideRequest, field: str, problem: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
         convert.decide_input(request_, "requests[3].")
     assert caught.value.field == f"requests[3].{field}"
+    assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize("count", [200, 201])
+def test_a_question_may_have_200_candidates_and_not_one_more(count: int) -> None:
+    request = ask(candidates=[inline(f"o{index}") for index in range(count)])
+    if count <= limits.CANDIDATES:
+        assert len(convert.decide_input(request).candidates) == count
+    else:
+        assert (refused(request).field, refused(request).problem) == ("candidates", "201 offers, at most 200")
+
+
+@pytest.mark.parametrize("count", [50, 51])
+def test_an_inline_candidate_may_have_50_attributes_and_not_one_more(count: int) -> None:
+    request = ask(candidates=[inline(numbers={f"f{index}": 1.0 for index in range(count)})])
+    if count <= limits.OFFER_FEATURES:
+        assert convert.decide_input(request).candidates[0].attributes.count() == count
+    else:
+        assert refused(request).problem == "51 features, at most 50"
+
+
+@pytest.mark.parametrize("count", [200, 201])
+def test_a_question_may_leave_out_200_offers_and_not_one_more(count: int) -> None:
+    request = ask(exclude_offer_ids=[f"o{index}" for index in range(count)])
+    if count <= limits.EXCLUDED_OFFERS:
+        assert len(convert.decide_input(request).exclude_offer_ids) == count
+    else:
+        assert refused(request).problem == "201 ids, at most 200"
+
+
+def test_a_request_id_that_is_too_long_is_not_quoted() -> None:
+    assert "secret" not in str(refused(ask(request_id="secret" * 30)))
 
 
 def test_an_item_of_a_batch_may_not_be_larger_than_a_question_asked_alone() -> None:

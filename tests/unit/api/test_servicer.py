@@ -113,7 +113,7 @@ def test_items_of_a_batch_fail_alone_and_in_order(bench: Bench) -> None:
     results = bench.batch(
         good,
         pb.DecideRequest(placement="attic"),
-        pb.DecideRequest(placement="home", request_id="r"),
+        pb.DecideRequest(placement="home", request_id="r" * 129),
         pb.DecideRequest(placement="home", context=pb.Features(numbers={"x": math.nan})),
         good,
     ).results
@@ -124,10 +124,10 @@ def test_items_of_a_batch_fail_alone_and_in_order(bench: Bench) -> None:
         "error",
         "response",
     ]
-    assert [result.error.code for result in results] == [0, 5, 12, 3, 0]
+    assert [result.error.code for result in results] == [0, 5, 3, 3, 0]
     assert [result.error.reason for result in results[1:4]] == [
         "UNKNOWN_PLACEMENT",
-        "NOT_SERVED_YET",
+        "INVALID_FIELD",
         "INVALID_FIELD",
     ]
     assert results[2].error.message.startswith("requests[2].request_id: ")

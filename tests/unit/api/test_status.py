@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from offer_optimizer.api import refusals, status
 from offer_optimizer.core import errors
+from offer_optimizer.evaluate.errors import HistoryUnreadable, ReportTooLong
 from tests.unit.api.fakes import FakeLog, error_id
 
 
@@ -43,7 +44,7 @@ def test_a_class_without_a_row_takes_its_parents() -> None:
 
 def test_only_storage_is_unavailable_because_only_there_a_retry_is_right() -> None:
     unavailable = {found for found, row in status.TABLE.items() if row.code is grpc.StatusCode.UNAVAILABLE}
-    assert unavailable == {errors.StorageUnavailable}
+    assert unavailable == {errors.StorageUnavailable, errors.CacheUnready, HistoryUnreadable}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,7 @@ def test_only_storage_is_unavailable_because_only_there_a_retry_is_right() -> No
         (errors.RevisionConflict(1, 2), grpc.StatusCode.ABORTED, "REVISION_CONFLICT"),
         (refusals.FeedbackBusy("x", 2), grpc.StatusCode.RESOURCE_EXHAUSTED, "FEEDBACK_BUSY"),
         (refusals.TooLate("x"), grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
+        (ReportTooLong(1.0), grpc.StatusCode.DEADLINE_EXCEEDED, "REPORT_TOO_LONG"),
     ],
 )
 def test_a_failure_has_the_text_of_its_error_and_is_not_logged(
@@ -94,6 +96,7 @@ def test_a_path_of_ours_is_logged_but_never_sent() -> None:
     assert "secret" not in failures.describe(errors.DamagedFile("/secret/x", "bad"), "X").message
     assert log.events[0][1]["path"] == "/secret/x"
     assert "/secret" not in failures.describe(errors.StorageUnavailable("/secret/x: EIO"), "X").message
+    assert "/secret" not in failures.describe(HistoryUnreadable("/secret/x: EIO"), "X").message
 
 
 def test_the_status_carries_an_error_info() -> None:

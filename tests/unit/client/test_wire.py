@@ -8,7 +8,7 @@ import pytest
 
 from offer_optimizer.client import wire
 from offer_optimizer.client.errors import RequestRejected
-from offer_optimizer.client.values import FeedbackItem, Question
+from offer_optimizer.client.values import Candidate, FeedbackItem, Question
 from offer_optimizer.core.decision import Consent, Reason
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
@@ -29,6 +29,26 @@ def test_a_question_keeps_every_field() -> None:
     assert dict(request.context.categories) == {"device": "phone"}
     assert dict(request.context.numbers) == {"cart": 4.5}
     assert list(request.context.tags["seen"].values) == ["b", "a"]
+
+
+def test_a_question_keeps_candidates_exclusions_and_request_id() -> None:
+    candidate = Candidate("mine", {"colour": "red"}, {"cost": 2.5}, {"topics": ["a"]})
+    request = wire.decide_request(
+        Question("p", candidates=[candidate], exclude_offer_ids=["other"], request_id="r")
+    )
+    (sent,) = request.candidates
+    assert (sent.offer_id, dict(sent.attributes.categories)) == ("mine", {"colour": "red"})
+    assert (dict(sent.attributes.numbers), list(sent.attributes.tags["topics"].values)) == (
+        {"cost": 2.5},
+        ["a"],
+    )
+    assert (list(request.exclude_offer_ids), request.request_id) == (["other"], "r")
+
+
+def test_a_candidate_that_can_not_be_encoded_is_rejected() -> None:
+    wrong = Candidate("mine", numbers={"cost": "much"})  # type: ignore[dict-item]
+    with pytest.raises(RequestRejected, match="UNENCODABLE"):
+        wire.decide_request(Question("p", candidates=[wrong]))
 
 
 @pytest.mark.parametrize("consent", list(Consent))

@@ -15,6 +15,8 @@ offers:
   - {id: b, type: MESSAGE}
 placements:
   - {id: p, offers: [a, b], baseline: [b], policy: {name: vw, options: {x: 1}}, window: 30m}
+caps: [{id: weekly, offers: [a], limit: 2, within: 7d}]
+budgets: [{id: money, offers: [a], limit: 100, unit: money, period: day}]
 """
 OLD = parse_catalog(DOCUMENT)
 
@@ -30,7 +32,7 @@ def test_equal_catalogs_have_no_difference() -> None:
 
 def test_against_nothing_every_part_is_added_in_the_order_of_the_document() -> None:
     expected = ("kind rating: added", "offer a: added", "offer b: added", "placement p: added")
-    assert diff_catalogs(None, OLD) == expected
+    assert diff_catalogs(None, OLD) == (*expected, "cap weekly: added", "budget money: added")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,26 @@ def test_against_nothing_every_part_is_added_in_the_order_of_the_document() -> N
         ("unit: stars", "unit: points", ("kind rating: unit stars -> points",)),
         ("kinds: [{id: rating, unit: stars}]", "", ("kind rating: removed",)),
         ("window: 30m", "consent_default: NONE", ("placement p: consent_default FULL -> NONE",)),
+        ("within: 7d", "within: 2h", ("cap weekly: within 7d -> 2h",)),
+        ("within: 7d", "", ("cap weekly: within 7d -> for ever",)),
+        ("within: 7d", "within: day, zone: Asia/Tokyo", ("cap weekly: within 7d -> day in Asia/Tokyo",)),
+        ("limit: 2", "limit: 3, placements: [p]", ("cap weekly: limit 2 -> 3", "cap weekly: placements +p")),
+        ("weekly, offers: [a]", "weekly, offers: [b]", ("cap weekly: offers +b -a",)),
+        ("limit: 2", "limit: 2, count_on: dismiss", ("cap weekly: count_on decide -> dismiss",)),
+        ("caps: [{id: weekly, offers: [a], limit: 2, within: 7d}]", "", ("cap weekly: removed",)),
+        ("limit: 100", "limit: 80.5", ("budget money: limit 100 -> 80.5",)),
+        ("period: day", "period: day, pacing: even", ("budget money: pacing none -> even",)),
+        ("period: day", "period: day, hard: true", ("budget money: hard false -> true",)),
+        ("period: day", "", ("budget money: period day -> total",)),
+        ("kinds:", "holdout: 7%\nkinds:", ("holdout 0% -> 7%",)),
+        ("window: 30m", "holdout: 0.5", ("placement p: holdout none -> 50%",)),
+        ("window: 30m", "sticky_for: 10m", ("placement p: sticky_for none -> 10m",)),
+        (
+            "status: LIVE",
+            "start_time: 2026-01-02T03:04:05.5+01:00",
+            ("offer a: start_time none -> 2026-01-02T02:04:05.5Z",),
+        ),
+        ("status: LIVE", "eligible: number.x  > 1.0", ("offer a: eligible none -> `number.x > 1.0`",)),
     ],
 )
 def test_each_change_is_one_line(old: str, new: str, lines: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Adding a placement to a document that people own."""
+"""Adding a placement to a document that people own, and changing the status of one of its offers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offer_optimizer.core.catalog import OfferStatus
 from offer_optimizer.core.catalog_document import add_placement, parse_catalog
-from offer_optimizer.core.errors import InvalidCatalog, InvalidInput
+from offer_optimizer.core.catalog_edit import set_offer_status
+from offer_optimizer.core.errors import InvalidCatalog, InvalidInput, NotFound
 
 BLOCK = """\
 # ours
@@ -125,3 +127,74 @@ def test_an_invalid_document_is_refused() -> None:
 def test_a_value_that_cannot_be_written_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput, match="can't be written"):
         add_placement(BLOCK, offers=[], placement={"id": "q", "offers": ["a"], "ramp": value})
+
+
+STATUSES = """\
+# ünser
+offers:
+  - id: plain
+    type: MESSAGE
+    status: LIVE  # since May
+    payload: x
+  - id: folded
+    status: >-
+      LIVE
+
+    type: MESSAGE
+  - {type: MESSAGE, id: "flow", status: 'LIVE'}
+  - {type: MESSAGE, id: bare}
+  - type: MESSAGE
+    id:
+      below  # here
+    payload: y
+placements: []
+"""
+OFFER_IDS = ("plain", "folded", "flow", "bare", "below")
+
+
+@pytest.mark.parametrize("offer_id", OFFER_IDS)
+@pytest.mark.parametrize("document", [STATUSES, "\ufeff" + STATUSES.replace("\n", "\r\n")])
+def test_the_status_of_one_offer_changes_and_nothing_else_does(document: str, offer_id: str) -> None:
+    before, edited = parse_catalog(document), set_offer_status(document, offer_id, "PAUSED")
+    after = parse_catalog(edited)
+    changed = before.offers[before.offer_index[offer_id]].model_copy(update={"status": OfferStatus.PAUSED})
+    expected = [changed if offer.id == offer_id else offer for offer in before.offers]
+    assert list(after.offers) == expected
+    # Every comment is there, and every other line as it was.
+    assert edited.count("#") == document.count("#")
+    lines = edited.splitlines(keepends=True)
+    assert sum(line not in lines for line in document.splitlines(keepends=True)) <= 2
+
+
+def test_a_status_is_replaced_where_it_stands_and_else_written_below_the_id() -> None:
+    paused = set_offer_status(STATUSES, "plain", "PAUSED")
+    assert paused == STATUSES.replace("status: LIVE  # since", "status: PAUSED  # since")
+    below = set_offer_status(STATUSES, "below", "RETIRED")
+    assert below == STATUSES.replace("below  # here\n", "below  # here\n    status: RETIRED\n")
+    assert set_offer_status(STATUSES, "plain", "LIVE") == STATUSES
+
+
+def test_a_json_document_stays_json() -> None:
+    offers = [{"id": "a", "type": "NOTHING"}, {"id": "b", "type": "NOTHING", "status": "LIVE"}]
+    document = json.dumps({"offers": offers, "placements": []})
+    for offer in ("a", "b"):
+        edited = json.loads(set_offer_status(document, offer, "PAUSED"))
+        statuses = {found["id"]: found.get("status", "LIVE") for found in edited["offers"]}
+        assert statuses == {"a": "LIVE", "b": "LIVE"} | {offer: "PAUSED"}
+
+
+@given(st.lists(st.tuples(st.sampled_from(range(9)), st.sampled_from([*OfferStatus])), max_size=4))
+def test_any_changes_of_the_example_leave_the_rest_as_it_is(changes: list[tuple[int, OfferStatus]]) -> None:
+    before, document = parse_catalog(EXAMPLE), EXAMPLE
+    expected = list(before.offers)
+    for index, status in changes:
+        document = set_offer_status(document, expected[index].id, status)
+        expected[index] = expected[index].model_copy(update={"status": status})
+    assert parse_catalog(document) == before.model_copy(update={"offers": tuple(expected)})
+
+
+def test_an_unknown_offer_and_an_unknown_status_are_refused() -> None:
+    with pytest.raises(NotFound, match="offer 'x' is not in the catalog"):
+        set_offer_status(BLOCK, "x", "PAUSED")
+    with pytest.raises(InvalidInput, match="must be one of DRAFT, LIVE, PAUSED, RETIRED"):
+        set_offer_status(BLOCK, "a", "OFF")

@@ -169,3 +169,45 @@ def test_lines_are_counted_as_editors_do_with_any_line_end_and_byte_order_mark()
 def test_messages_never_hold_a_line_break_of_the_document() -> None:
     found = problems(replaced("- id: a", '- id: "a\\nb"'))
     assert all("\n" not in problem for problem in found)
+
+
+def test_all_defects_are_reported_in_the_order_of_the_document() -> None:
+    document = SMALL.replace("COUPON", "X").replace("cost: 0", "cost: z").replace("[b]", "[q]")
+    assert [problem.split(",")[0] for problem in problems(document)] == ["line 5", "line 9", "line 13"]
+    upside_down = "placements:\n- {id: p, offers: [x]}\noffers:\n- {id: a, type: X}\n"
+    assert [problem.split(",")[0] for problem in problems(upside_down)] == ["line 2", "line 4"]
+
+
+def test_an_offer_with_a_defect_is_not_missing_as_well() -> None:
+    assert 'field "type"' in only_problem(replaced("type: COUPON", "type: X"))
+
+
+def test_an_offer_without_a_number_that_the_formula_reads_is_named() -> None:
+    document = (
+        replaced(" {cost: 0}", " {tone: x}") + "    reward: {formula: count.click - offer.cost, min: -9}\n"
+    )
+    assert only_problem(document).startswith(
+        'line 14, placement "p", field "reward.formula": offer "b" has no number \'cost\'; give it one, or'
+    )
+
+
+def test_an_offer_without_a_number_that_the_formula_asks_for_first_is_fine() -> None:
+    formula = '"count.click - (has(offer.cost) ? offer.cost : 0.0)"'
+    parse_catalog(replaced(" {cost: 0}", " {tone: x}") + f"    reward: {{formula: {formula}, min: -9}}\n")
+
+
+def test_lists_that_have_to_be_there_are_missed() -> None:
+    assert problems("version: 1\n") == (
+        'line 1, field "offers": is missing',
+        'line 1, field "placements": is missing',
+    )
+    assert only_problem("offers: []\nplacements: []\n") == 'line 1, field "offers": must list at least 1'
+
+
+def test_a_placement_needs_an_offer() -> None:
+    document = SMALL.replace("    offers: [a, b]\n    baseline: [b]\n", "    offers: []\n")
+    assert only_problem(document).endswith('placement "p", field "offers": must list at least one offer')
+
+
+def test_a_catalog_may_have_no_placement_yet() -> None:
+    assert parse_catalog("offers: [{id: a, type: NOTHING}]\nplacements: []\n").placements == ()

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from offer_optimizer.core import limits
 from offer_optimizer.core.catalog import Reward
+from offer_optimizer.core.cel import Reference
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.feedback import BUILT_IN_KINDS
-from offer_optimizer.core.formula import FeedbackSummary, FormulaFault, Reference, RewardFormula, clip
+from offer_optimizer.core.formula import FeedbackSummary, FormulaFault, RewardFormula, clip
 
 KINDS = (*BUILT_IN_KINDS, "rating")
 SILENCE = FeedbackSummary.build([], KINDS)
@@ -71,7 +72,7 @@ def test_the_standard_formula_of_a_placement_compiles_and_rewards_a_click() -> N
         ("'a'", "must make a number (double), not string"),
         ("dyn(1.0)", "must make a number (double), not dyn"),
         ("", "at character 1"),
-        ("1.0 +\n + nope", "at line 2 of the formula"),
+        ("1.0 +\n + nope", "at line 2 of the text"),
         ("clicks", "undeclared reference to 'clicks'"),
         ("1.0 + 'a'", "at character 5: `+` can't take (double, string)"),
         ("max(1.0, 2.0)", "undeclared reference to 'max'"),

@@ -13,14 +13,18 @@ from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.decision import Consent, Decision
 from offer_optimizer.core.errors import NotFound, StorageUnavailable
 from offer_optimizer.core.features import Features
+from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.models import ModelShelf
-from offer_optimizer.decide.prepared import PreparedCatalog, prepare_catalog
+from offer_optimizer.decide.prepared import PreparedCatalog, PreparedPlacement, prepare_catalog
 from offer_optimizer.decide.requests import DecideInput
 from offer_optimizer.decide.runtime import Runtime
+from offer_optimizer.policy.contract import Action
 from offer_optimizer.store.codec import Salt
+from offer_optimizer.store.memory_cache import MemoryCache
 from offer_optimizer.store.snapshots import Snapshot
 
 SALT = Salt(7, "draw", bytes(range(32)))
+HOLDOUT_SALT = Salt(8, "holdout", bytes(range(1, 33)))
 NOW_US = 1_750_000_000_123_456
 VW = PolicyChoice(name="vw", options={"bits": 10})
 UNIFORM = PolicyChoice(name="uniform")
@@ -29,7 +33,8 @@ UNIFORM = PolicyChoice(name="uniform")
 class MemoryJournal:
     """Keeps what is recorded; `fails` makes it refuse."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = lambda: NOW_US) -> None:
+        self._clock = clock
         self.kept: list[tuple[Decision, bytes]] = []
         self.fails = False
         self.is_stamping = False
@@ -39,7 +44,7 @@ class MemoryJournal:
         """See DecisionJournal."""
         self.is_stamping = True
         try:
-            yield NOW_US
+            yield self._clock()
         finally:
             self.is_stamping = False
 
@@ -87,11 +92,19 @@ OFFERS = (
 )
 
 
-def revision_of(number: int = 1, offers: tuple[Offer, ...] = OFFERS, **changes: object) -> CatalogRevision:
+def revision_of(number: int = 1, offers: tuple[Offer, ...] = OFFERS, **changes: Any) -> CatalogRevision:  # noqa: ANN401  (fields of Placement)
     """Return a revision with one placement, `home`."""
     parts: dict[str, Any] = {"id": "home", "offers": tuple(o.id for o in offers), "policy": UNIFORM}
+    of_catalog = {name: changes.pop(name) for name in ("caps", "budgets", "share") if name in changes}
     placement = Placement(**(parts | changes))
-    return CatalogRevision(number, "", 0, Catalog(offers=offers, placements=(placement,)))
+    catalog = Catalog(
+        offers=offers,
+        placements=(placement,),
+        caps=of_catalog.get("caps", ()),
+        budgets=of_catalog.get("budgets", ()),
+        holdout=of_catalog.get("share", 0.0),
+    )
+    return CatalogRevision(number, "", 0, catalog)
 
 
 @dataclass
@@ -100,17 +113,21 @@ class Room:
 
     revision: CatalogRevision = field(default_factory=revision_of)
     seed: str = "seed"
+    now_us: int = NOW_US
 
     def __post_init__(self) -> None:
-        self.journal = MemoryJournal()
+        self.journal = MemoryJournal(lambda: self.now_us)
         self.shelves = Shelves()
         self.shelf = ModelShelf(self.shelves)
         self.catalog: PreparedCatalog = prepare_catalog(self.revision)
         self.shelf.refresh(self.catalog)
+        self.cache = MemoryCache()
         self.runtime = Runtime(
             catalog=lambda: self.catalog,
-            models=self.shelf,
+            drafter=Drafter(self.shelf, HOLDOUT_SALT),
             journal=self.journal,
+            cache=self.cache,
+            clock=lambda: self.now_us,
             digest=lambda visitor_id: b"digest of " + visitor_id.encode(),
             entropy=seeded_entropy(self.seed),
             salt=SALT,
@@ -122,6 +139,12 @@ class Room:
         return self.journal.kept[-1][0]
 
 
+def actions_of(placement: PreparedPlacement) -> tuple[Action, ...]:
+    """Return what the model is asked about where the catalog alone decides the eligible."""
+    assert placement.funnel is not None
+    return placement.funnel.actions
+
+
 def ask(
     visitor_id: str = "ann",
     consent: Consent = Consent.FULL,
@@ -129,6 +152,7 @@ def ask(
     *,
     placement_id: str = "home",
     deferred: bool = False,
+    **more: Any,  # noqa: ANN401  (fields of DecideInput)
 ) -> DecideInput:
     """Return a question about `home`."""
-    return DecideInput(placement_id, visitor_id, consent, context, deferred)
+    return DecideInput(placement_id, visitor_id, consent, context, deferred, **more)

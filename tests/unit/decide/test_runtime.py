@@ -14,12 +14,24 @@ from offer_optimizer.core.decision import Consent, Pmf64, Reason
 from offer_optimizer.core.errors import PolicyFault, StorageUnavailable, UnknownPlacement
 from offer_optimizer.core.features import EMPTY
 from offer_optimizer.core.feedback import Feedback
+from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import ModelShelf
 from offer_optimizer.decide.requests import FeedbackInput
 from offer_optimizer.decide.runtime import Runtime
 from offer_optimizer.store.codec import encode_decision
-from tests.unit.decide.rooms import NOW_US, OFFERS, SALT, VW, MemoryJournal, Room, ask, revision_of
+from offer_optimizer.store.memory_cache import MemoryCache
+from tests.unit.decide.rooms import (
+    HOLDOUT_SALT,
+    NOW_US,
+    OFFERS,
+    SALT,
+    VW,
+    MemoryJournal,
+    Room,
+    ask,
+    revision_of,
+)
 
 
 def test_the_reply_is_what_was_recorded() -> None:
@@ -120,7 +132,7 @@ def test_below_full_ramp_the_models_own_pmf_is_kept_beside() -> None:
 
 def test_without_a_model_the_baseline_is_served_and_the_reason_says_so() -> None:
     room = Room(revision_of(baseline=("save5",)))
-    runtime = replace(room.runtime, models=ModelShelf(room.shelves))
+    runtime = replace(room.runtime, drafter=Drafter(ModelShelf(room.shelves), HOLDOUT_SALT))
     outcome = runtime.decide(ask())
     assert (outcome.reason, outcome.slots[0].offer_id, outcome.model_version) == (
         Reason.MODEL_UNAVAILABLE,
@@ -209,15 +221,15 @@ def test_the_baseline_is_the_first_listed_that_is_eligible(
     room = Room(
         revision_of(offers=offers_that_are(*(status[s] for s in statuses)), baseline=baseline, ramp=0.25)
     )
-    placement = room.catalog.placements["home"]
-    assert placement.baseline == position
-    assert placement.ramp == (1.0 if position is None else 0.25)
     room.runtime.decide(ask())
     assert room.last.baseline == position
+    assert room.last.ramp == (1.0 if position is None else 0.25)
 
 
 def test_an_offer_that_shows_nothing_is_the_last_resort_of_the_baseline() -> None:
-    assert Room(revision_of(baseline=())).catalog.placements["home"].baseline == 2
+    room = Room(revision_of(baseline=()))
+    room.runtime.decide(ask())
+    assert room.last.baseline == 2
 
 
 def test_no_baseline_and_no_consent_shows_nothing() -> None:
@@ -251,7 +263,13 @@ class MemoryInbox(MemoryJournal):
 
 def test_feedback_is_stamped_inside_and_only_addressed_by_visitor_with_a_digest() -> None:
     inbox = MemoryInbox()
-    intake = Intake(inbox, lambda visitor_id: b"digest of " + visitor_id.encode())
+    intake = Intake(
+        inbox,
+        MemoryCache(),
+        lambda visitor_id: b"digest of " + visitor_id.encode(),
+        lambda _revision: None,
+        lambda: False,
+    )
     by_decision = FeedbackInput("a", b"d" * 16, "", "", 0, "click", 1.0, None)
     by_visitor = FeedbackInput("b", b"", "ann", "home", 0, "click", 2.0, 5)
     intake.record([by_decision, by_visitor])

@@ -13,6 +13,8 @@ from offer_optimizer.core.features import Features, build_features
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.store.codec import (
     Epoch,
+    Merge,
+    MergeChange,
     RecordKind,
     Salt,
     StoredCatalog,
@@ -161,6 +163,16 @@ def test_salts_come_back(salt: Salt) -> None:
     assert decode_body(RecordKind.SALT, encode_body(salt)) == salt
 
 
+@given(st.builds(Merge, st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)))
+def test_merges_come_back_from_the_ledger_by_keys(merge: Merge) -> None:
+    assert decode_body(RecordKind.MERGE, encode_body(merge)) == merge
+
+
+@given(st.builds(MergeChange, st.binary(max_size=32), st.binary(max_size=32)))
+def test_merges_come_back_from_a_control_segment_by_digests(change: MergeChange) -> None:
+    assert decode_control(encode_control(change)) == change
+
+
 @given(st.builds(StoredCatalog, st.integers(1, 2**31), times, texts, texts))
 def test_catalogs_come_back_from_the_ledger_and_from_a_control_segment(catalog: StoredCatalog) -> None:
     assert decode_body(RecordKind.CATALOG, encode_catalog(catalog)) == catalog
@@ -182,4 +194,5 @@ def test_stored_numbers_never_change() -> None:
         "CATALOG": 4,
         "EPOCH": 5,
         "SALT": 6,
+        "MERGE": 7,
     }

@@ -176,6 +176,14 @@ class EpochRecord(_message.Message):
     description: str
     def __init__(self, placement_id: _Optional[str] = ..., catalog_revision: _Optional[int] = ..., policy_epoch: _Optional[bytes] = ..., description: _Optional[str] = ...) -> None: ...
 
+class MergeRecord(_message.Message):
+    __slots__ = ("from_key", "into_key")
+    FROM_KEY_FIELD_NUMBER: _ClassVar[int]
+    INTO_KEY_FIELD_NUMBER: _ClassVar[int]
+    from_key: int
+    into_key: int
+    def __init__(self, from_key: _Optional[int] = ..., into_key: _Optional[int] = ...) -> None: ...
+
 class TickRecord(_message.Message):
     __slots__ = ("time_us",)
     TIME_US_FIELD_NUMBER: _ClassVar[int]
@@ -183,12 +191,22 @@ class TickRecord(_message.Message):
     def __init__(self, time_us: _Optional[int] = ...) -> None: ...
 
 class ControlEntry(_message.Message):
-    __slots__ = ("catalog", "salt")
+    __slots__ = ("catalog", "salt", "merge")
     CATALOG_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
+    MERGE_FIELD_NUMBER: _ClassVar[int]
     catalog: CatalogRecord
     salt: SaltRecord
-    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ...) -> None: ...
+    merge: MergeEntry
+    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ...) -> None: ...
+
+class MergeEntry(_message.Message):
+    __slots__ = ("from_digest", "into_digest")
+    FROM_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    INTO_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    from_digest: bytes
+    into_digest: bytes
+    def __init__(self, from_digest: _Optional[bytes] = ..., into_digest: _Optional[bytes] = ...) -> None: ...
 
 class JournalEntry(_message.Message):
     __slots__ = ("visitor_digest", "decision")

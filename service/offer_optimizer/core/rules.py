@@ -1,0 +1,243 @@
+"""Eligibility rules: CEL that says of a decision, and of an offer, whether it may be shown.
+
+A rule is compiled and type-checked once; it must make true or false. It sees six maps: `category`, `number`
+and `tag` of the context, `visitor` (the count of each cap, by cap id), `offer` and `offer_category` (numeric
+and category attributes of the candidate). A name that is not there is a fault and never false: ask first,
+`has(category.device)`. Numbers are doubles, in rules too: `number.cart > 50.0`.
+
+Always holds: a rule reads no map that is not in `reads`, because it is compiled in an environment that has no
+other; so what was evaluated for one offer holds for all where it reads no offer. Evaluating is safe from
+several threads. A compiled expression can't be pickled: pickling a rule takes its text along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from cel_expr_python import cel
+
+from offer_optimizer.core import limits
+from offer_optimizer.core.cel import (
+    Reference,
+    Spelling,
+    advise,
+    compile_text,
+    guards,
+    runtime_complaint,
+)
+from offer_optimizer.core.errors import InvalidInput, RuleFault
+from offer_optimizer.core.features import Features
+
+__all__ = [
+    "CONTEXT_MAPS",
+    "OFFER_MAPS",
+    "Rule",
+    "RuleFacts",
+    "RuleFault",
+    "RuleSet",
+    "context_facts",
+    "offer_facts",
+]
+
+CONTEXT_MAPS: Final = frozenset({"category", "number", "tag"})
+"""The maps of the context."""
+VISITOR: Final = "visitor"
+"""The map of the counts of caps."""
+OFFER_MAPS: Final = frozenset({"offer", "offer_category"})
+"""The maps of the candidate."""
+_MAPS: Final = ("category", "number", "tag", VISITOR, "offer", "offer_category")
+_SPELLING: Final = Spelling(_MAPS)
+_FIELD: Final = "eligible"
+_TOGETHER_BYTES: Final = 20_000
+"""Text of the rules that are evaluated as one: CEL takes 100,000 characters, and compiling is quadratic."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """What rules read, as six maps; docs/design.md, section 12, says what is in them.
+
+    Reusing one for several rules is quicker than making another: CEL's view of it is kept.
+    """
+
+    category: Mapping[str, str] = field(default_factory=dict)
+    number: Mapping[str, float] = field(default_factory=dict)
+    tag: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    visitor: Mapping[str, float] = field(default_factory=dict)
+    offer: Mapping[str, float] = field(default_factory=dict)
+    offer_category: Mapping[str, str] = field(default_factory=dict)
+    _view: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @classmethod
+    def build(
+        cls, context: Features, visitor: Mapping[str, float] | None = None, offer: Features | None = None
+    ) -> RuleFacts:
+        """Return the facts of a context, the visitor's counts and a candidate's attributes."""
+        about_offer = {} if offer is None else offer_facts(offer)
+        return cls(**context_facts(context), visitor=visitor or {}, **about_offer)
+
+    def view(self) -> Any:  # noqa: ANN401  (the library has no types)
+        """Return the facts as CEL takes them."""
+        if not self._view:
+            # Two threads may both come here: they append equal views.
+            self._view.append(
+                _environment(frozenset(_MAPS)).Activation({name: getattr(self, name) for name in _MAPS})
+            )
+        return self._view[0]
+
+
+def context_facts(context: Features) -> dict[str, Any]:
+    """Return the maps of a context, by name."""
+    return {
+        "category": dict(context.categories),
+        "number": dict(context.numbers),
+        # CEL takes a tuple for no list.
+        "tag": {name: list(values) for name, values in context.tags},
+    }
+
+
+def offer_facts(attributes: Features) -> dict[str, Any]:
+    """Return the maps of a candidate, by name. Its tags are not among them."""
+    return {"offer": dict(attributes.numbers), "offer_category": dict(attributes.categories)}
+
+
+class Rule:
+    """A compiled rule. `reads` are the maps that it reads, never fewer.
+
+    Raises InvalidInput, field `eligible`, when the text is too long, doesn't compile or makes anything but
+    true or false; the message shows the mend where there is an obvious one.
+    """
+
+    __slots__ = ("_expression", "reads", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.reads, self._expression = _compile(text)
+
+    def __reduce__(self) -> tuple[type[Rule], tuple[str]]:
+        return Rule, (self.text,)
+
+    def __repr__(self) -> str:
+        return f"Rule({self.text!r})"
+
+    def evaluate(self, facts: RuleFacts) -> bool:
+        """Return what the rule says. Raises RuleFault: a missing name, a wrong type, a loop too long."""
+        try:
+            value = self._expression.eval(facts.view()).value()
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise RuleFault(runtime_complaint(str(error))) from None
+        if value is True or value is False:
+            return value
+        raise RuleFault(runtime_complaint(str(value)))
+
+    def ask(self, facts: RuleFacts) -> bool | None:
+        """Return what the rule says, None where `evaluate` would raise; quicker, since nobody reads why."""
+        try:
+            value = self._expression.eval(facts.view()).value()
+        except (RuntimeError, TypeError, ValueError):
+            return None
+        return value if value is True or value is False else None
+
+    def references(self) -> tuple[Reference, ...]:
+        """Return the names it reads by a fixed spelling, such as `visitor["weekly"]`, once each."""
+        return _SPELLING.references(self.text)
+
+    def guards(self, reference: Reference) -> bool:
+        """Return whether it asks if a name is there: `has(offer.cost)` or `"cost" in offer`."""
+        return guards(self.text, reference)
+
+
+class RuleSet:
+    """Several rules that are evaluated on the same facts, together: one by one the calls cost most of it."""
+
+    __slots__ = ("_together", "rules")
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._together = tuple(_join(group) for group in _groups(self.rules))
+
+    def evaluate(self, facts: RuleFacts) -> list[bool | None]:
+        """Return what each rule says, in order; None for one that fails."""
+        answers: list[bool | None] = []
+        for rules, expression in self._together:
+            found = _eval_together(expression, facts)
+            answers += found if len(found) == len(rules) else [rule.ask(facts) for rule in rules]
+        return answers
+
+
+def _groups(rules: Sequence[Rule]) -> list[list[Rule]]:
+    groups: list[list[Rule]] = []
+    size = _TOGETHER_BYTES
+    for rule in rules:
+        size += len(rule.text)
+        if size > _TOGETHER_BYTES:
+            groups.append([])
+            size = len(rule.text)
+        groups[-1].append(rule)
+    return groups
+
+
+def _join(rules: list[Rule]) -> tuple[list[Rule], Any]:
+    # A line end behind each: a rule may end in a comment.
+    text = "[" + ",".join(f"({rule.text}\n)" for rule in rules) + "]"
+    try:
+        return rules, _environment(frozenset(_MAPS)).compile(text)
+    except RuntimeError:
+        # Too deep or too long together. Each of them compiles.
+        return rules, None
+
+
+def _eval_together(expression: Any, facts: RuleFacts) -> list[bool | None]:  # noqa: ANN401  (the library has no types)
+    """Return the answers; none where one of the rules fails, since CEL then has no list."""
+    if expression is None:
+        return []
+    try:
+        found = expression.eval(facts.view()).plain_value()
+    except (RuntimeError, TypeError, ValueError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+@cache
+def _environment(maps: frozenset[str]) -> Any:  # noqa: ANN401  (the library has no types)
+    text, number = cel.Type.STRING, cel.Type.DOUBLE
+    values = {"category": text, "offer_category": text, "tag": cel.Type.List(text)}
+    types = {name: cel.Type.Map(text, values.get(name, number)) for name in _MAPS}
+    return cel.NewEnv(variables={name: types[name] for name in _MAPS if name in maps})
+
+
+def _compile(text: str) -> tuple[frozenset[str], Any]:
+    every = frozenset(_MAPS)
+    reads = _SPELLING.maps(text)
+    try:
+        expression = compile_text(_environment(reads), text, _FIELD, limits.RULE_BYTES, _mend)
+    except InvalidInput:
+        # Not sound, or it reads a map by a spelling that we don't know.
+        reads = every
+        expression = compile_text(_environment(every), text, _FIELD, limits.RULE_BYTES, _mend)
+    kind = expression.return_type()
+    if kind != cel.Type.BOOL:
+        problem = f"must make true or false, not {kind.name().lower()}{_comparison(text, kind)}"
+        raise InvalidInput(_FIELD, problem)
+    return reads, expression
+
+
+def _comparison(text: str, kind: Any) -> str:  # noqa: ANN401  (the library has no types)
+    if kind == cel.Type.DOUBLE:
+        return f": compare it, as in `{text} > 0.0`"
+    if kind == cel.Type.STRING:
+        return f': compare it, as in `{text} == "..."`'
+    return ""
+
+
+def _mend(text: str) -> str:
+    return advise(text, _is_rule)
+
+
+def _is_rule(text: str) -> bool:
+    try:
+        return bool(_environment(frozenset(_MAPS)).compile(text).return_type() == cel.Type.BOOL)
+    except RuntimeError:
+        return False

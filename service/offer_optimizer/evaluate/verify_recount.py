@@ -1,0 +1,184 @@
+"""Do the logged counts of caps agree with the decisions in the ledger, and does every hard budget hold?
+
+Only what decisions alone tell is counted: caps and budgets with `count_on: decide`. What always holds:
+decisions are taken in the order of their decide times, since deciders' journals reach the ledger in any order
+within a moment; what lies within SLACK of a bound may be counted or not; what a deferred decision reserved
+may have been released. Fewer than the ledger has is a defect at once. More can happen: a crash between
+counting and recording wastes a use, a merge adds another visitor's; so it is a finding where it is not rare.
+Memory grows with the visitors of the longest window.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from offer_optimizer.core import limits
+from offer_optimizer.core.catalog import Budget, Cap, Catalog
+from offer_optimizer.core.decision import Decision
+from offer_optimizer.evaluate.verify_catalog import Candidate
+from offer_optimizer.evaluate.verify_findings import IDS_KEPT, Check, Problem
+from offer_optimizer.evaluate.verify_limits import limits_of, midnight_s, use_of
+
+LAG_US: Final = 10_000_000
+"""How far decide times may be out of order in the ledger: journals are drained every 100 ms."""
+SLACK_US: Final = 1_000_000
+RARE_SHARE: Final = 0.05
+"""Of all events, how many may be counted without being in the ledger; and always RARE_COUNT."""
+RARE_COUNT: Final = 3
+_EVENTS_KEPT: Final = 2 * limits.CAP_LIMIT
+_MONEY_ROUNDING: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    time_us: int
+    cap: Cap
+    is_sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    decision: Decision
+    visitor_key: int | None
+    catalog: Catalog
+    chosen: Candidate | None
+
+
+@dataclass
+class _Spending:
+    """What was spent of a budget, as it was defined, in one period."""
+
+    budget: Budget
+    period: str
+    total: float = 0.0
+
+
+@dataclass
+class Recount:
+    """Counts again, from the decisions as they come."""
+
+    judged_count: int = 0
+    _event_count: int = 0
+    _excess: dict[tuple[str, int], int] = field(default_factory=dict)
+    _over: list[tuple[bytes, str]] = field(default_factory=list)
+    _over_count: int = 0
+    _waiting: list[tuple[int, int, _Made]] = field(default_factory=list)
+    _newest_us: int = 0
+    _taken_count: int = 0
+    _events: dict[tuple[str, int], deque[_Event]] = field(default_factory=dict)
+    _spending: dict[str, _Spending] = field(default_factory=dict)
+
+    def add(
+        self, decision: Decision, visitor_key: int | None, catalog: Catalog, chosen: Candidate | None
+    ) -> Iterator[tuple[Problem, bytes]]:
+        """Add a decision; yield what is wrong with decisions that nothing can precede any more."""
+        self._taken_count += 1
+        self._newest_us = max(self._newest_us, decision.decide_time_us)
+        made = _Made(decision, visitor_key, catalog, chosen)
+        heapq.heappush(self._waiting, (decision.decide_time_us, self._taken_count, made))
+        yield from self._judge_until(self._newest_us - LAG_US)
+
+    def finish(self) -> Iterator[tuple[Problem, tuple[bytes, ...], int]]:
+        """Judge what waits, and say whether counts above the ledger's are more than rare."""
+        for problem, decision_id in self._judge_until(self._newest_us):
+            yield problem, (decision_id,), 1
+        # One wasted use is in every later count of its visitor: so visitors' worst are added up.
+        if sum(self._excess.values()) > max(RARE_COUNT, RARE_SHARE * self._event_count):
+            what = "caps count more than the ledger has"
+            ids = tuple(decision_id for decision_id, _ in self._over)
+            yield Problem(Check.RECOUNT, what, self._over[0][1]), ids, self._over_count
+
+    def _judge_until(self, time_us: int) -> Iterator[tuple[Problem, bytes]]:
+        while self._waiting and self._waiting[0][0] <= time_us:
+            _, _, made = heapq.heappop(self._waiting)
+            for problem in self._judge(made):
+                yield problem, made.decision.decision_id
+
+    def _judge(self, made: _Made) -> Iterator[Problem]:
+        decision = made.decision
+        if made.visitor_key is not None:
+            for index, logged in decision.cap_counts:
+                if index < len(made.catalog.caps) and made.catalog.caps[index].count_on == "decide":
+                    yield from self._compare(made, made.catalog.caps[index], logged, made.visitor_key)
+        if made.chosen is None:
+            return
+        counted = limits_of(made.catalog, decision.placement_id, made.chosen)
+        for _, cap in counted.caps:
+            if made.visitor_key is not None and cap.count_on == "decide":
+                event = _Event(decision.decide_time_us, cap, not decision.deferred)
+                self._event_count += 1
+                self._events.setdefault((cap.id, made.visitor_key), deque(maxlen=_EVENTS_KEPT)).append(event)
+        for _, budget in counted.budgets:
+            if budget.hard and budget.count_on == "decide" and not decision.deferred:
+                yield from self._spend(budget, made.chosen, decision.decide_time_us)
+
+    def _compare(self, made: _Made, cap: Cap, logged: int, visitor_key: int) -> Iterator[Problem]:
+        now_us = made.decision.decide_time_us
+        since_us = window_start_us(cap, now_us)
+        events = self._events.get((cap.id, visitor_key), deque())
+        while events and events[0].time_us < since_us - SLACK_US:
+            events.popleft()
+        # An event of a cap that has been changed since counts or not: that is not written down.
+        sure = sum(
+            event.is_sure and event.cap == cap and since_us + SLACK_US < event.time_us <= now_us - SLACK_US
+            for event in events
+        )
+        possible = len(events) + sum(
+            self._is_near(waiting, made, cap) for *_, waiting in self._waiting[:1000]
+        )
+        self.judged_count += 1
+        detail = f"cap {cap.id}: logged {logged}, in the ledger {sure} to {possible}"
+        if logged < min(sure, limits.CAP_LIMIT):
+            yield Problem(Check.RECOUNT, "caps count fewer than the ledger has", detail)
+        elif logged > possible:
+            self._note_excess((cap.id, visitor_key), logged - possible, made.decision.decision_id, detail)
+
+    def _note_excess(self, key: tuple[str, int], excess: int, decision_id: bytes, detail: str) -> None:
+        self._excess[key] = max(self._excess.get(key, 0), excess)
+        self._over_count += 1
+        if len(self._over) < IDS_KEPT:
+            self._over.append((decision_id, detail))
+
+    @staticmethod
+    def _is_near(other: _Made, made: _Made, cap: Cap) -> bool:
+        """Return whether a decision stamped a little later may have been counted before this one."""
+        is_soon = other.decision.decide_time_us <= made.decision.decide_time_us + SLACK_US
+        if not is_soon or other.visitor_key != made.visitor_key or other.chosen is None:
+            return False
+        counted = limits_of(other.catalog, other.decision.placement_id, other.chosen)
+        return any(its.id == cap.id for _, its in counted.caps)
+
+    def _spend(self, budget: Budget, chosen: Candidate, now_us: int) -> Iterator[Problem]:
+        period = "" if budget.period == "total" else _local(now_us, budget.zone).date().isoformat()
+        spending = self._spending.get(budget.id)
+        if spending is None or spending.budget != budget or spending.period != period:
+            spending = self._spending[budget.id] = _Spending(budget, period)
+        spending.total += use_of(budget, chosen)
+        if spending.total > budget.limit * (1.0 + _MONEY_ROUNDING):
+            detail = f"budget {budget.id}: {spending.total:g} of {budget.limit:g}"
+            yield Problem(Check.RECOUNT, "a hard budget is exceeded", detail)
+
+
+def window_start_us(cap: Cap, now_us: int) -> int:
+    """Return when a cap's window begins: events after it count."""
+    window = cap.window
+    if window.rolling_s is not None:
+        return now_us - round(window.rolling_s * 1e6)
+    if window.period is None:
+        return -(2**62)
+    zone = ZoneInfo(window.zone)
+    now = _local(now_us, window.zone)
+    days = {"day": 0, "week": now.weekday(), "month": now.day - 1}[window.period]
+    first = datetime.combine(now.date() - timedelta(days=days), time())
+    # At midnight itself the window has begun.
+    return round(midnight_s(first, zone) * 1e6) - 1
+
+
+def _local(now_us: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(now_us // 1_000_000, UTC).astimezone(ZoneInfo(zone))

@@ -1,0 +1,359 @@
+"""The rules of the hot cache over keys and values: the one implementation of CacheTransaction.
+
+LMDB, a dictionary and two tables of the ledger's database hold the same keys and values and run this code, so
+what deciders count and what the fold counts can only differ by what they were told.
+
+What always holds: what is known of visitors is written by `flush`, everything else at once; no clock is read.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from offer_optimizer.core import limits
+from offer_optimizer.core.counting import Charge, Counting
+from offer_optimizer.store import hot_records as records
+from offer_optimizer.store.hot_cache import KEPT_US, NEWEST_KEPT, REPEAT_US, Recent
+from offer_optimizer.store.hot_records import DECIDED, EVENT, ITEM, ChargeState, VisitorState, name_of
+
+SWEPT_A_WRITE: Final = 4
+"""Entries of each kind that a write looks at for its share of sweeping."""
+SWEEP_SLACK_US: Final = 30_000_000
+_EVENTS_MOST: Final = limits.CAP_LIMIT
+_FAR: Final = 1 << 30
+
+
+class KeyValues(Protocol):
+    """Bytes by key, in the order of the keys."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return a value, or None."""
+        ...
+
+    def put(self, key: bytes, value: bytes, /) -> object:
+        """Set a value."""
+        ...
+
+    def delete(self, key: bytes, /) -> object:
+        """Drop a key, if it is there."""
+        ...
+
+    def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return the first entries in [start, end)."""
+        ...
+
+
+class HotState:
+    """One view or transaction. Implements hot_cache.CacheTransaction."""
+
+    def __init__(self, values: KeyValues, *, is_whole: bool = True) -> None:
+        self._values = values
+        self.is_whole = is_whole
+        self._visitors: dict[bytes, VisitorState] = {}
+        self._names: dict[bytes, bytes] = {}
+        self._dirty: set[bytes] = set()
+        self._pruned_us = 0
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def event_times(self, cap_id: str, digest: bytes, now_us: int) -> tuple[int, ...]:
+        """See CacheView."""
+        rows = self._visitor(self.merged_into(digest)).events.get(name_of(cap_id))
+        if rows is None:
+            return ()
+        times = [
+            time_us
+            for time_us, expires_us, _ in EVENT.iter_unpack(rows)
+            if not expires_us or expires_us > now_us
+        ]
+        if len(times) > limits.CAP_LIMIT:
+            times = sorted(times)[-limits.CAP_LIMIT :]
+        return tuple(times)
+
+    def spent(self, budget_id: str, period: str, now_us: int) -> float:
+        """See CacheView. Reservations that ended and were not swept yet are taken off."""
+        budget, name = name_of(budget_id), period.encode()
+        charged, reserved = records.decode_budget(self._values.get(records.budget_key(budget, name)))
+        if reserved:
+            ended = self._values.scan(records.EXPIRY, records.expired_before(now_us), _FAR)
+            for found, amount, of_period in (records.decode_reservation(*entry) for entry in ended):
+                if found == budget and of_period == name:
+                    reserved -= amount
+        return (charged + reserved) / records.MICRO
+
+    def recent(self, decision_id: bytes) -> Recent | None:
+        """See CacheView."""
+        data = self._values.get(records.DECISION + decision_id)
+        return None if data is None else records.decode_recent(decision_id, data)[0]
+
+    def find_request(self, request_digest: bytes) -> tuple[bytes, bytes] | None:
+        """See CacheView."""
+        data = self._values.get(records.REQUEST + request_digest)
+        return None if data is None else (data[:16], data[16:])
+
+    def newest_decision(self, placement_id: str, digest: bytes, at_us: int | None = None) -> Recent | None:
+        """See CacheView."""
+        placement = name_of(placement_id)
+        newest = max(
+            (
+                (time_us, decision_id)
+                for of_placement, time_us, decision_id in DECIDED.iter_unpack(
+                    self._visitor(self.merged_into(digest)).decisions
+                )
+                if of_placement == placement and (at_us is None or time_us <= at_us)
+            ),
+            default=None,
+        )
+        return None if newest is None else self.recent(newest[1])
+
+    def merged_into(self, digest: bytes) -> bytes:
+        """See CacheView."""
+        name = self._names.get(digest)
+        if name is None:
+            self._load(digest)
+            name = self._names[digest]
+        return name
+
+    # --- changing ------------------------------------------------------------------------------------------
+
+    def apply(self, decision_id: bytes, digest: bytes, counting: Counting, now_us: int) -> None:
+        """See CacheTransaction."""
+        self._pruned_us = max(self._pruned_us, now_us)
+        if digest and (counting.events or counting.releases_reservations):
+            digest = self.merged_into(digest)
+            events = self._visitor(digest).events
+            if counting.releases_reservations:
+                for cap, rows in events.items():
+                    if decision_id in rows:
+                        events[cap] = release(rows, decision_id)
+            for event in counting.events:
+                cap = name_of(event.cap_id)
+                row = EVENT.pack(event.time_us, event.expires_us, decision_id)
+                events[cap] = set_events(events.get(cap, b""), row)
+            self._dirty.add(digest)
+        if counting.charges or counting.releases_reservations:
+            self._charge(decision_id, counting)
+
+    def remember(self, recent: Recent, request_digest: bytes, body_digest: bytes) -> None:
+        """See CacheTransaction."""
+        self._pruned_us = max(self._pruned_us, recent.time_us)
+        put = self._values.put
+        put(records.DECISION + recent.decision_id, records.encode_recent(recent, request_digest))
+        if request_digest:
+            put(records.REQUEST + request_digest, recent.decision_id + body_digest)
+        if recent.visitor_digest:
+            digest = self.merged_into(recent.visitor_digest)
+            state = self._visitor(digest)
+            row = DECIDED.pack(name_of(recent.placement_id), recent.time_us, recent.decision_id)
+            state.decisions = add_decisions(state.decisions, row)
+            self._dirty.add(digest)
+
+    def saw_feedback(self, digest: bytes, placement_id: str, feedback_id: str, time_us: int) -> bool:
+        """See CacheTransaction."""
+        digest, name = self.merged_into(digest), records.item_name(placement_id, feedback_id)
+        state = self._visitor(digest)
+        for found, at_us in ITEM.iter_unpack(state.items):
+            if found == name and abs(time_us - at_us) < REPEAT_US:
+                return True
+        state.items += ITEM.pack(name, time_us)
+        self._dirty.add(digest)
+        return False
+
+    def merge(self, from_digest: bytes, into_digest: bytes) -> None:
+        """See CacheTransaction. Merged again, the other way round or in a ring: nothing happens."""
+        source, target = self.merged_into(from_digest), self.merged_into(into_digest)
+        if source == target:
+            return
+        given, own = self._visitor(source), self._visitor(target)
+        for cap, rows in given.events.items():
+            own.events[cap] = set_events(own.events.get(cap, b""), rows)
+        own.decisions = add_decisions(own.decisions, given.decisions)
+        own.items += given.items
+        self._dirty.add(target)
+        self._dirty.discard(source)
+        self._visitors.pop(source)
+        self._values.put(records.VISITOR + source, records.encode_redirect(target))
+        self._names = {name: target if known == source else known for name, known in self._names.items()}
+
+    def finish(self) -> None:
+        """Sweep a little and flush; call it before the transaction of a cache commits."""
+        if self._pruned_us:
+            # The learner sweeps in bulk, which is cheaper; a write only where that has stood still for long.
+            self.sweep(self._pruned_us - SWEEP_SLACK_US)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what was changed of visitors."""
+        for digest in self._dirty:
+            state = self._visitors[digest]
+            if state.is_empty():
+                self._values.delete(records.VISITOR + digest)
+            else:
+                self._values.put(records.VISITOR + digest, records.encode_visitor(state))
+        self._dirty.clear()
+
+    # --- sweeping ------------------------------------------------------------------------------------------
+
+    def sweep(self, now_us: int, most: int = SWEPT_A_WRITE) -> int:
+        """Drop what has expired, looking at `most` entries of each kind; return how many were dropped."""
+        ended = self._values.scan(records.EXPIRY, records.expired_before(now_us), most)
+        for key, value in ended:
+            budget, amount, period = records.decode_reservation(key, value)
+            self._values.delete(key)
+            self._add(budget, period, 0, -amount)
+        # Ids are ordered by time, so the oldest decisions come first.
+        oldest = self._values.scan(records.DECISION, _behind(records.DECISION), most)
+        old = [(key, value) for key, value in oldest if records.decide_time_us(value) + KEPT_US <= now_us]
+        for key, value in old:
+            self._forget(key, value, now_us)
+        return len(ended) + len(old)
+
+    def _forget(self, key: bytes, value: bytes, now_us: int) -> None:
+        recent, request_digest = records.decode_recent(key[1:], value)
+        self._values.delete(key)
+        self._values.delete(records.CHARGES + recent.decision_id)
+        found = self.find_request(request_digest) if request_digest else None
+        if found is not None and found[0] == recent.decision_id:
+            self._values.delete(records.REQUEST + request_digest)
+        if not recent.visitor_digest:
+            return
+        digest = self.merged_into(recent.visitor_digest)
+        state = self._visitor(digest)
+        prune(state, now_us)
+        self._dirty.add(digest)
+
+    # --- within --------------------------------------------------------------------------------------------
+
+    def _visitor(self, digest: bytes) -> VisitorState:
+        """Return the state under a digest that `merged_into` returned."""
+        state = self._visitors.get(digest)
+        if state is None:
+            state = self._visitors[digest] = VisitorState()
+        return state
+
+    def _load(self, digest: bytes) -> None:
+        name = digest
+        data = self._values.get(records.VISITOR + name)
+        while data is not None and (into := records.redirected(data)) is not None:
+            name = into
+            data = self._values.get(records.VISITOR + name)
+        self._names[digest] = name
+        if name not in self._visitors:
+            self._names[name] = name
+            self._visitors[name] = VisitorState() if data is None else records.decode_visitor(data)
+
+    def _charge(self, decision_id: bytes, counting: Counting) -> None:
+        key = records.CHARGES + decision_id
+        held = {charge.budget: charge for charge in records.decode_charges(self._values.get(key))}
+        kept = dict(held)
+        if counting.releases_reservations:
+            kept = {budget: charge for budget, charge in held.items() if not charge.expires_us}
+        for charge in counting.charges:
+            new = _charge_as_stored(charge)
+            kept[new.budget] = later_state(kept.get(new.budget), new)
+        for budget in held.keys() | kept.keys():
+            old, now = held.get(budget), kept.get(budget)
+            if old != now:
+                self._take_back(old, decision_id)
+                self._put(now, decision_id)
+        if kept:
+            self._values.put(key, records.encode_charges(list(kept.values())))
+        elif held:
+            self._values.delete(key)
+
+    def _take_back(self, charge: ChargeState | None, decision_id: bytes) -> None:
+        if charge is None:
+            return
+        if not charge.expires_us:
+            self._add(charge.budget, charge.period, -charge.amount, 0)
+            return
+        key = records.expiry_key(charge, decision_id)
+        if self._values.get(key) is not None:  # else it ended, and was swept
+            self._values.delete(key)
+            self._add(charge.budget, charge.period, 0, -charge.amount)
+
+    def _put(self, charge: ChargeState | None, decision_id: bytes) -> None:
+        if charge is None:
+            return
+        if not charge.expires_us:
+            self._add(charge.budget, charge.period, charge.amount, 0)
+            return
+        self._values.put(records.expiry_key(charge, decision_id), records.encode_reservation(charge))
+        self._add(charge.budget, charge.period, 0, charge.amount)
+
+    def _add(self, budget: bytes, period: bytes, charged: int, reserved: int) -> None:
+        key = records.budget_key(budget, period)
+        before = records.decode_budget(self._values.get(key))
+        self._values.put(key, records.encode_budget(before[0] + charged, before[1] + reserved))
+
+
+def set_events(rows: bytes, added: bytes) -> bytes:
+    """Return the events of a cap with others set among them: one for each decision, the newest 100 that stay.
+
+    Two of one decision are settled as `core.counting.settle_event` says: the order of setting is all one.
+    """
+    if len(added) == EVENT.size and added[-16:] not in rows and len(rows) < 2 * _EVENTS_MOST * EVENT.size:
+        return rows + added
+    found: dict[bytes, tuple[bool, int, int]] = {}
+    for time_us, expires_us, decision_id in EVENT.iter_unpack(rows + added):
+        rank = (bool(expires_us), -expires_us, time_us)
+        found[decision_id] = min(found.get(decision_id, rank), rank)
+    staying: list[tuple[int, int, bytes]] = []
+    reserved: list[tuple[int, int, bytes]] = []
+    for decision_id, (is_reserved, negated_us, time_us) in found.items():
+        (reserved if is_reserved else staying).append((time_us, -negated_us, decision_id))
+    # Counted apart: a reservation that will be released must not push out an event that stays.
+    kept = (*sorted(staying)[-_EVENTS_MOST:], *sorted(reserved)[-_EVENTS_MOST:])
+    return b"".join(EVENT.pack(*row) for row in kept)
+
+
+def release(rows: bytes, decision_id: bytes) -> bytes:
+    """Return the events of a cap without what a decision reserved."""
+    return b"".join(
+        EVENT.pack(*row) for row in EVENT.iter_unpack(rows) if row[2] != decision_id or not row[1]
+    )
+
+
+def add_decisions(rows: bytes, added: bytes) -> bytes:
+    """Return decisions with others among them, once each; of each placement the newest 16 at least."""
+    if len(added) == DECIDED.size and added[-16:] not in rows and len(rows) < 2 * NEWEST_KEPT * DECIDED.size:
+        return rows + added
+    kept = []
+    counts: dict[bytes, int] = {}
+    distinct = {row[2]: row for row in DECIDED.iter_unpack(rows + added)}
+    for row in sorted(distinct.values(), key=lambda it: it[1:], reverse=True):
+        counts[row[0]] = counts.get(row[0], 0) + 1
+        if counts[row[0]] <= NEWEST_KEPT:
+            kept.append(row)
+    return b"".join(DECIDED.pack(*row) for row in kept)
+
+
+def prune(state: VisitorState, now_us: int) -> None:
+    """Drop what has expired."""
+    since_us = now_us - KEPT_US
+    for cap, rows in list(state.events.items()):
+        kept = [row for row in EVENT.iter_unpack(rows) if not row[1] or row[1] > now_us]
+        if not kept:
+            del state.events[cap]
+        elif len(kept) * EVENT.size < len(rows):
+            state.events[cap] = b"".join(EVENT.pack(*row) for row in kept)
+    decided = [row for row in DECIDED.iter_unpack(state.decisions) if row[1] > since_us]
+    state.decisions = b"".join(DECIDED.pack(*row) for row in decided)
+    items = [row for row in ITEM.iter_unpack(state.items) if row[1] > since_us]
+    state.items = b"".join(ITEM.pack(*row) for row in items)
+
+
+def later_state(old: ChargeState | None, new: ChargeState) -> ChargeState:
+    """Return which of two states of one charge holds, as `core.counting.settle_charge` says."""
+    if old is None:
+        return new
+    return min(old, new, key=lambda it: (bool(it.expires_us), -it.expires_us, it.period, it.amount))
+
+
+def _charge_as_stored(charge: Charge) -> ChargeState:
+    amount = records.to_micro(charge.amount)
+    return ChargeState(name_of(charge.budget_id), amount, charge.expires_us, charge.period.encode())
+
+
+def _behind(prefix: bytes) -> bytes:
+    return bytes((prefix[0] + 1,))

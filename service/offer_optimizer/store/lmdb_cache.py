@@ -1,0 +1,331 @@
+"""The hot cache in LMDB: shared by all processes of a data directory, and never more than a cache.
+
+An environment lies in a directory of its own, named after boot and generation; the lock file says which
+generation is in force, so replacing one is a single store under the lock, and whoever has the old one open
+notices at the next look. Nothing is ever synced: after another boot, or any error that is not plain lack of
+room, an environment is not looked at again. Before a process opens one, a child reads all of it.
+
+What always holds: whoever changes anything holds the lock (`hot_lock`); reading takes none. The map is opened
+for reading only, so that a wild store of native code can't damage it, and it has its full size from the
+beginning: the file grows as it is used, up to that bound, without anybody opening it anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NoReturn
+
+import lmdb
+import structlog
+
+from offer_optimizer.core.errors import CacheBusy, CacheUnready, StorageUnavailable
+from offer_optimizer.store.files import StrPath
+from offer_optimizer.store.hot_fill import Stage
+from offer_optimizer.store.hot_lock import HotLock
+from offer_optimizer.store.hot_records import FORMAT_VERSION
+from offer_optimizer.store.hot_state import HotState
+from offer_optimizer.store.hot_trial import MAP_BYTES, READERS, survives
+
+log = structlog.get_logger(__name__)
+
+FILLED_AT_ONCE: Final = 5000
+OWN_TIMEOUT_S: Final = 1.0
+"""How long the learner waits for the lock."""
+
+_STAMP: Final = b"\0stamp"
+_STAGE: Final = b"\0stage"
+_POSITION: Final = b"\0position"
+_READY: Final = Stage.READY.value
+_DAMAGE: Final = (lmdb.Error, struct.error)
+_NO_ROOM: Final = (lmdb.DiskError, lmdb.MapFullError, lmdb.ReadersFullError, lmdb.TxnFullError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    generation: int
+    environment: lmdb.Environment
+
+
+class _Values:
+    """Keys and values of one LMDB transaction."""
+
+    __slots__ = ("_transaction", "delete", "get", "put")
+
+    def __init__(self, transaction: lmdb.Transaction[bytes]) -> None:
+        self._transaction = transaction
+        # The bound functions themselves: a Python frame around each would cost more than the call.
+        self.get: Callable[[bytes], bytes | None] = transaction.get
+        self.put: Callable[[bytes, bytes], object] = transaction.put
+        self.delete: Callable[[bytes], object] = transaction.delete
+
+    def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """See hot_state.KeyValues."""
+        with self._transaction.cursor() as cursor:
+            if not cursor.set_range(start) or cursor.key() >= end:
+                return []
+            found = []
+            for entry in islice(cursor, limit):
+                if entry[0] >= end:
+                    break
+                found.append(entry)
+            return found
+
+
+class LmdbCache:
+    """The cache as one process has it. Implements hot_cache.HotCache and hot_fill.FillableCache.
+
+    Safe for threads. One object for a directory and process: LMDB may not be opened twice.
+    """
+
+    def __init__(
+        self,
+        directory: StrPath,
+        lock: HotLock,
+        boot_id: str,
+        *,
+        map_bytes: int = MAP_BYTES,
+        trial: Callable[[StrPath], bool] = survives,
+    ) -> None:
+        """Open nothing yet: `refresh` does. The directory exists."""
+        self._directory = Path(directory)
+        self._lock = lock
+        self._boot = boot_id
+        self._stamp = struct.pack("<I", FORMAT_VERSION) + boot_id.encode()
+        self._map_bytes = map_bytes
+        self._trial = trial
+        self._opened: _Opened | None = None
+
+    # --- what deciders use ---------------------------------------------------------------------------------
+
+    def is_ready(self) -> bool:
+        """See HotCache."""
+        return self.stage() is Stage.READY
+
+    def view(self) -> _View:
+        """See HotCache."""
+        return _View(self)
+
+    def transaction(self, timeout_s: float, *, while_filling: bool = False) -> _Transaction:
+        """See HotCache."""
+        return _Transaction(self, self._lock, timeout_s, while_filling=while_filling)
+
+    def refresh(self) -> None:
+        """See FillableCache. Takes a child process where there is something to open: not in a request."""
+        generation = self._lock.generation
+        opened = self._opened
+        if self._lock.is_doubted:
+            self._opened = None
+        elif opened is None or opened.generation != generation:
+            self._opened = self._open_tried(generation)
+
+    def close(self) -> None:
+        """Let go of the environment; views and transactions must have ended."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.environment.close()
+
+    # --- what the learner uses -----------------------------------------------------------------------------
+
+    def stage(self) -> Stage | None:
+        """See FillableCache."""
+        try:
+            with self.begin(write=False) as transaction:
+                return Stage(transaction.get(_STAGE))
+        except CacheUnready:
+            return None
+        except (*_DAMAGE, ValueError):
+            self.doubt()
+            return None
+
+    def position(self) -> int:
+        """See FillableCache."""
+        with self.begin(write=False) as transaction:
+            return int.from_bytes(transaction.get(_POSITION, b""), "big")
+
+    def replace(self) -> None:
+        """See FillableCache."""
+        generation = self._lock.generation + 1
+        path = self._path(generation)
+        try:
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(mode=0o700)
+            environment = self._open(path)
+            with environment.begin(write=True) as transaction:
+                transaction.put(_STAMP, self._stamp)
+                transaction.put(_STAGE, Stage.EMPTY.value)
+        except (lmdb.Error, OSError) as error:
+            raise StorageUnavailable(f"{path}: could not make the hot cache: {error}") from error
+        self._lock.acquire(OWN_TIMEOUT_S)
+        self._lock.put_in_force(generation)
+        self._lock.release()
+        self._opened = _Opened(generation, environment)
+        for other in self._directory.glob("env-*"):
+            if other != path:
+                # Whoever has it open keeps it until the next look.
+                shutil.rmtree(other, ignore_errors=True)
+
+    def fill(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        """See FillableCache."""
+        source = iter(entries)
+        while chunk := list(islice(source, FILLED_AT_ONCE)):
+            with self.begin(write=True) as transaction:
+                for key, value in chunk:
+                    transaction.put(key, value)
+
+    def set_stage(self, stage: Stage, position: int) -> None:
+        """See FillableCache."""
+        self._lock.acquire(OWN_TIMEOUT_S)
+        try:
+            with self.begin(write=True) as transaction:
+                transaction.put(_STAGE, stage.value)
+                transaction.put(_POSITION, position.to_bytes(8, "big"))
+        except _DAMAGE as error:
+            self.give_up(error)
+        finally:
+            self._lock.release()
+
+    def sweep(self, now_us: int, most: int) -> int:
+        """See FillableCache. Also frees what readers that died have held."""
+        opened = self._opened
+        if opened is not None:
+            opened.environment.reader_check()
+        with self.transaction(OWN_TIMEOUT_S, while_filling=True) as state:
+            return state.sweep(now_us, most)
+
+    def doubt(self) -> None:
+        """See FillableCache."""
+        if self._opened is not None:
+            self._lock.doubt(self._opened.generation)
+
+    # --- within --------------------------------------------------------------------------------------------
+
+    def begin(self, *, write: bool) -> lmdb.Transaction[bytes]:
+        """Begin a transaction of LMDB in the generation in force. Raises CacheUnready, lmdb.Error."""
+        opened = self._opened
+        if opened is None or opened.generation != self._lock.generation or self._lock.is_doubted:
+            raise CacheUnready("the counters are being derived again")
+        return opened.environment.begin(write=write)
+
+    def give_up(self, error: Exception) -> NoReturn:
+        """Say in our own terms what LMDB or the codec could not do; doubt the environment unless it is full.
+
+        Raises CacheBusy, CacheUnready.
+        """
+        if isinstance(error, _NO_ROOM):
+            raise CacheBusy(f"the counters could not be changed: {error}") from error
+        log.error("hot_cache_doubted", error=str(error), effect="derived again from the ledger")
+        self.doubt()
+        raise CacheUnready(f"the counters could not be read: {error}") from error
+
+    def _path(self, generation: int) -> Path:
+        return self._directory / f"env-{self._boot[:8]}-{generation}"
+
+    def _open(self, path: Path) -> lmdb.Environment:
+        return lmdb.open(
+            str(path),
+            map_size=self._map_bytes,
+            sync=False,
+            metasync=False,
+            max_readers=READERS,
+            max_spare_txns=64,
+            readahead=False,
+        )
+
+    def _open_tried(self, generation: int) -> _Opened | None:
+        path = self._path(generation)
+        if not path.is_dir():
+            if self._lock.generation == generation:
+                self._lock.doubt(generation)
+            return None
+        if self._trial(path):
+            try:
+                environment = self._open(path)
+                with environment.begin() as transaction:
+                    if transaction.get(_STAMP) == self._stamp:
+                        return _Opened(generation, environment)
+                environment.close()
+            except lmdb.Error as error:
+                log.warning("hot_cache_not_opened", error=str(error))
+        # It may have been replaced meanwhile: then the doubt is about nothing in force.
+        log.error("hot_cache_doubted", error="the trial failed", effect="derived again from the ledger")
+        self._lock.doubt(generation)
+        return None
+
+
+class _View:
+    """One read transaction, as a context."""
+
+    __slots__ = ("_cache", "_transaction")
+
+    def __init__(self, cache: LmdbCache) -> None:
+        self._cache = cache
+
+    def __enter__(self) -> HotState:
+        try:
+            self._transaction = self._cache.begin(write=False)
+            if self._transaction.get(_STAGE) == _READY:
+                return HotState(_Values(self._transaction))
+        except _DAMAGE as error:
+            self._cache.give_up(error)
+        self._transaction.abort()
+        raise CacheUnready("the counters are being derived again")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transaction.abort()
+        if isinstance(error, _DAMAGE):
+            self._cache.give_up(error)
+
+
+class _Transaction:
+    """One write transaction under the lock, as a context."""
+
+    __slots__ = ("_cache", "_lock", "_state", "_timeout_s", "_transaction", "_while_filling")
+
+    def __init__(self, cache: LmdbCache, lock: HotLock, timeout_s: float, *, while_filling: bool) -> None:
+        self._cache = cache
+        self._lock = lock
+        self._timeout_s = timeout_s
+        self._while_filling = while_filling
+
+    def __enter__(self) -> HotState:
+        self._lock.acquire(self._timeout_s)
+        try:
+            # Which generation is in force changes under the lock only, so it stays what `begin` saw.
+            self._transaction = self._cache.begin(write=True)
+            stage = self._transaction.get(_STAGE)
+            if stage != _READY and not (self._while_filling and stage == Stage.FILLING.value):
+                self._transaction.abort()
+                raise CacheUnready("the counters are being derived again")
+        except _DAMAGE as error:
+            self._lock.release()
+            self._cache.give_up(error)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._state = HotState(_Values(self._transaction), is_whole=stage == _READY)
+        return self._state
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        failure: Exception | None = error if isinstance(error, _DAMAGE) else None
+        try:
+            if error is None:
+                self._state.finish()
+                self._transaction.commit()
+        except _DAMAGE as found:
+            failure = found
+        finally:
+            # After a commit, or one that failed, there is nothing left to abort and this does nothing.
+            self._transaction.abort()
+            self._lock.release()
+        if failure is not None:
+            self._cache.give_up(failure)

@@ -1,0 +1,222 @@
+"""Estimators against formulas written out by hand, their merging, and when they refuse."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from offer_optimizer.core.errors import InvalidInput
+from offer_optimizer.evaluate import support
+from offer_optimizer.evaluate.batch import Batch, rows_where
+from offer_optimizer.evaluate.clusters import fold_of
+from offer_optimizer.evaluate.estimators import DR, IPS, SNIPS, Estimator, MeanReward, Partial, difference
+from offer_optimizer.evaluate.intervals import Interval
+from offer_optimizer.evaluate.reward_model import FOLD_COUNT, SHRINKAGE, RewardSums
+
+ALL: list[Estimator] = [MeanReward(), IPS(), SNIPS(), DR()]
+
+
+def batch_of(count: int = 3000, visitors: int = 600, seed: int = 1, p: float = 0.5) -> Batch:
+    """Return rows of a coin's log under the policy that always takes the first action."""
+    chance = np.random.default_rng(seed)
+    chosen = chance.random(count) < p
+    return Batch(
+        reward=(chance.random(count) < 0.3 + 0.2 * chosen).astype(np.float64),
+        propensity=np.where(chosen, p, 1.0 - p),
+        target=chosen.astype(np.float64),
+        visitor=chance.integers(0, visitors, count),
+        predicted=np.where(chosen, 0.4, 0.3),
+        expected=np.full(count, 0.4),
+    )
+
+
+def by_hand(
+    batch: Batch, numerator: NDArray[np.float64], denominator: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return ratio and clustered standard error, visitor by visitor, in plain Python."""
+    ratio = sum(numerator) / sum(denominator)
+    residuals: dict[int, float] = {}
+    for who, a, b in zip(batch.visitor.tolist(), numerator.tolist(), denominator.tolist(), strict=True):
+        residuals[who] = residuals.get(who, 0.0) + a - ratio * b
+    count = len(residuals)
+    meat = sum(e * e for e in residuals.values())
+    return float(ratio), math.sqrt(count / (count - 1) * meat) / float(sum(denominator))
+
+
+def test_values_and_errors_are_those_of_the_formulas() -> None:
+    batch = batch_of()
+    weight, ones = batch.target / batch.propensity, np.ones(len(batch))
+    assert batch.predicted is not None
+    assert batch.expected is not None
+    columns = {
+        "mean": (batch.reward, ones),
+        "ips": (weight * batch.reward, ones),
+        "snips": (weight * batch.reward, weight),
+        "dr": (batch.expected + weight * (batch.reward - batch.predicted), ones),
+    }
+    for estimator in ALL:
+        value, error = by_hand(batch, *columns[estimator.name])
+        estimate = estimator.partial(batch).estimate()
+        assert estimate.value == pytest.approx(value, rel=1e-12)
+        assert estimate.standard_error == pytest.approx(error, rel=1e-12)
+        assert estimate.high is not None
+        assert estimate.high - value == pytest.approx(1.9639 * error, rel=2e-4)
+
+
+def test_with_one_row_a_visitor_the_error_of_ips_is_the_standard_error_of_a_mean() -> None:
+    batch = batch_of()
+    alone = Batch(batch.reward, batch.propensity, batch.target, np.arange(len(batch)))
+    terms = batch.weight * batch.reward
+    expected = terms.std(ddof=1) / math.sqrt(len(terms))
+    assert IPS().partial(alone).standard_error == pytest.approx(expected, rel=1e-12)
+
+
+@given(st.lists(st.integers(0, 2999), min_size=0, max_size=4), st.sampled_from(ALL))
+def test_parts_add_up_to_the_whole(cuts: list[int], estimator: Estimator) -> None:
+    batch = batch_of()
+    edges = [0, *sorted(cuts), len(batch)]
+    numbers = np.arange(len(batch))
+    total = Partial.empty()
+    for low, high in itertools.pairwise(edges):
+        total += estimator.partial(rows_where(batch, (numbers >= low) & (numbers < high)))
+    whole = estimator.partial(batch)
+    assert total.value == pytest.approx(whole.value, rel=1e-12)
+    assert total.standard_error == pytest.approx(whole.standard_error, rel=1e-12)
+    assert total.support.ess == pytest.approx(whole.support.ess)
+    assert total.support.row_count == len(batch)
+
+
+def test_rows_that_are_kept_out_count_for_nothing() -> None:
+    batch = batch_of()
+    keep = batch.visitor % 3 != 0
+    for estimator in ALL:
+        masked, cut = estimator.partial(batch, keep), estimator.partial(rows_where(batch, keep))
+        assert masked.estimate().to_dict() == pytest.approx(cut.estimate().to_dict())
+
+
+def test_the_error_of_buckets_is_that_of_visitors_within_a_tenth() -> None:
+    """1,024 buckets: the standard error's own is 2.2 %."""
+    batch = batch_of(count=40_000, visitors=8000)
+    partial = IPS().partial(batch)
+    assert partial.clusters.keys is None
+    _, error = by_hand(batch, batch.weight * batch.reward, np.ones(len(batch)))
+    assert partial.standard_error == pytest.approx(error, rel=0.1)
+
+
+def refusal(batch: Batch, estimator: Estimator | None = None) -> str:
+    estimate = (estimator or IPS()).partial(batch).estimate()
+    assert (estimate.value is None) == bool(estimate.refused_reason)
+    return estimate.refused_reason
+
+
+def test_too_few_visitors_are_refused_and_just_enough_are_not() -> None:
+    few = batch_of(visitors=support.LEAST_VISITORS - 1, count=9000)
+    assert refusal(few) == "399 visitors, at least 400 are needed"
+    assert "399 visitors" in refusal(few, MeanReward())
+    assert refusal(batch_of(visitors=support.LEAST_VISITORS, count=9000)) == ""
+    assert "no decision" in Partial.empty().estimate().refused_reason
+
+
+def test_a_small_effective_sample_size_is_refused() -> None:
+    assert "an effective sample size of" in refusal(batch_of(p=0.02))
+
+
+def test_one_decision_that_carries_much_of_the_weight_is_refused() -> None:
+    batch = batch_of()
+    propensity = batch.propensity.copy()
+    first = int(np.flatnonzero(batch.target)[0])
+    propensity[first] = 1e-3
+    assert "one decision carries" in refusal(
+        Batch(batch.reward, propensity, batch.target, batch.visitor)
+    ) or ("effective sample size" in refusal(Batch(batch.reward, propensity, batch.target, batch.visitor)))
+
+
+def test_wrong_propensities_are_refused_by_their_mean_weight() -> None:
+    batch = batch_of()
+    assert "the mean weight is 0.5" in refusal(
+        Batch(batch.reward, np.ones(len(batch)), batch.target, batch.visitor)
+    )
+
+
+def test_missing_support_is_refused() -> None:
+    batch = batch_of()
+    unsupported = np.where(batch.visitor % 100 == 0, 1.0, 0.0)
+    found = refusal(Batch(batch.reward, batch.propensity, batch.target, batch.visitor, unsupported))
+    assert found.startswith("the log could not have chosen")
+
+
+def test_a_reward_that_never_varies_or_hardly_ever_gets_no_interval() -> None:
+    ones = np.ones(3000)
+    visitor = np.arange(3000) % 700
+    assert "never varied" in refusal(Batch(ones, ones, ones, visitor), MeanReward())
+    rare = np.where(np.arange(3000) < 5, 1.0, 0.0)
+    assert "the variance rests on about 5 visitors" in refusal(Batch(rare, ones, ones, visitor), MeanReward())
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "field"),
+    [
+        ("propensity", 0.0, "propensity"),
+        ("propensity", 1.5, "propensity"),
+        ("propensity", math.nan, "propensity"),
+        ("target", -0.1, "target"),
+        ("reward", math.inf, "reward"),
+    ],
+)
+def test_rows_that_make_no_sense_are_named(column: str, value: float, field: str) -> None:
+    columns = {"reward": np.ones(3), "propensity": np.ones(3), "target": np.ones(3)}
+    columns[column][1] = value
+    with pytest.raises(InvalidInput, match=f"^{field}: "):
+        Batch(columns["reward"], columns["propensity"], columns["target"], np.arange(3))
+    with pytest.raises(InvalidInput, match="visitor: has shape"):
+        Batch(np.ones(3), np.ones(3), np.ones(3), np.arange(2))
+
+
+def test_dr_without_a_reward_model_is_an_error_that_says_so() -> None:
+    with pytest.raises(InvalidInput, match="reward model"):
+        DR().partial(Batch(np.ones(2), np.ones(2), np.ones(2), np.arange(2)))
+
+
+def test_the_difference_of_two_arms_is_that_of_two_independent_means() -> None:
+    first, second = (
+        MeanReward().partial(batch_of(seed=1)),
+        MeanReward().partial(batch_of(seed=2, visitors=300)),
+    )
+    for interval in Interval:
+        found = difference(first, second, interval)
+        assert found.value == pytest.approx(first.value - second.value)
+        assert found.standard_error == pytest.approx(math.hypot(first.standard_error, second.standard_error))
+        assert found.visitor_count == first.clusters.visitor_count + second.clusters.visitor_count
+    small = MeanReward().partial(batch_of(seed=2, visitors=90))
+    assert "at least 100" in difference(first, small).refused_reason
+
+
+def test_the_reward_model_of_a_row_has_not_seen_its_visitor() -> None:
+    """By hand for one fold; another reward of the visitor changes nothing that is said of them."""
+    chance = np.random.default_rng(3)
+    visitor, chosen = chance.integers(0, 50, 500), chance.integers(0, 3, 500)
+    reward = chance.random(500)
+    model = RewardSums.of(visitor, chosen, reward, 3).fit()
+    who = 7
+    said = model.of(np.array([who]), np.array([1]))[0]
+    others = fold_of(visitor, FOLD_COUNT) != fold_of(np.array([who]), FOLD_COUNT)[0]
+    mean = reward[others].mean()
+    mine = others & (chosen == 1)
+    assert said == pytest.approx((reward[mine].sum() + SHRINKAGE * mean) / (mine.sum() + SHRINKAGE))
+    changed = RewardSums.of(visitor, chosen, np.where(visitor == who, 99.0, reward), 3).fit()
+    assert changed.of(np.array([who]), np.array([1]))[0] == pytest.approx(said, rel=1e-12)
+    halves = RewardSums.of(visitor[:200], chosen[:200], reward[:200], 2 + 1) + RewardSums.of(
+        visitor[200:], chosen[200:], reward[200:], 3
+    )
+    np.testing.assert_allclose(halves.fit().values, model.values)
+
+
+def test_the_reward_model_of_nothing_says_zero() -> None:
+    nobody = np.empty(0, np.int64)
+    assert RewardSums.of(nobody, nobody, np.empty(0), 2).fit().values.tolist() == [[0.0, 0.0]] * FOLD_COUNT
