@@ -159,8 +159,21 @@ def send_batch(stub: rpc.OfferServiceStub, chance: random.Random, visitors: int)
             pb.Feedback(feedback_id=f"{number}-{kind}", kind=kind, decision_id=decision.decision_id)
             for kind in kinds
         ]
-    answer = stub.RecordFeedback(pb.RecordFeedbackRequest(items=items), timeout=30)
+    answer = record(stub, pb.RecordFeedbackRequest(items=items))
     assert all(result.status == pb.FEEDBACK_STATUS_ACCEPTED for result in answer.results)
+
+
+def record(stub: rpc.OfferServiceStub, request: pb.RecordFeedbackRequest) -> pb.RecordFeedbackResponse:
+    """Send feedback, again where the service has too much to do: both connections may share a decider."""
+    while True:
+        try:
+            reply: pb.RecordFeedbackResponse = stub.RecordFeedback(request, timeout=30)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+            time.sleep(0.02)
+        else:
+            return reply
 
 
 Logged = list[tuple[Decision, int | None]]
