@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("test"), max_examples=200)
     hypothesis.settings.register_profile(
-        "proof", derandomize=False, database=None, deadline=None, max_examples=500, print_blob=True
+        "proof", derandomize=False, database=None, deadline=None, max_examples=200, print_blob=True
     )
     hypothesis.settings.load_profile(name)
     if name == "proof" and config.getoption("timeout", None) is None:
