@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -127,6 +128,16 @@ def test_who_let_go_is_not_stuck(path: Path, holder: subprocess.Popen[str]) -> N
     assert tell(holder) == "released\n"
     far_ns = time.monotonic_ns() + 10 * LIMIT_NS
     assert stuck_holder(path, far_ns, LIMIT_NS) is None
+
+
+def test_a_holder_is_not_blamed_for_the_one_before(path: Path) -> None:
+    """Between taking the lock and saying so, nobody is named."""
+    lock = open_lock(path)
+    lock.acquire(0.1)
+    lock.release()
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert stuck_holder(path, time.monotonic_ns() + 10 * LIMIT_NS, LIMIT_NS) is None
 
 
 def test_who_died_with_the_lock_is_not_stuck(path: Path, holder: subprocess.Popen[str]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from offer_optimizer.core.errors import CacheBusy, CacheUnready
+from offer_optimizer.learn.cache_keeper import FED_AT_ONCE
 from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.hot_state import HotState
 from offer_optimizer.store.memory_cache import MemoryCache
@@ -111,6 +112,30 @@ def test_feedback_that_was_refused_the_lock_counts_when_the_learner_brings_it() 
     assert shop.read()["dismissed of ann"] == []
     shop.service.learner.step()
     assert shop.read()["dismissed of ann"] == [shop.service.clock_us]
+
+
+def test_a_decision_that_its_decider_did_not_remember_is_known_when_the_learner_brings_it() -> None:
+    """Made without the cache at a sticky placement, it is still the newest of its visitor."""
+    shop = Shop()
+    shop.service.cache.doubt()
+    for _ in range(3):
+        shop.service.learner.step()
+    assert shop.service.cache.stage() is Stage.FILLING
+    shop.decide(0, "ann", 0, "home", deferred=False)
+    shop.service.fill()
+    with shop.service.cache.view() as view:
+        newest = view.newest_decision("home", b"ann")
+    assert newest is not None
+    assert (newest.decision_id, newest.offer_id) == (shop.decisions[0].decision_id, "nothing")
+
+
+def test_all_that_was_refused_is_brought_however_much_it_is() -> None:
+    shop = Shop()
+    for number in range(3 * FED_AT_ONCE + 1):
+        shop.decide(0, "ann", 1, "home", deferred=False)
+        shop.hear(number % 2, "click", number, 1, refused=True)
+    shop.service.learner.step()
+    assert shop.read()["money in 1970-01-01"] == 0.25 * (3 * FED_AT_ONCE + 1)
 
 
 def test_feedback_answered_while_the_cache_is_filled_is_in_it_when_it_is_ready() -> None:
