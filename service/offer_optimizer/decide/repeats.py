@@ -69,7 +69,8 @@ def find_sticky(
     Whether its offer may still be shown is the caller's to check.
     """
     newest = view.newest_decision(placement_id, digest) if sticky_us and digest else None
-    if newest is None or not newest.offer_id or now_us - newest.time_us >= sticky_us:
+    # Without a record: made before the placement was sticky, under an earlier revision.
+    if newest is None or not (newest.offer_id and newest.record) or now_us - newest.time_us >= sticky_us:
         return None
     return newest
 
