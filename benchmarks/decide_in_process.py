@@ -1,0 +1,220 @@
+"""What does one decision cost in process, up to and with the journal's write?
+
+20 offers, 12 context features, the vw policy; bare, with 20 distinct rules, and with 5 caps on top, counted
+in the shared hot cache. The floors of the same run are the policy's answer alone, and Vowpal Wabbit asked
+with naive text under the same options. All take turns; the figure is CPU time, the least of the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import vowpalwabbit
+
+from offer_optimizer.core.catalog import Cap, Catalog, Offer, OfferType, Placement, Window
+from offer_optimizer.core.catalog_revision import CatalogRevision
+from offer_optimizer.core.decision import Consent
+from offer_optimizer.core.features import Features, build_features
+from offer_optimizer.decide.draft import Drafter
+from offer_optimizer.decide.models import ModelShelf
+from offer_optimizer.decide.prepared import PreparedCatalog, prepare_catalog
+from offer_optimizer.decide.requests import DecideInput
+from offer_optimizer.decide.runtime import Runtime
+from offer_optimizer.policy.contract import Example, Policy
+from offer_optimizer.policy.vw_options import VwOptions
+from offer_optimizer.policy.vw_text import action_line, context_line
+from offer_optimizer.store.codec import Salt
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.hot_cache import HotCache
+from offer_optimizer.store.hot_fill import Stage
+from offer_optimizer.store.hot_lock import HotLock
+from offer_optimizer.store.identity import Identity
+from offer_optimizer.store.lmdb_cache import LmdbCache
+from offer_optimizer.store.memory_cache import MemoryCache
+from offer_optimizer.store.recorders import Journal
+from offer_optimizer.store.segment_writer import SegmentWriter
+from offer_optimizer.store.snapshots import Snapshot
+from offer_optimizer.store.writer_cells import WriterCells
+
+PLACEMENT: Final = "home"
+OFFERS: Final = 20
+CAPS: Final = 5
+VISITORS: Final = 2000
+LESSONS: Final = 500
+NAIVE: Final = "naive text to VW"
+
+
+class _NoSnapshots:
+    """A placement without snapshots runs the policy's initial model."""
+
+    def current_name(self, *_key: object) -> str | None:
+        """Return nothing."""
+        return None
+
+    def load(self, *key: object) -> Snapshot:
+        """Is not called."""
+        raise AssertionError(key)
+
+
+def catalog(*, rules: bool, caps: bool) -> PreparedCatalog:
+    """Return the catalog: every rule differs and passes, every cap limits the four offers of a group."""
+    offers = tuple(
+        Offer(
+            id=f"offer-{number:02}",
+            type=OfferType.MESSAGE,
+            group=f"group-{number % CAPS}",
+            eligible=f"number.n0 < {1000 + number}.0" if rules else "",
+            attributes=build_features(
+                {"theme": f"t{number % 4}"}, {"cost": float(number)}, {}, where="attributes", limit=50
+            ),
+        )
+        for number in range(OFFERS)
+    )
+    limits = tuple(
+        Cap(id=f"cap-{number}", limit=50, groups=(f"group-{number}",), window=Window(rolling_s=86400.0))
+        for number in range(CAPS if caps else 0)
+    )
+    placement = Placement(id=PLACEMENT, offers=tuple(offer.id for offer in offers), baseline=("offer-00",))
+    return prepare_catalog(
+        CatalogRevision(1, "", 0, Catalog(offers=offers, caps=limits, placements=(placement,)))
+    )
+
+
+def context(number: int) -> Features:
+    """Return 8 categories and 4 numbers."""
+    return build_features(
+        {f"c{name}": f"v{number * name % 7}" for name in range(8)},
+        {f"n{name}": float(number * name % 11) for name in range(4)},
+        {},
+        where="context",
+        limit=200,
+    )
+
+
+def _clock() -> int:
+    return time.time_ns() // 1000
+
+
+def _shared_cache(directory: Path) -> HotCache:
+    (directory / "hot").mkdir()
+    lock = HotLock(directory / "hot.lock", "boot", os.getpid(), time.monotonic_ns, time.sleep)
+    cache = LmdbCache(directory / "hot", lock, "boot")
+    cache.refresh()
+    cache.replace()
+    cache.set_stage(Stage.READY, 0)
+    return cache
+
+
+def _runtime(prepared: PreparedCatalog, directory: Path, cache: HotCache, writer: str) -> Runtime:
+    shelf = ModelShelf(_NoSnapshots())
+    shelf.refresh(prepared)
+    _teach(_policy(shelf, prepared), prepared)
+    files = Files()
+    cells = WriterCells.create(files, directory, writer, os.getpid(), 0)
+    segments = SegmentWriter(files, directory, "journal", "ab" * 8, writer)
+    return Runtime(
+        catalog=lambda: prepared,
+        drafter=Drafter(shelf, Salt(2, "holdout", b"h" * 32)),
+        journal=Journal(segments, cells, _clock),
+        cache=cache,
+        clock=_clock,
+        digest=Identity(b"s" * 32).digest,
+        entropy=os.urandom,
+        salt=Salt(1, "draw", b"d" * 32),
+    )
+
+
+def _policy(shelf: ModelShelf, prepared: PreparedCatalog) -> Policy:
+    served = shelf.get(PLACEMENT, prepared.placements[PLACEMENT].epoch.id)
+    if served is None:
+        raise AssertionError("no model")
+    return served.policy
+
+
+def _teach(policy: Policy, prepared: PreparedCatalog) -> None:
+    """Teach it enough that no two offers are tied, as they are in a model that has seen nothing."""
+    actions = tuple(candidate.action for candidate in prepared.placements[PLACEMENT].plan.candidates)
+    for number in range(LESSONS):
+        chosen = number * 7 % OFFERS
+        policy.learn(
+            Example(context(number), actions, chosen, 1.0 / OFFERS, float((number + chosen) % 3 == 0))
+        )
+
+
+def _naive(prepared: PreparedCatalog, contexts: list[Features]) -> Callable[[int], object]:
+    """Return a question to Vowpal Wabbit, all lines parsed each time."""
+    workspace = vowpalwabbit.Workspace(arg_list=[*VwOptions().arguments(), "--quiet"])
+    actions = [action_line(candidate.action) for candidate in prepared.placements[PLACEMENT].plan.candidates]
+
+    def ask(number: int) -> object:
+        return workspace.predict([context_line(contexts[number % VISITORS]), *actions])
+
+    return ask
+
+
+def questions(directory: Path) -> dict[str, Callable[[int], object]]:
+    """Return what takes turns, by name; each is called with a running number."""
+    contexts = [context(number) for number in range(VISITORS)]
+    requests = [
+        DecideInput(PLACEMENT, f"visitor-{number}", Consent.UNSPECIFIED, contexts[number])
+        for number in range(VISITORS)
+    ]
+    bare = catalog(rules=False, caps=False)
+    shelf = ModelShelf(_NoSnapshots())
+    shelf.refresh(bare)
+    policy = _policy(shelf, bare)
+    _teach(policy, bare)
+    actions = [candidate.action for candidate in bare.placements[PLACEMENT].plan.candidates]
+    found: dict[str, Callable[[int], object]] = {
+        NAIVE: _naive(bare, contexts),
+        "the policy's pmf alone": lambda number: policy.pmf(contexts[number % VISITORS], actions),
+    }
+    for number, (name, prepared, cache) in enumerate(
+        (
+            ("decide", bare, MemoryCache()),
+            ("decide with 20 rules", catalog(rules=True, caps=False), MemoryCache()),
+            ("decide with 20 rules, 5 caps", catalog(rules=True, caps=True), _shared_cache(directory)),
+        )
+    ):
+        found[name] = _asking(_runtime(prepared, directory, cache, f"{number:016x}"), requests)
+    return found
+
+
+def _asking(runtime: Runtime, requests: list[DecideInput]) -> Callable[[int], object]:
+    return lambda number: runtime.decide(requests[number % VISITORS])
+
+
+def measure(asked: dict[str, Callable[[int], object]], turns: int, calls: int) -> dict[str, float]:
+    """Return CPU microseconds per call by name: the least of the turns, which the machine disturbed least."""
+    least = dict.fromkeys(asked, float("inf"))
+    for turn in range(turns + 1):
+        for name, ask in asked.items():
+            before_s = time.process_time()
+            for number in range(turn * calls, (turn + 1) * calls):
+                ask(number)
+            spent_us = (time.process_time() - before_s) / calls * 1e6
+            # The first turn warms up: models, caches of text, the pages of the files.
+            least[name] = min(least[name], spent_us) if turn else least[name]
+    return least
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="few turns, for continuous integration")
+    chosen, _ = parser.parse_known_args()
+    with tempfile.TemporaryDirectory(prefix="offer-optimizer-") as directory:
+        least = measure(questions(Path(directory)), *((3, 500) if chosen.short else (12, 2000)))
+    print(f"{'in process':32}{'us':>8}{'ratio':>8}")
+    for name, spent_us in least.items():
+        print(f"{name:32}{spent_us:8.1f}{spent_us / least[NAIVE]:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
