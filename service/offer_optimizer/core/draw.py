@@ -8,9 +8,8 @@ total.
 from __future__ import annotations
 
 import hashlib
+from itertools import accumulate
 from typing import Final
-
-import numpy as np
 
 from offer_optimizer.core.decision import Pmf32
 
@@ -27,10 +26,13 @@ def uniform(salt: bytes, placement_id: str, decision_id: bytes, slot: int) -> fl
 
 def pick(pmf: Pmf32, u: float) -> tuple[int, float]:
     """Return the chosen index and its probability under the stored pmf, renormalised in float64."""
-    cumulative = np.cumsum(pmf, dtype=np.float64)
-    total = float(cumulative[-1])
-    index = int(np.searchsorted(cumulative, u * total, side="right"))
-    # u < 1, so the index is in range unless trailing zeros and rounding meet; then the last positive one.
-    if index >= len(pmf) or pmf[index] <= 0.0:
-        index = int(np.flatnonzero(pmf)[-1])
-    return index, float(pmf[index]) / total
+    stored = pmf.tolist()
+    # A plain walk: for this many offers it is quicker than numpy, and the sums are what any reader gets.
+    *_, total = accumulate(stored)
+    threshold = u * total
+    for index, cumulative in enumerate(accumulate(stored)):
+        if cumulative > threshold:
+            return index, stored[index] / total
+    # u < 1, so this is reached only where rounding makes u * total the total: then the last positive one.
+    index = max(at for at, probability in enumerate(stored) if probability > 0.0)
+    return index, stored[index] / total
