@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import Feedback
@@ -18,6 +17,22 @@ from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.writer_cells import WriterCells
 
 
+class _Stamp:
+    """A record under way."""
+
+    __slots__ = ("_cells", "_clock")
+
+    def __init__(self, cells: WriterCells, clock: Callable[[], int]) -> None:
+        self._cells = cells
+        self._clock = clock
+
+    def __enter__(self) -> int:
+        return self._cells.begin(self._clock)
+
+    def __exit__(self, *_error: object) -> None:
+        self._cells.end()
+
+
 class _Stamping:
     """Stamps records through the cells of this process."""
 
@@ -25,14 +40,9 @@ class _Stamping:
         self._cells = cells
         self._clock = clock
 
-    @contextmanager
-    def stamp(self) -> Iterator[int]:
-        """Yield the time (microseconds) of what is appended inside."""
-        time_us = self._cells.begin(self._clock)
-        try:
-            yield time_us
-        finally:
-            self._cells.end()
+    def stamp(self) -> _Stamp:
+        """Return a context whose value is the time (microseconds) of what is appended inside."""
+        return _Stamp(self._cells, self._clock)
 
 
 class Journal(_Stamping):
