@@ -383,3 +383,17 @@ def test_reading_and_counting_five_caps_is_quick(
     )
     assert sorted(samples["view"])[len(visitors)] < 200_000
     assert sorted(samples["transaction"])[len(visitors)] < 1_000_000
+
+
+def test_the_version_tells_whether_anything_was_changed(cache: LmdbCache) -> None:
+    """A reader and the writer behind it share it until somebody commits."""
+    with cache.view() as view:
+        before = view.version
+    with cache.transaction(1.0) as state:
+        assert state.version == before
+    add(cache, 1)
+    with cache.view() as view:
+        changed = view.version
+    make_ready(cache)
+    with cache.view() as view:
+        assert len({before, changed, view.version}) == 3

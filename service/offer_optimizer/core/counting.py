@@ -202,18 +202,12 @@ def settle_charge(held: Charge | None, new: Charge) -> Charge:
     return min(held, new, key=lambda charge: (charge.period, charge.amount))
 
 
-def count_in_window(window: Window, times_us: tuple[int, ...], now_us: int) -> int:
-    """Return how many events of a cap are in its window now.
-
-    An event stamped later than now counts too: two deciders stamp before they take their turn, and the second
-    one's stamp may be the earlier. Left out, it would let a cap be exceeded by one.
-    """
-    start_us = window_start(window, now_us)
-    return sum(time_us > start_us for time_us in times_us)
-
-
 def window_start(window: Window, now_us: int) -> int:
-    """Return the time that events of a cap must lie behind (exclusive), in microseconds."""
+    """Return the time that events of a cap must lie behind (exclusive), in microseconds.
+
+    The window has no end: an event stamped later than now counts too. Two deciders stamp before they take
+    their turn, and the second one's stamp may be the earlier; left out, a cap would be exceeded by one.
+    """
     if window.rolling_s is not None:
         return now_us - round(window.rolling_s * 1e6)
     if window.period is not None:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from offer_optimizer.core.counting import Limits, count_in_window, period_of
+from offer_optimizer.core.counting import Limits, period_of, window_start
 
 
 class CounterView(Protocol):
     """The part of the hot cache that is read here."""
 
-    def event_times(self, cap_id: str, digest: bytes, now_us: int) -> tuple[int, ...]:
-        """Return the times of a visitor's events and unexpired reservations."""
+    def counts(self, caps: Sequence[tuple[str, int]], digest: bytes, now_us: int) -> list[int]:
+        """Return how many of a visitor's events and unexpired reservations lie behind a time, for each."""
         ...
 
     def spent(self, budget_id: str, period: str, now_us: int) -> float:
@@ -36,11 +36,11 @@ def read_counters(
     view: CounterView, limits: Limits, caps: Sequence[int], budgets: Sequence[int], digest: bytes, now_us: int
 ) -> Counters:
     """Read what limits the candidates of a decision. A visitor without an id counts 0 everywhere."""
-    counts = {}
-    for index in caps:
-        cap = limits.caps[index]
-        times = view.event_times(cap.id, digest, now_us) if digest else ()
-        counts[index] = count_in_window(cap.window, times, now_us)
+    if digest:
+        windows = [(limits.caps[index].id, window_start(limits.caps[index].window, now_us)) for index in caps]
+        counts = dict(zip(caps, view.counts(windows, digest, now_us), strict=True))
+    else:
+        counts = dict.fromkeys(caps, 0)
     spent = {}
     for index in budgets:
         budget = limits.budgets[index]

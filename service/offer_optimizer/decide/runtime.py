@@ -67,8 +67,10 @@ class Runtime:
 
     def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
         counters = asked.without_counters()
+        version: object = None
         try:
             with self.cache.view() as view:
+                version = view.version
                 asked = asked.known_as(view.merged_into(asked.digest) if asked.digest else b"")
                 repeat = self._repeat(asked, view, time_us)
                 if repeat is not None:
@@ -82,12 +84,14 @@ class Runtime:
         decision: Decision | None = None
         try:
             with self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
-                repeat = self._repeat(asked, transaction, time_us)
-                if repeat is not None:
-                    return repeat
-                newer = self._read(asked, transaction, time_us)
-                if newer != counters:
-                    draft = self.drafter.redraft(asked, draft, newer, time_us)
+                # Read again, unless nobody has changed anything meanwhile.
+                if version is None or transaction.version != version:
+                    repeat = self._repeat(asked, transaction, time_us)
+                    if repeat is not None:
+                        return repeat
+                    newer = self._read(asked, transaction, time_us)
+                    if newer != counters:
+                        draft = self.drafter.redraft(asked, draft, newer, time_us)
                 decision = self._draw(asked, draft, time_us)
                 self._count(asked, draft, decision, transaction)
         except (CacheBusy, CacheUnready):

@@ -13,6 +13,7 @@ Adapters: `lmdb_cache.LmdbCache` between processes, `memory_cache.MemoryCache` w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -47,6 +48,13 @@ class Recent:
 
 class CacheView(Protocol):
     """One consistent state. A digest that was merged into another is followed by every call."""
+
+    version: object
+    """Equal for two views of a cache between which nothing was changed; None where that isn't known."""
+
+    def counts(self, caps: Sequence[tuple[str, int]], digest: bytes, now_us: int) -> list[int]:
+        """Return how many of a visitor's `event_times` lie behind a time, for each (cap id, time in us)."""
+        ...
 
     def event_times(self, cap_id: str, digest: bytes, now_us: int) -> tuple[int, ...]:
         """Return the times of a visitor's events and unexpired reservations, the newest 100 at most."""

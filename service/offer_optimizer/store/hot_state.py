@@ -8,6 +8,7 @@ What always holds: what is known of visitors is written by `flush`, everything e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from offer_optimizer.core import limits
@@ -46,9 +47,10 @@ class KeyValues(Protocol):
 class HotState:
     """One view or transaction. Implements hot_cache.CacheTransaction."""
 
-    def __init__(self, values: KeyValues, *, is_whole: bool = True) -> None:
+    def __init__(self, values: KeyValues, *, is_whole: bool = True, version: object = None) -> None:
         self._values = values
         self.is_whole = is_whole
+        self.version = version
         self._visitors: dict[bytes, VisitorState] = {}
         self._names: dict[bytes, bytes] = {}
         self._dirty: set[bytes] = set()
@@ -69,6 +71,19 @@ class HotState:
         if len(times) > limits.CAP_LIMIT:
             times = sorted(times)[-limits.CAP_LIMIT :]
         return tuple(times)
+
+    def counts(self, caps: Sequence[tuple[str, int]], digest: bytes, now_us: int) -> list[int]:
+        """See CacheView."""
+        events = self._visitor(self.merged_into(digest)).events
+        found = []
+        for cap_id, behind_us in caps:
+            count = 0
+            for time_us, expires_us, _ in EVENT.iter_unpack(events.get(name_of(cap_id), b"")):
+                if time_us > behind_us and (not expires_us or expires_us > now_us):
+                    count += 1
+            # The newest are the first to lie behind a time, so this is what is left of them.
+            found.append(min(count, limits.CAP_LIMIT))
+        return found
 
     def spent(self, budget_id: str, period: str, now_us: int) -> float:
         """See CacheView. Reservations that ended and were not swept yet are taken off."""

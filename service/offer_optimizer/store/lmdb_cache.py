@@ -207,10 +207,14 @@ class LmdbCache:
 
     def begin(self, *, write: bool) -> lmdb.Transaction[bytes]:
         """Begin a transaction of LMDB in the generation in force. Raises CacheUnready, lmdb.Error."""
+        return self.in_force().environment.begin(write=write)
+
+    def in_force(self) -> _Opened:
+        """Return the generation in force. Raises CacheUnready."""
         opened = self._opened
         if opened is None or opened.generation != self._lock.generation or self._lock.is_doubted:
             raise CacheUnready("the counters are being derived again")
-        return opened.environment.begin(write=write)
+        return opened
 
     def give_up(self, error: Exception) -> NoReturn:
         """Say in our own terms what LMDB or the codec could not do; doubt the environment unless it is full.
@@ -268,9 +272,11 @@ class _View:
 
     def __enter__(self) -> HotState:
         try:
-            self._transaction = self._cache.begin(write=False)
+            opened = self._cache.in_force()
+            self._transaction = opened.environment.begin()
             if self._transaction.get(_STAGE) == _READY:
-                return HotState(_Values(self._transaction))
+                version = (opened.generation, self._transaction.id())
+                return HotState(_Values(self._transaction), version=version)
         except _DAMAGE as error:
             self._cache.give_up(error)
         self._transaction.abort()
@@ -299,7 +305,8 @@ class _Transaction:
         self._lock.acquire(self._timeout_s)
         try:
             # Which generation is in force changes under the lock only, so it stays what `begin` saw.
-            self._transaction = self._cache.begin(write=True)
+            opened = self._cache.in_force()
+            self._transaction = opened.environment.begin(write=True)
             stage = self._transaction.get(_STAGE)
             if stage != _READY and not (self._while_filling and stage == Stage.FILLING.value):
                 self._transaction.abort()
@@ -310,7 +317,9 @@ class _Transaction:
         except BaseException:
             self._lock.release()
             raise
-        self._state = HotState(_Values(self._transaction), is_whole=stage == _READY)
+        # A reader has the number of the last commit, a writer already its own: the next.
+        version = (opened.generation, self._transaction.id() - 1)
+        self._state = HotState(_Values(self._transaction), is_whole=stage == _READY, version=version)
         return self._state
 
     def __exit__(

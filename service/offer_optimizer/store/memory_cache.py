@@ -23,6 +23,7 @@ class MemoryValues:
         self._values: dict[bytes, bytes] = {}
         self._keys: list[bytes] = []
         self._before: list[tuple[bytes, bytes | None]] = []
+        self.commit_count = 0
 
     def get(self, key: bytes, /) -> bytes | None:
         """See KeyValues."""
@@ -45,6 +46,7 @@ class MemoryValues:
 
     def commit(self) -> None:
         """Forget how it was."""
+        self.commit_count += 1
         self._before.clear()
 
     def roll_back(self) -> None:
@@ -81,7 +83,7 @@ class MemoryCache:
         """See HotCache. Waits for a transaction, which is short."""
         with self._lock:
             self._check(Stage.READY)
-            yield HotState(self._values)
+            yield HotState(self._values, version=(self._values, self._values.commit_count))
 
     def transaction(
         self, timeout_s: float, *, while_filling: bool = False
@@ -95,7 +97,8 @@ class MemoryCache:
             raise CacheBusy(f"the counters' lock was not free within {timeout_s:g} s")
         try:
             self._check(*((Stage.READY, Stage.FILLING) if while_filling else (Stage.READY,)))
-            state = HotState(self._values, is_whole=self.is_ready())
+            version = (self._values, self._values.commit_count)
+            state = HotState(self._values, is_whole=self.is_ready(), version=version)
             try:
                 yield state
                 state.finish()

@@ -19,7 +19,6 @@ from offer_optimizer.core.counting import (
     Charge,
     Counting,
     Limits,
-    count_in_window,
     paced_limit,
     period_of,
     settle_charge,
@@ -36,6 +35,11 @@ ZONES = (
 )
 TIMES = st.integers(1_293_840_000, 1_893_456_000)  # 2011 to 2030, in seconds
 Period = Literal["day", "week", "month"]
+
+
+def count_in_window(window: Window, times_us: tuple[int, ...], now_us: int) -> int:
+    """Return how many events of a cap are in its window now."""
+    return sum(time_us > window_start(window, now_us) for time_us in times_us)
 
 
 def microseconds(text: str, zone: str) -> int:

@@ -92,3 +92,18 @@ def test_a_transaction_waits_for_another_as_long_as_it_was_told() -> None:
     assert refused.is_set()
     with cache.transaction(0.01):
         pass
+
+
+def test_the_version_tells_whether_anything_was_changed() -> None:
+    cache = MemoryCache()
+    with cache.view() as view:
+        before = view.version
+    with cache.transaction(1.0) as state:
+        assert state.version == before
+        state.apply(b"i" * 16, b"v", ONE, NOW_US)
+    with cache.view() as view:
+        assert view.version != before
+    cache.replace()
+    cache.set_stage(Stage.READY, 0)
+    with cache.view() as view:
+        assert view.version != before

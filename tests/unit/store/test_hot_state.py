@@ -109,6 +109,16 @@ def test_counts_are_what_settling_makes_of_them_in_any_order_and_however_often(
                 assert state.spent(budget, period, now_us) == round(sum(amounts), 6)
 
 
+def test_of_events_without_end_the_newest_hundred_count() -> None:
+    store = Store()
+    for number in range(150):
+        counting = Counting((CapEvent("x", NOW_US + number, 0),))
+        store.change().apply(id_of(number), ANN, counting, NOW_US)
+        store.state.flush()
+    behind = [("x", -1), ("x", NOW_US + 99), ("x", NOW_US + 149)]
+    assert store.read().counts(behind, ANN, NOW_US) == [100, 50, 0]
+
+
 @given(operations)
 def test_sweeping_changes_nothing_that_is_read_later(steps: list[tuple[int, Counting]]) -> None:
     swept, left = Store(), Store()
@@ -128,6 +138,9 @@ def test_sweeping_changes_nothing_that_is_read_later(steps: list[tuple[int, Coun
         for cap in ("x", "y"):
             found = one.event_times(cap, ANN, now_us)
             assert sorted(found) == sorted(other.event_times(cap, ANN, now_us))
+            for behind_us in (-1, NOW_US - 1, NOW_US, NOW_US + 2):
+                expected = sum(time_us > behind_us for time_us in found)
+                assert one.counts([("other", -1), (cap, behind_us)], ANN, now_us) == [0, expected]
         for budget in ("b", "d"):
             for period in ("2026-01-01", "2026-01-02"):
                 assert one.spent(budget, period, now_us) == other.spent(budget, period, now_us)
