@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from offer_optimizer.core.catalog import Budget, Cap, Window
+from offer_optimizer.core.counting import CapEvent, Counting
 from offer_optimizer.core.decision import Consent, ExclusionReason, Reason
 from offer_optimizer.core.errors import CacheBusy, CacheUnready, InvalidInput
 from offer_optimizer.core.feedback import Feedback
@@ -155,6 +156,33 @@ def test_without_counters_limited_offers_are_left_out_and_the_rest_is_served() -
         broken.fault = fault
         assert offer(runtime.decide(ask())) == "none"
         assert reasons(room) == {ExclusionReason.COUNTERS_UNREADY}
+
+
+def test_a_cap_that_is_reached_between_looking_and_counting_holds() -> None:
+    """Another decider counts for the same visitor while this one computes its pmf without the lock."""
+    room = Room(revision_of(caps=(replace_limit(COUPON, 1),), **ALWAYS))
+    event = CapEvent(COUPON.id, room.runtime.clock(), 0)
+
+    class Overtaken:
+        """A cache that changes behind every look."""
+
+        def is_ready(self) -> bool:
+            return True
+
+        @contextmanager
+        def view(self) -> Iterator[CacheView]:
+            with room.cache.view() as view:
+                yield view
+            with room.cache.transaction(1.0) as state:
+                state.apply(b"o" * 16, room.runtime.digest("ann"), Counting((event,)), event.time_us)
+
+        def transaction(
+            self, timeout_s: float, *, while_filling: bool = False
+        ) -> AbstractContextManager[CacheTransaction]:
+            return room.cache.transaction(timeout_s, while_filling=while_filling)
+
+    assert offer(replace(room.runtime, cache=Overtaken()).decide(ask())) == "none"
+    assert reasons(room) == {ExclusionReason.CAPPED}
 
 
 def test_a_drawn_decision_that_can_not_be_counted_is_not_drawn_again() -> None:
