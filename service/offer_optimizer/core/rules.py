@@ -49,6 +49,7 @@ VISITOR: Final = "visitor"
 OFFER_MAPS: Final = frozenset({"offer", "offer_category"})
 """The maps of the candidate."""
 _MAPS: Final = ("category", "number", "tag", VISITOR, "offer", "offer_category")
+_EVERY: Final = frozenset(_MAPS)
 _SPELLING: Final = Spelling(_MAPS)
 _FIELD: Final = "eligible"
 _TOGETHER_BYTES: Final = 20_000
@@ -78,24 +79,29 @@ class RuleFacts:
         about_offer = {} if offer is None else offer_facts(offer)
         return cls(**context_facts(context), visitor=visitor or {}, **about_offer)
 
+    def view_of(self, maps: frozenset[str]) -> Any:  # noqa: ANN401  (the library has no types)
+        """Return some of the maps as CEL takes them, for an expression that reads no other."""
+        return _environment(maps).Activation({name: getattr(self, name) for name in maps})
+
     def view(self) -> Any:  # noqa: ANN401  (the library has no types)
         """Return the facts as CEL takes them."""
         if not self._view:
             # Two threads may both come here: they append equal views.
-            self._view.append(
-                _environment(frozenset(_MAPS)).Activation({name: getattr(self, name) for name in _MAPS})
-            )
+            self._view.append(self.view_of(_EVERY))
         return self._view[0]
 
 
-def context_facts(context: Features) -> dict[str, Any]:
-    """Return the maps of a context, by name."""
-    return {
-        "category": dict(context.categories),
-        "number": dict(context.numbers),
+def context_facts(context: Features, maps: frozenset[str] = CONTEXT_MAPS) -> dict[str, Any]:
+    """Return the maps of a context, by name; only those that are asked for."""
+    facts: dict[str, Any] = {}
+    if "category" in maps:
+        facts["category"] = dict(context.categories)
+    if "number" in maps:
+        facts["number"] = dict(context.numbers)
+    if "tag" in maps:
         # CEL takes a tuple for no list.
-        "tag": {name: list(values) for name, values in context.tags},
-    }
+        facts["tag"] = {name: list(values) for name, values in context.tags}
+    return facts
 
 
 def offer_facts(attributes: Features) -> dict[str, Any]:
@@ -150,19 +156,24 @@ class Rule:
 
 
 class RuleSet:
-    """Several rules that are evaluated on the same facts, together: one by one the calls cost most of it."""
+    """Several rules that are evaluated on the same facts, together: one by one the calls cost most of it.
 
-    __slots__ = ("_together", "rules")
+    `reads` are the maps that one of them reads.
+    """
+
+    __slots__ = ("_together", "reads", "rules")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
+        self.reads: frozenset[str] = frozenset().union(*(rule.reads for rule in self.rules))
         self._together = tuple(_join(group) for group in _groups(self.rules))
 
     def evaluate(self, facts: RuleFacts) -> list[bool | None]:
         """Return what each rule says, in order; None for one that fails."""
         answers: list[bool | None] = []
+        view = facts.view_of(self.reads)
         for rules, expression in self._together:
-            found = _eval_together(expression, facts)
+            found = _eval_together(expression, view)
             answers += found if len(found) == len(rules) else [rule.ask(facts) for rule in rules]
         return answers
 
@@ -189,12 +200,12 @@ def _join(rules: list[Rule]) -> tuple[list[Rule], Any]:
         return rules, None
 
 
-def _eval_together(expression: Any, facts: RuleFacts) -> list[bool | None]:  # noqa: ANN401  (the library has no types)
+def _eval_together(expression: Any, view: Any) -> list[bool | None]:  # noqa: ANN401  (the library has no types)
     """Return the answers; none where one of the rules fails, since CEL then has no list."""
     if expression is None:
         return []
     try:
-        found = expression.eval(facts.view()).plain_value()
+        found = expression.eval(view).plain_value()
     except (RuntimeError, TypeError, ValueError):
         return []
     return found if isinstance(found, list) else []

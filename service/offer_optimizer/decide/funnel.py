@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from offer_optimizer.core.counting import Limits, paced_limit
 from offer_optimizer.core.decision import ExclusionReason
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.rules import (
     OFFER_MAPS,
+    VISITOR,
     Rule,
     RuleFacts,
     RuleSet,
@@ -58,12 +59,19 @@ class Question:
 
 @dataclass(slots=True)
 class _Rules:
-    """Rules of a placement. `masks` run parallel to the shared rules; `own` is the placement's rule."""
+    """Rules of a placement. `masks` run parallel to the shared rules; `own` is the placement's rule.
+
+    `reads` are the maps that one of them reads.
+    """
 
     shared: RuleSet
     masks: list[int] = field(default_factory=list)
     own: Rule | None = None
     private: list[tuple[int, Rule]] = field(default_factory=list)
+    reads: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reads = self.shared.reads.union(*(rule.reads for _, rule in self.private))
 
 
 class FunnelPlan:
@@ -149,17 +157,19 @@ class FunnelPlan:
         no, failed, own_no, own_failed = self._settled_false, self._settled_error, 0, 0
         if not rules.shared.rules and not rules.private and rules.own is None:
             return 0, no, failed
-        facts = {**context_facts(question.context), "visitor": self._visitor_counts(question)}
+        facts = self._facts(question)
         answers = rules.shared.evaluate(RuleFacts(**facts)) if rules.shared.rules else []
-        for rule, answer, mask in zip(rules.shared.rules, answers, rules.masks, strict=True):
-            if answer:
-                continue
-            if answer is None:
-                failed |= mask
-            else:
-                no |= mask
-            if rule is rules.own:
-                own_no, own_failed = (0, self._all) if answer is None else (self._all, 0)
+        # Mostly all of them pass, and nothing is to be gathered.
+        if answers.count(True) < len(answers):
+            for rule, answer, mask in zip(rules.shared.rules, answers, rules.masks, strict=True):
+                if answer:
+                    continue
+                if answer is None:
+                    failed |= mask
+                else:
+                    no |= mask
+                if rule is rules.own:
+                    own_no, own_failed = (0, self._all) if answer is None else (self._all, 0)
         for bit, rule in rules.private:
             candidate = self.candidates[bit.bit_length() - 1]
             answer = rule.ask(RuleFacts(**facts, **offer_facts(candidate.action.attributes)))
@@ -170,6 +180,13 @@ class FunnelPlan:
                 no |= bit if answer is False else 0
                 failed |= bit if answer is None else 0
         return own_no, no, failed | own_failed
+
+    def _facts(self, question: Question) -> dict[str, Any]:
+        """Return those maps of the context and of the visitor that a rule reads."""
+        facts = context_facts(question.context, self._rules.reads)
+        if VISITOR in self._rules.reads:
+            facts[VISITOR] = self._visitor_counts(question)
+        return facts
 
     def _visitor_counts(self, question: Question) -> dict[str, float]:
         caps = self._limits.caps
@@ -233,7 +250,7 @@ class FunnelPlan:
     def _caps_to_read(self, own_rule: Rule | None) -> tuple[int, ...]:
         """Return the caps that limit a candidate, and all of them where a rule asks for counts."""
         rules = [candidate.rule for candidate in self.candidates]
-        if any(rule is not None and "visitor" in rule.reads for rule in (*rules, own_rule)):
+        if any(rule is not None and VISITOR in rule.reads for rule in (*rules, own_rule)):
             return tuple(range(len(self._limits.caps)))
         return tuple(sorted({index for candidate in self.candidates for index in candidate.caps}))
 
