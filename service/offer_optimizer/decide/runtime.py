@@ -67,10 +67,10 @@ class Runtime:
 
     def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
         counters = asked.without_counters()
-        version: object = None
+        seen: CacheView | None = None
         try:
             with self.cache.view() as view:
-                version = view.version
+                seen = view
                 asked = asked.known_as(view.merged_into(asked.digest) if asked.digest else b"")
                 repeat = self._repeat(asked, view, time_us)
                 if repeat is not None:
@@ -85,7 +85,7 @@ class Runtime:
         try:
             with self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
                 # Read again, unless nobody has changed anything meanwhile.
-                if version is None or transaction.version != version:
+                if seen is None or not transaction.continues(seen):
                     repeat = self._repeat(asked, transaction, time_us)
                     if repeat is not None:
                         return repeat

@@ -87,6 +87,10 @@ class CacheTransaction(CacheView, Protocol):
     is_whole: bool
     """Whether everything is in it: False while it is filled."""
 
+    def continues(self, view: CacheView) -> bool:
+        """Return whether nothing was changed since an earlier view, and then take over what it has read."""
+        ...
+
     def apply(self, decision_id: bytes, digest: bytes, counting: Counting, now_us: int) -> None:
         """Set events and charges of a decision, and release what it reserved.
 

@@ -152,6 +152,11 @@ def decide_time_us(data: bytes) -> int:
     return int(time_us)
 
 
+def decided_before(time_us: int) -> bytes:
+    """Return the key behind every remembered decision that was made at or before a time, by its id."""
+    return DECISION + (max(time_us, 0) // 1000 + 1).to_bytes(6, "big")
+
+
 @dataclass(frozen=True, slots=True)
 class ChargeState:
     """One charge of a decision: in millionths; `expires_us` is 0 for one that stays."""

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from offer_optimizer.core import limits
 from offer_optimizer.core.counting import Charge, Counting
 from offer_optimizer.store import hot_records as records
-from offer_optimizer.store.hot_cache import KEPT_US, NEWEST_KEPT, REPEAT_US, Recent
+from offer_optimizer.store.hot_cache import KEPT_US, NEWEST_KEPT, REPEAT_US, CacheView, Recent
 from offer_optimizer.store.hot_records import DECIDED, EVENT, ITEM, ChargeState, VisitorState, name_of
 
 SWEPT_A_WRITE: Final = 4
@@ -129,6 +129,14 @@ class HotState:
             name = self._names[digest]
         return name
 
+    def continues(self, view: CacheView) -> bool:
+        """See CacheTransaction."""
+        if self.version is None or self.version != view.version:
+            return False
+        if isinstance(view, HotState):
+            self._visitors, self._names = view._visitors, view._names  # noqa: SLF001  (of the same class)
+        return True
+
     # --- changing ------------------------------------------------------------------------------------------
 
     def apply(self, decision_id: bytes, digest: bytes, counting: Counting, now_us: int) -> None:
@@ -216,8 +224,8 @@ class HotState:
             budget, amount, period = records.decode_reservation(key, value)
             self._values.delete(key)
             self._add(budget, period, 0, -amount)
-        # Ids are ordered by time, so the oldest decisions come first.
-        oldest = self._values.scan(records.DECISION, _behind(records.DECISION), most)
+        # Ids begin with their time, so the oldest decisions come first, and the young are not even read.
+        oldest = self._values.scan(records.DECISION, records.decided_before(now_us - KEPT_US), most)
         old = [(key, value) for key, value in oldest if records.decide_time_us(value) + KEPT_US <= now_us]
         for key, value in old:
             self._forget(key, value, now_us)
@@ -368,7 +376,3 @@ def later_state(old: ChargeState | None, new: ChargeState) -> ChargeState:
 def _charge_as_stored(charge: Charge) -> ChargeState:
     amount = records.to_micro(charge.amount)
     return ChargeState(name_of(charge.budget_id), amount, charge.expires_us, charge.period.encode())
-
-
-def _behind(prefix: bytes) -> bytes:
-    return bytes((prefix[0] + 1,))

@@ -94,16 +94,21 @@ def test_a_transaction_waits_for_another_as_long_as_it_was_told() -> None:
         pass
 
 
-def test_the_version_tells_whether_anything_was_changed() -> None:
+def test_a_transaction_continues_a_view_unless_anything_was_changed() -> None:
+    """What the view has read is taken over, and changes like any other."""
     cache = MemoryCache()
-    with cache.view() as view:
-        before = view.version
+    with cache.view() as first:
+        assert first.event_times("x", b"v", NOW_US) == ()
     with cache.transaction(1.0) as state:
-        assert state.version == before
+        assert state.continues(first)
         state.apply(b"i" * 16, b"v", ONE, NOW_US)
-    with cache.view() as view:
-        assert view.version != before
+    with cache.view() as second:
+        assert second.event_times("x", b"v", NOW_US) == (NOW_US,)
+    with cache.transaction(1.0) as state:
+        assert not state.continues(first)
+        assert state.continues(second)
     cache.replace()
     cache.set_stage(Stage.READY, 0)
-    with cache.view() as view:
-        assert view.version != before
+    with cache.transaction(1.0) as state:
+        assert not state.continues(second)
+        assert state.event_times("x", b"v", NOW_US) == ()
