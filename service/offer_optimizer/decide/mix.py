@@ -18,9 +18,11 @@ def mix(model: Pmf64 | None, baseline: int | None, count: int, ramp: float, floo
     served = (1 - floor) * ((1 - ramp) * baseline + ramp * model) + floor / count. `model` may be None
     where ramp is 0, `baseline` where ramp is 1. Every entry is at least floor / count after renormalising.
     """
-    served = np.zeros(count) if model is None else ramp * model
-    if ramp < 1.0 and baseline is not None:
-        served[baseline] += 1.0 - ramp
+    served = np.zeros(count) if model is None else model
+    if ramp < 1.0:
+        served = ramp * served
+        if baseline is not None:
+            served[baseline] += 1.0 - ramp
     share = min(floor * _HEADROOM, 1.0)
     return ((1.0 - share) * served + share / count).astype(np.float32)
 

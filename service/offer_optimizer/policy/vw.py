@@ -133,7 +133,7 @@ class VwPolicy:
         except KeyError:
             examples = [self._remember(workspace, action) for action in actions]
         # VW appends the context to each example of a call: the same one may not stand in it twice.
-        if len({id(example) for example in examples}) < len(examples):
+        if len(set(map(id, examples))) < len(examples):
             examples = [self._parse(workspace, action_line(action)) for action in actions]
         return examples
 
