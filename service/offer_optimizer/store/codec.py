@@ -300,12 +300,15 @@ def _pmf(values: object) -> Pmf32:
 
 
 def _store_features(features: Features) -> pb.StoredFeatures:
-    stored = pb.StoredFeatures(
-        category_names=[name for name, _ in features.categories],
-        category_values=[value for _, value in features.categories],
-        number_names=[name for name, _ in features.numbers],
-        number_values=[value for _, value in features.numbers],
-    )
+    stored = pb.StoredFeatures()
+    if features.categories:
+        names, texts = zip(*features.categories, strict=True)
+        stored.category_names.extend(names)
+        stored.category_values.extend(texts)
+    if features.numbers:
+        names, numbers = zip(*features.numbers, strict=True)
+        stored.number_names.extend(names)
+        stored.number_values.extend(numbers)
     for name, values in features.tags:
         stored.tags.add(name=name, values=values)
     return stored
