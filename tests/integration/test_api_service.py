@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from offer_optimizer.client import Candidate, Client, Explanation, RequestRejected
+from offer_optimizer.client import Candidate, Client, Explanation, RequestRejected, ServiceUnavailable
 from offer_optimizer.v1 import insight_service_pb2, insight_service_pb2_grpc
 from tests.running_service import RunningService
 
@@ -58,6 +58,8 @@ def until(found: Callable[[], Any]) -> Any:  # noqa: ANN401  (whatever is waited
         except RequestRejected as refused:
             assert refused.reason == "NOT_FOUND"  # noqa: PT017  (what has not been drained yet)
             answer = None
+        except ServiceUnavailable:
+            answer = None  # the ledger is being made: a retry is right
         if answer:
             return answer
         time.sleep(0.02)
