@@ -241,6 +241,16 @@ def test_hostile_examples_leave_a_policy_that_still_answers(case: Case) -> None:
 
 
 @every_policy
+@pytest.mark.parametrize("reward", [5e-324, 1e-300, 1e-113, 1e-46, 1e-38, 1e-10])
+def test_the_least_rewards_do_not_poison(case: Case, reward: float) -> None:
+    """Written with an exponent, a cost of 1e-113 was NaN to Vowpal Wabbit, for ever."""
+    policy = teach(case.create())
+    policy.learn(Example(EMPTY, OFFERS, 0, 0.5, reward))
+    assert_is_pmf(policy.pmf(EMPTY, OFFERS), len(OFFERS))
+    assert_is_pmf(case.load(policy.save()).pmf(EMPTY, OFFERS), len(OFFERS))
+
+
+@every_policy
 def test_only_policies_that_say_so_learn(case: Case) -> None:
     taught, fresh = teach(case.create()), case.create()
     assert (taught.save() != fresh.save()) is registry.learns(case.name)

@@ -46,8 +46,11 @@ def action_line(action: Action) -> str:
 
 
 def labelled_line(action: Action, cost: float, probability: float) -> str:
-    """Return the line of the chosen offer, labelled with its cost and probability (both finite)."""
-    return f"0:{float(cost)!r}:{float(probability)!r} {action_line(action)}"
+    """Return the line of the chosen offer, labelled with its cost and probability (both finite).
+
+    In plain digits: VW's parser makes NaN of a legal cost such as 1e-113, which poisons the model for ever.
+    """
+    return f"0:{cost:.9f}:{probability:.9f} {action_line(action)}"
 
 
 def _tokens(features: Features) -> str:

@@ -37,7 +37,7 @@ def test_an_offer_without_attributes_is_not_empty() -> None:
 
 
 def test_a_label_stands_before_the_offer() -> None:
-    assert labelled_line(Action("a", EMPTY), -1, 0.25) == "0:-1.0:0.25 |o i=a"
+    assert labelled_line(Action("a", EMPTY), -1, 0.25) == "0:-1.000000000:0.250000000 |o i=a"
 
 
 @pytest.mark.parametrize("text", NASTY)
