@@ -55,7 +55,8 @@ def test_a_raw_stub_in_another_process_gets_a_decision(service: RunningService) 
         import sys, grpc
         from offer_optimizer.v1 import offer_service_pb2 as pb, offer_service_pb2_grpc as rpc
         with grpc.insecure_channel(sys.argv[1]) as channel:
-            request = pb.DecideRequest(placement="home-hero", visitor=pb.Visitor(visitor_id="v"))
+            # Without an id a visitor is in neither arm of the holdout.
+            request = pb.DecideRequest(placement="home-hero")
             reply = rpc.OfferServiceStub(channel).Decide(request, timeout=5)
         print(len(reply.decision_id), len(reply.slots), reply.slots[0].propensity > 0, reply.reason)
         """,
