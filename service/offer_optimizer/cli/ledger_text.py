@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from offer_optimizer.core.control import (
+    Learning,
+    Quarantine,
+    Retention,
+    Rollback,
+    Steering,
+    Thinning,
+)
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.core.ids import format_decision_id
@@ -32,7 +40,7 @@ def describe_record(record: LedgerRecord, ledger: Ledger, tables: FoldTables) ->
             return f"{head}  {_rare_line(rare)}"
 
 
-def _rare_line(body: Tick | StoredCatalog | Epoch | Salt | Merge) -> str:
+def _rare_line(body: Tick | StoredCatalog | Epoch | Salt | Merge | Steering) -> str:
     match body:
         case Tick() as tick:
             return describe_time(tick.time_us)
@@ -44,6 +52,27 @@ def _rare_line(body: Tick | StoredCatalog | Epoch | Salt | Merge) -> str:
             return f"salt {salt.salt_id} for {salt.purpose}"
         case Merge():
             return "one visitor stands for another"
+        case _:
+            return _steering_line(body)
+
+
+def _steering_line(body: Steering) -> str:
+    where = getattr(body, "placement_id", "") or "all placements"
+    match body:
+        case Thinning():
+            return f"{where}: silence is learned with probability {body.probability:g}"
+        case Retention():
+            return f"records up to {body.position} were moved out"
+        case Learning():
+            what = "learning is frozen" if body.frozen else "learning goes on"
+        case Rollback():
+            what = f"back to {body.policy_epoch.hex()}:{body.model_position}"
+        case Quarantine():
+            what = f"quarantined {describe_time(body.start_us)} to {describe_time(body.end_us)}"
+        case _:
+            what = f"epoch {body.policy_epoch.hex()} starts from history"
+    by = f" by {body.audit.actor}" if body.audit.actor else ""
+    return f"{describe_time(body.audit.time_us)}  {where}: {what}{by}"
 
 
 def _decision_line(decision: Decision, ledger: Ledger) -> str:

@@ -41,9 +41,10 @@ class Feedback:
     receive_time_us: int
     occur_time_us: int | None = None
     retracts_feedback_id: str = ""
+    source: str = ""
 
     def same_body(self, other: Feedback) -> bool:
-        """Return whether both say the same; the receive time and the address don't count."""
+        """Return whether both say the same; the receive time, the address and the source don't count."""
         return (self.kind, self.value, self.slot, self.occur_time_us, self.retracts_feedback_id) == (
             other.kind,
             other.value,

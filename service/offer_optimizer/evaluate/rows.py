@@ -17,25 +17,6 @@ from offer_optimizer.evaluate.clusters import Flags, Floats, Grouping, Ints
 from offer_optimizer.evaluate.reward_model import RewardModel, RewardSums
 
 
-class Vocabulary:
-    """Offer ids as numbers, in the order in which they were first seen."""
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-        self._numbers: dict[str, int] = {}
-
-    def number(self, offer_id: str) -> int:
-        """Return the number of an offer, new at first sight."""
-        found = self._numbers.get(offer_id)
-        if found is None:
-            found = self._numbers[offer_id] = len(self.ids)
-            self.ids.append(offer_id)
-        return found
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
 @dataclass(frozen=True, eq=False)
 class DecisionRows:
     """Closed decisions that a policy drew, with full consent: what estimators may use.

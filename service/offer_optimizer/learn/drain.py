@@ -23,6 +23,7 @@ from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import (
+    Change,
     Epoch,
     MergeChange,
     RecordKind,
@@ -197,10 +198,13 @@ class Drainer:
         else:
             self._take_control(decode_control(frame))
 
-    def _take_control(self, change: StoredCatalog | MergeChange) -> None:
+    def _take_control(self, change: Change) -> None:
         if isinstance(change, StoredCatalog):
             self._bring_revisions(change.revision - 1)
             self._add_catalog(change)
+            return
+        if not isinstance(change, MergeChange):
+            self._fold.apply(self._ledger.append_body(change))
             return
         merge = self._ledger.merge_visitors(change.from_digest, change.into_digest)
         if merge is not None:

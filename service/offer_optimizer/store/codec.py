@@ -7,9 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 
+from offer_optimizer.core.control import (
+    Control,
+    Learning,
+    Promotion,
+    Quarantine,
+    Retention,
+    Rollback,
+    Steering,
+    Thinning,
+)
 from offer_optimizer.core.decision import (
     Consent,
     Decision,
@@ -22,6 +33,7 @@ from offer_optimizer.core.decision import (
 from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.ledger.v1 import records_pb2 as pb
+from offer_optimizer.store.control_codec import control_entry, decode_steering, load_control
 
 
 class RecordKind(IntEnum):
@@ -34,6 +46,23 @@ class RecordKind(IntEnum):
     EPOCH = 5
     SALT = 6
     MERGE = 7
+    LEARNING = 8
+    ROLLBACK = 9
+    QUARANTINE = 10
+    PROMOTION = 11
+    THINNING = 12
+    RETENTION = 13
+
+
+STEERING_KINDS: Final[dict[RecordKind, type[Steering]]] = {
+    RecordKind.LEARNING: Learning,
+    RecordKind.ROLLBACK: Rollback,
+    RecordKind.QUARANTINE: Quarantine,
+    RecordKind.PROMOTION: Promotion,
+    RecordKind.THINNING: Thinning,
+    RecordKind.RETENTION: Retention,
+}
+"""Which body each kind of record that steers learning has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +117,9 @@ class MergeChange:
     into_digest: bytes
 
 
-Body = Decision | Feedback | Tick | StoredCatalog | Epoch | Salt | Merge
+Body = Decision | Feedback | Tick | StoredCatalog | Epoch | Salt | Merge | Steering
+Change = StoredCatalog | MergeChange | Control
+"""What a control segment brings."""
 
 
 def encode_decision(decision: Decision) -> bytes:
@@ -180,6 +211,7 @@ def encode_feedback(feedback: Feedback) -> bytes:
         receive_time_us=feedback.receive_time_us,
         occur_time_us=feedback.occur_time_us,
         retracts_feedback_id=feedback.retracts_feedback_id,
+        source=feedback.source,
     ).SerializeToString(deterministic=True)
 
 
@@ -196,6 +228,7 @@ def decode_feedback(data: bytes) -> Feedback:
         receive_time_us=record.receive_time_us,
         occur_time_us=record.occur_time_us if record.HasField("occur_time_us") else None,
         retracts_feedback_id=record.retracts_feedback_id,
+        source=record.source,
     )
 
 
@@ -209,20 +242,25 @@ def decode_catalog(data: bytes) -> StoredCatalog:
     return _load_catalog(pb.CatalogRecord.FromString(data))
 
 
-def encode_control(change: StoredCatalog | MergeChange) -> bytes:
+def encode_control(change: Change) -> bytes:
     """Serialise an entry of a control segment."""
-    if isinstance(change, MergeChange):
-        merge = pb.MergeEntry(from_digest=change.from_digest, into_digest=change.into_digest)
-        return pb.ControlEntry(merge=merge).SerializeToString(deterministic=True)
-    return pb.ControlEntry(catalog=_catalog_record(change)).SerializeToString(deterministic=True)
+    match change:
+        case MergeChange():
+            merge = pb.MergeEntry(from_digest=change.from_digest, into_digest=change.into_digest)
+            entry = pb.ControlEntry(merge=merge)
+        case StoredCatalog():
+            entry = pb.ControlEntry(catalog=_catalog_record(change))
+        case _:
+            entry = control_entry(change)
+    return entry.SerializeToString(deterministic=True)
 
 
-def decode_control(data: bytes) -> StoredCatalog | MergeChange:
+def decode_control(data: bytes) -> Change:
     """Parse an entry of a control segment."""
     entry = pb.ControlEntry.FromString(data)
     if entry.HasField("merge"):
         return MergeChange(entry.merge.from_digest, entry.merge.into_digest)
-    return _load_catalog(entry.catalog)
+    return load_control(entry) or _load_catalog(entry.catalog)
 
 
 def encode_body(body: Tick | Epoch | Salt | Merge) -> bytes:
@@ -258,6 +296,8 @@ def decode_body(kind: RecordKind, data: bytes) -> Body:
             return decode_catalog(data)
         case RecordKind.EPOCH | RecordKind.SALT | RecordKind.MERGE:
             return _decode_rare(kind, data)
+        case _:
+            return decode_steering(STEERING_KINDS[kind], data)
 
 
 def _decode_rare(kind: RecordKind, data: bytes) -> Epoch | Salt | Merge:

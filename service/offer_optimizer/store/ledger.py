@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from offer_optimizer.core.control import Steering
 from offer_optimizer.core.errors import CannotStart
 from offer_optimizer.store.codec import (
+    STEERING_KINDS,
     Body,
     Epoch,
     Merge,
@@ -26,9 +28,10 @@ from offer_optimizer.store.codec import (
     encode_body,
     encode_catalog,
 )
+from offer_optimizer.store.control_codec import encode_steering
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -41,7 +44,7 @@ CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER 
 CREATE TABLE IF NOT EXISTS merged_visitor(into_key INTEGER PRIMARY KEY, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID
 """
-_RARE_KINDS = (RecordKind.CATALOG, RecordKind.EPOCH, RecordKind.SALT)
+_RARE_KINDS = (RecordKind.CATALOG, RecordKind.EPOCH, RecordKind.SALT, *STEERING_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Ledger:
         self.connection.execute("INSERT INTO decision_position VALUES (?, ?)", (decision_id, record.position))
         return record
 
-    def append_body(self, body: Tick | Epoch | Salt | Merge | StoredCatalog) -> LedgerRecord:
+    def append_body(self, body: Tick | Epoch | Salt | Merge | StoredCatalog | Steering) -> LedgerRecord:
         """Append one of the records that only the learner makes."""
         match body:
             case StoredCatalog():
@@ -130,6 +133,9 @@ class Ledger:
                 return self.append(RecordKind.SALT, encode_body(body))
             case Merge():
                 return self.append(RecordKind.MERGE, encode_body(body))
+            case _:
+                kind = next(kind for kind, of in STEERING_KINDS.items() if isinstance(body, of))
+                return self.append(kind, encode_steering(body))
 
     def records(self, after: int = 0, up_to: int | None = None) -> Iterator[LedgerRecord]:
         """Yield the records in (after, up_to], in order, in short reads so that the log can shrink."""
@@ -147,11 +153,11 @@ class Ledger:
             after = rows[-1][0]
 
     def rare_records(self, up_to: int) -> Iterator[LedgerRecord]:
-        """Yield catalog revisions, epochs and salts up to a position, in order."""
+        """Yield catalog revisions, epochs, salts and what steers learning, up to a position, in order."""
         rows = self.connection.execute(
-            "SELECT position, kind, visitor_key, body FROM record WHERE kind IN (?, ?, ?) AND kind > 3 "
-            "AND position <= ? ORDER BY position",
-            (*map(int, _RARE_KINDS), up_to),
+            "SELECT position, kind, visitor_key, body FROM record "
+            "WHERE kind > 3 AND kind IN (SELECT value FROM json_each(?)) AND position <= ? ORDER BY position",
+            (json.dumps([int(kind) for kind in _RARE_KINDS]), up_to),
         ).fetchall()
         for position, kind, visitor_key, data in rows:
             yield LedgerRecord(position, RecordKind(kind), visitor_key, data)

@@ -201,10 +201,12 @@ class Feedback(_message.Message):
     def __init__(self, feedback_id: _Optional[str] = ..., decision_id: _Optional[str] = ..., visitor_placement: _Optional[_Union[VisitorPlacement, _Mapping]] = ..., slot: _Optional[int] = ..., kind: _Optional[str] = ..., value: _Optional[float] = ..., occur_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., retracts_feedback_id: _Optional[str] = ...) -> None: ...
 
 class RecordFeedbackRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "source")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Feedback]
-    def __init__(self, items: _Optional[_Iterable[_Union[Feedback, _Mapping]]] = ...) -> None: ...
+    source: str
+    def __init__(self, items: _Optional[_Iterable[_Union[Feedback, _Mapping]]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class FeedbackResult(_message.Message):
     __slots__ = ("status", "message")

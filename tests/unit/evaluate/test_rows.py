@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from offer_optimizer.core import draw
+from offer_optimizer.core.log import Vocabulary
 from offer_optimizer.evaluate.reward_model import RewardModel
 from offer_optimizer.evaluate.rows import (
     DecisionRows,
-    Vocabulary,
     always,
     following,
     full_ramp_pmf,

@@ -195,4 +195,10 @@ def test_stored_numbers_never_change() -> None:
         "EPOCH": 5,
         "SALT": 6,
         "MERGE": 7,
+        "LEARNING": 8,
+        "ROLLBACK": 9,
+        "QUARANTINE": 10,
+        "PROMOTION": 11,
+        "THINNING": 12,
+        "RETENTION": 13,
     }

@@ -121,7 +121,7 @@ class DecisionRecord(_message.Message):
     def __init__(self, decision_id: _Optional[bytes] = ..., decide_time_us: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., placement_id: _Optional[str] = ..., candidates: _Optional[_Iterable[int]] = ..., excluded: _Optional[_Iterable[int]] = ..., exclusion_reasons: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[_Union[StoredSlot, _Mapping]]] = ..., context: _Optional[_Union[StoredFeatures, _Mapping]] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., reason: _Optional[int] = ..., deferred: _Optional[bool] = ..., holdout: _Optional[bool] = ..., ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline: _Optional[int] = ..., draw_salt_id: _Optional[int] = ..., consent: _Optional[int] = ..., cap_counts: _Optional[_Iterable[_Union[StoredCount, _Mapping]]] = ..., inline_candidates: _Optional[_Iterable[_Union[StoredCandidate, _Mapping]]] = ..., model_pmf: _Optional[_Iterable[float]] = ..., budget_spent: _Optional[_Iterable[_Union[StoredSpent, _Mapping]]] = ..., holdout_u: _Optional[float] = ..., excluded_by_caller: _Optional[_Iterable[str]] = ..., request_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ...) -> None: ...
 
 class FeedbackRecord(_message.Message):
-    __slots__ = ("feedback_id", "decision_id", "placement_id", "slot", "kind", "value", "receive_time_us", "occur_time_us", "retracts_feedback_id")
+    __slots__ = ("feedback_id", "decision_id", "placement_id", "slot", "kind", "value", "receive_time_us", "occur_time_us", "retracts_feedback_id", "source")
     FEEDBACK_ID_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class FeedbackRecord(_message.Message):
     RECEIVE_TIME_US_FIELD_NUMBER: _ClassVar[int]
     OCCUR_TIME_US_FIELD_NUMBER: _ClassVar[int]
     RETRACTS_FEEDBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     feedback_id: str
     decision_id: bytes
     placement_id: str
@@ -140,7 +141,8 @@ class FeedbackRecord(_message.Message):
     receive_time_us: int
     occur_time_us: int
     retracts_feedback_id: str
-    def __init__(self, feedback_id: _Optional[str] = ..., decision_id: _Optional[bytes] = ..., placement_id: _Optional[str] = ..., slot: _Optional[int] = ..., kind: _Optional[str] = ..., value: _Optional[float] = ..., receive_time_us: _Optional[int] = ..., occur_time_us: _Optional[int] = ..., retracts_feedback_id: _Optional[str] = ...) -> None: ...
+    source: str
+    def __init__(self, feedback_id: _Optional[str] = ..., decision_id: _Optional[bytes] = ..., placement_id: _Optional[str] = ..., slot: _Optional[int] = ..., kind: _Optional[str] = ..., value: _Optional[float] = ..., receive_time_us: _Optional[int] = ..., occur_time_us: _Optional[int] = ..., retracts_feedback_id: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class CatalogRecord(_message.Message):
     __slots__ = ("revision", "apply_time_us", "document", "canonical")
@@ -184,6 +186,94 @@ class MergeRecord(_message.Message):
     into_key: int
     def __init__(self, from_key: _Optional[int] = ..., into_key: _Optional[int] = ...) -> None: ...
 
+class Audit(_message.Message):
+    __slots__ = ("actor", "reason", "time_us")
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    reason: str
+    time_us: int
+    def __init__(self, actor: _Optional[str] = ..., reason: _Optional[str] = ..., time_us: _Optional[int] = ...) -> None: ...
+
+class LearningRecord(_message.Message):
+    __slots__ = ("placement_id", "frozen", "audit")
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    placement_id: str
+    frozen: bool
+    audit: Audit
+    def __init__(self, placement_id: _Optional[str] = ..., frozen: _Optional[bool] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+
+class RollbackRecord(_message.Message):
+    __slots__ = ("placement_id", "policy_epoch", "model_position", "close_time_us", "close_position", "learned_count", "audit")
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_POSITION_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    placement_id: str
+    policy_epoch: bytes
+    model_position: int
+    close_time_us: int
+    close_position: int
+    learned_count: int
+    audit: Audit
+    def __init__(self, placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+
+class QuarantineRecord(_message.Message):
+    __slots__ = ("placement_id", "start_us", "end_us", "offer_id", "source", "audit")
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    placement_id: str
+    start_us: int
+    end_us: int
+    offer_id: str
+    source: str
+    audit: Audit
+    def __init__(self, placement_id: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., offer_id: _Optional[str] = ..., source: _Optional[str] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+
+class PromotionRecord(_message.Message):
+    __slots__ = ("placement_id", "policy_epoch", "description", "close_time_us", "close_position", "uses_final", "audit")
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    USES_FINAL_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    placement_id: str
+    policy_epoch: bytes
+    description: str
+    close_time_us: int
+    close_position: int
+    uses_final: bool
+    audit: Audit
+    def __init__(self, placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., description: _Optional[str] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., uses_final: _Optional[bool] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+
+class ThinningRecord(_message.Message):
+    __slots__ = ("placement_id", "probability")
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    placement_id: str
+    probability: float
+    def __init__(self, placement_id: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
+
+class RetentionRecord(_message.Message):
+    __slots__ = ("position", "base_sha256")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    BASE_SHA256_FIELD_NUMBER: _ClassVar[int]
+    position: int
+    base_sha256: bytes
+    def __init__(self, position: _Optional[int] = ..., base_sha256: _Optional[bytes] = ...) -> None: ...
+
 class TickRecord(_message.Message):
     __slots__ = ("time_us",)
     TIME_US_FIELD_NUMBER: _ClassVar[int]
@@ -191,14 +281,22 @@ class TickRecord(_message.Message):
     def __init__(self, time_us: _Optional[int] = ...) -> None: ...
 
 class ControlEntry(_message.Message):
-    __slots__ = ("catalog", "salt", "merge")
+    __slots__ = ("catalog", "salt", "merge", "learning", "rollback", "quarantine", "promotion")
     CATALOG_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
     MERGE_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_FIELD_NUMBER: _ClassVar[int]
+    ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_FIELD_NUMBER: _ClassVar[int]
+    PROMOTION_FIELD_NUMBER: _ClassVar[int]
     catalog: CatalogRecord
     salt: SaltRecord
     merge: MergeEntry
-    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ...) -> None: ...
+    learning: LearningRecord
+    rollback: RollbackRecord
+    quarantine: QuarantineRecord
+    promotion: PromotionRecord
+    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ..., learning: _Optional[_Union[LearningRecord, _Mapping]] = ..., rollback: _Optional[_Union[RollbackRecord, _Mapping]] = ..., quarantine: _Optional[_Union[QuarantineRecord, _Mapping]] = ..., promotion: _Optional[_Union[PromotionRecord, _Mapping]] = ...) -> None: ...
 
 class MergeEntry(_message.Message):
     __slots__ = ("from_digest", "into_digest")

@@ -1,0 +1,96 @@
+"""What people and the learner decide about learning: the records that steer it, kept in the ledger.
+
+Everything a model depends on beside decisions and feedback is one of these, so that a rebuild sees it too.
+Times are microseconds since the epoch; an empty `placement_id` means all placements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Who asked for a change, why, and when."""
+
+    actor: str
+    reason: str
+    time_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """Learning stops (`frozen`) or goes on: what closes while it is frozen is never learned."""
+
+    placement_id: str
+    frozen: bool
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """The model of an epoch goes back to the version (`policy_epoch`, `model_position`).
+
+    That version had learned `learned_count` examples, up to the close cursor.
+    """
+
+    placement_id: str
+    policy_epoch: bytes
+    model_position: int
+    close_time_us: int
+    close_position: int
+    learned_count: int
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """What is not to be learned: decisions made in [start_us, end_us), of one offer if `offer_id` is given.
+
+    With a `source`: instead the decisions with feedback that this source sent, received in the interval.
+    """
+
+    placement_id: str
+    start_us: int
+    end_us: int
+    offer_id: str
+    source: str
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """The model of an epoch starts from the placement's history up to a close cursor, scored by its reward.
+
+    `uses_final` says whether late and retracted feedback counts.
+    """
+
+    placement_id: str
+    policy_epoch: bytes
+    description: str
+    close_time_us: int
+    close_position: int
+    uses_final: bool
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Thinning:
+    """What closes in silence is learned with this probability, in (0, 1], weighted by its inverse."""
+
+    placement_id: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Records up to `position` were moved out of the ledger; a base snapshot stands for them."""
+
+    position: int
+    base_sha256: bytes
+
+
+Control = Learning | Rollback | Quarantine | Promotion
+"""What people ask for, through a control segment."""
+Steering = Control | Thinning | Retention
+"""All that steers learning, as the ledger keeps it."""

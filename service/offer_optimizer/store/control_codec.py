@@ -1,0 +1,171 @@
+"""The records that steer learning, to bytes and back. Equal values give equal bytes."""
+
+from __future__ import annotations
+
+from offer_optimizer.core.control import (
+    Audit,
+    Control,
+    Learning,
+    Promotion,
+    Quarantine,
+    Retention,
+    Rollback,
+    Steering,
+    Thinning,
+)
+from offer_optimizer.ledger.v1 import records_pb2 as pb
+
+_Record = (
+    pb.LearningRecord
+    | pb.RollbackRecord
+    | pb.QuarantineRecord
+    | pb.PromotionRecord
+    | pb.ThinningRecord
+    | pb.RetentionRecord
+)
+
+
+def encode_steering(body: Steering) -> bytes:
+    """Serialise one as the ledger keeps it."""
+    return _record(body).SerializeToString(deterministic=True)
+
+
+def decode_steering(kind: type[Steering], data: bytes) -> Steering:
+    """Parse one, of the kind that it was encoded from."""
+    match kind.__name__:
+        case "Learning":
+            return load_learning(pb.LearningRecord.FromString(data))
+        case "Rollback":
+            return load_rollback(pb.RollbackRecord.FromString(data))
+        case "Quarantine":
+            return load_quarantine(pb.QuarantineRecord.FromString(data))
+        case "Promotion":
+            return load_promotion(pb.PromotionRecord.FromString(data))
+        case "Thinning":
+            thinning = pb.ThinningRecord.FromString(data)
+            return Thinning(thinning.placement_id, thinning.probability)
+        case _:
+            retention = pb.RetentionRecord.FromString(data)
+            return Retention(retention.position, retention.base_sha256)
+
+
+def control_entry(control: Control) -> pb.ControlEntry:
+    """Return the entry of a control segment that asks for a change."""
+    match _record(control):
+        case pb.LearningRecord() as learning:
+            return pb.ControlEntry(learning=learning)
+        case pb.RollbackRecord() as rollback:
+            return pb.ControlEntry(rollback=rollback)
+        case pb.QuarantineRecord() as quarantine:
+            return pb.ControlEntry(quarantine=quarantine)
+        case pb.PromotionRecord() as promotion:
+            return pb.ControlEntry(promotion=promotion)
+        case _:
+            raise TypeError(f"{type(control).__name__} does not come through a control segment")
+
+
+def load_control(entry: pb.ControlEntry) -> Control | None:
+    """Return what an entry of a control segment asks for; None where it is of another sort."""
+    match entry.WhichOneof("change"):
+        case "learning":
+            return load_learning(entry.learning)
+        case "rollback":
+            return load_rollback(entry.rollback)
+        case "quarantine":
+            return load_quarantine(entry.quarantine)
+        case "promotion":
+            return load_promotion(entry.promotion)
+        case _:
+            return None
+
+
+def load_learning(record: pb.LearningRecord) -> Learning:
+    """Return a freeze or a resumption."""
+    return Learning(record.placement_id, record.frozen, _load_audit(record.audit))
+
+
+def load_rollback(record: pb.RollbackRecord) -> Rollback:
+    """Return a rollback."""
+    return Rollback(
+        record.placement_id,
+        record.policy_epoch,
+        record.model_position,
+        record.close_time_us,
+        record.close_position,
+        record.learned_count,
+        _load_audit(record.audit),
+    )
+
+
+def load_quarantine(record: pb.QuarantineRecord) -> Quarantine:
+    """Return a quarantine."""
+    return Quarantine(
+        record.placement_id,
+        record.start_us,
+        record.end_us,
+        record.offer_id,
+        record.source,
+        _load_audit(record.audit),
+    )
+
+
+def load_promotion(record: pb.PromotionRecord) -> Promotion:
+    """Return a promotion."""
+    return Promotion(
+        record.placement_id,
+        record.policy_epoch,
+        record.description,
+        record.close_time_us,
+        record.close_position,
+        record.uses_final,
+        _load_audit(record.audit),
+    )
+
+
+def _record(body: Steering) -> _Record:
+    match body:
+        case Learning():
+            return pb.LearningRecord(
+                placement_id=body.placement_id, frozen=body.frozen, audit=_store_audit(body.audit)
+            )
+        case Rollback():
+            return pb.RollbackRecord(
+                placement_id=body.placement_id,
+                policy_epoch=body.policy_epoch,
+                model_position=body.model_position,
+                close_time_us=body.close_time_us,
+                close_position=body.close_position,
+                learned_count=body.learned_count,
+                audit=_store_audit(body.audit),
+            )
+        case Quarantine():
+            return pb.QuarantineRecord(
+                placement_id=body.placement_id,
+                start_us=body.start_us,
+                end_us=body.end_us,
+                offer_id=body.offer_id,
+                source=body.source,
+                audit=_store_audit(body.audit),
+            )
+        case Promotion():
+            return pb.PromotionRecord(
+                placement_id=body.placement_id,
+                policy_epoch=body.policy_epoch,
+                description=body.description,
+                close_time_us=body.close_time_us,
+                close_position=body.close_position,
+                uses_final=body.uses_final,
+                audit=_store_audit(body.audit),
+            )
+        case Thinning():
+            return pb.ThinningRecord(placement_id=body.placement_id, probability=body.probability)
+        case Retention():
+            return pb.RetentionRecord(position=body.position, base_sha256=body.base_sha256)
+
+
+def _store_audit(audit: Audit) -> pb.Audit:
+    return pb.Audit(actor=audit.actor, reason=audit.reason, time_us=audit.time_us)
+
+
+def _load_audit(record: pb.Audit) -> Audit:
+    return Audit(record.actor, record.reason, record.time_us)
