@@ -100,7 +100,8 @@ def test_a_ledger_of_another_format_is_refused(ledger: Ledger) -> None:
     ledger.connection.execute(
         "UPDATE meta SET value = ? WHERE name = 'format_version'", (FORMAT_VERSION + 1,)
     )
-    with pytest.raises(CannotStart, match=f"format {FORMAT_VERSION + 1}, this release reads format {FORMAT_VERSION}"):
+    said = f"format {FORMAT_VERSION + 1}, this release reads format {FORMAT_VERSION}"
+    with pytest.raises(CannotStart, match=said):
         ledger.check_format(Path("ledger"))
 
 
