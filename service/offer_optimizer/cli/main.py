@@ -43,6 +43,8 @@ COMMANDS: Final = (
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
+    Command("keys", "keys_app", "Make keys for callers, and see which there are."),
+    Command("audit", "audit", "Say who changed what through the API."),
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 

@@ -44,6 +44,7 @@ class DataDirectory:
         self.snapshots = self.path / "snapshots"
         self.catalog = self.path / "catalog"
         self.hot = self.path / "hot"
+        self.audit = self.path / "audit"
         self.hot_lock_path = self.path / "hot.lock"
         self.ledger_path = self.path / "ledger.sqlite"
         self.secret_path = self.path / "secret"
