@@ -52,6 +52,6 @@ def test_the_formula_and_the_shop_make_the_same_reward() -> None:
             answered = {"click": click, "conversion": conversion, "dismiss": dismiss}
             items = [(kind, 1.0, 0.5) for kind, happened in answered.items() if happened]
             found = formula.evaluate(
-                FeedbackSummary.build(items, BUILT_IN_KINDS), dict(offer.attributes.numbers)
+                FeedbackSummary(items, BUILT_IN_KINDS), dict(offer.attributes.numbers)
             )
             assert found == shop.reward(offer.id, click=click, conversion=conversion, dismiss=dismiss)
