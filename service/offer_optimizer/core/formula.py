@@ -101,13 +101,15 @@ class RewardFormula:
     anything but a double; the message shows the mend where there is an obvious one.
     """
 
-    __slots__ = ("_expression", "_maps", "text")
+    __slots__ = ("_expression", "_maps", "reads_offer", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._expression = _compile(text)
         # By spelling: a map too many costs a microsecond, and one that is read is always spelt.
         self._maps = tuple(name for name in BY_KIND if re.search(rf"\b{name}\b", text))
+        self.reads_offer = re.search(rf"\b{OFFER}\b", text) is not None
+        """Whether it may read the offer's attributes; where it doesn't, nobody need look them up."""
 
     def __reduce__(self) -> tuple[type[RewardFormula], tuple[str]]:
         return RewardFormula, (self.text,)
