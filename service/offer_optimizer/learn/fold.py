@@ -183,9 +183,7 @@ class Fold:
             if in_time and not feedback.retracts_feedback_id:
                 self._follow(item, target)
         elif verdict.fate is Fate.LATE and verdict.decision_position is not None:
-            self._attribution.closed.note_late(
-                verdict.decision_position, feedback.feedback_id, item.position
-            )
+            self._attribution.closed.note_late(verdict.decision_position, feedback.feedback_id, item.position)
             if verdict.ended_until_us is not None and item.visitor_key is not None:
                 self._tables.spend(
                     item.visitor_key,
@@ -196,7 +194,10 @@ class Fold:
                 )
 
     def _follow(self, item: Arrival, target: OpenDecision) -> None:
-        """Do what an applied item does to its window: show what was deferred, end it where that is terminal."""
+        """Do what an applied item does to its window: show what was deferred, end what it is terminal for.
+
+        What is deferred waits until it is shown, even where it was converted on before.
+        """
         kind = item.feedback.kind
         is_activated = kind == SHOWN and not target.active
         if is_activated:
@@ -204,7 +205,6 @@ class Fold:
         rules = self.revisions.rules(target.catalog_revision, target.placement_id)
         if rules is None or not rules.close_on:
             return
-        # What is deferred waits until it is shown, even where it was converted on before.
         may_end = is_activated or (target.active and kind in rules.close_on)
         if may_end and self._tables.has_terminal(target.position, rules.close_on):
             # Items of one call are stamped alike, so what is of this very time still counts.
@@ -220,7 +220,7 @@ class Fold:
         kept_share = self.kept_share.get(decision.placement_id, 1.0)
         closed = close_one(decision, feedback, self._ledger, self.revisions, kept_share)
         if decision.close_time_us < decision.last_close_us and decision.visitor_key is not None:
-            # Feedback by visitor goes on to belong to it, not to an older one, until its window would be over.
+            # Feedback by visitor goes on to belong to it, not to an older one.
             self._tables.keep_ended(decision)
         self._tables.close(closed, is_silent=not feedback)
         if any(not item.in_time for item in feedback):
