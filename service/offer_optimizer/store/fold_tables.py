@@ -41,7 +41,7 @@ class CloseStatus(IntEnum):
     NOT_ACTIVATED = 2
     NOT_LEARNABLE = 3
     REWARD_FAILED = 4
-    THINNED = 5
+    THINNED = 6
     """Silent, and left out of learning by lot while the model lagged: others stand for it by their weight."""
 
 
