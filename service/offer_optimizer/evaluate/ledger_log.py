@@ -80,7 +80,7 @@ class _Read:
 
     @property
     def is_counted(self) -> bool:
-        return self.status in (CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE)
+        return self.status in (CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE, CloseStatus.FROZEN)
 
 
 class LedgerLog:
@@ -128,9 +128,9 @@ class LedgerLog:
                 return
 
     def _chunk(self, reads: list[_Read]) -> LogChunk:
-        usable = [
-            read for read in reads if read.status == CloseStatus.LEARNED and read.decision.is_learnable()
-        ]
+        # What closed while learning was frozen was drawn like any other.
+        learnable = (CloseStatus.LEARNED, CloseStatus.FROZEN)
+        usable = [read for read in reads if read.status in learnable and read.decision.is_learnable()]
         holdouts = [self._holdout(read.decision) for read in reads]
         numbers = (read.decision.holdout_u for read in reads)
         return LogChunk(

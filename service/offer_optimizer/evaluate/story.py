@@ -246,5 +246,5 @@ def _closing(tables: FoldTables, position: int) -> Closing | None:
     closed = tables.closed_at(position)
     if closed is None:
         return None
-    has_reward = closed.status in (CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE)
+    has_reward = closed.status not in (CloseStatus.NOT_ACTIVATED, CloseStatus.REWARD_FAILED)
     return Closing(closed.status, closed.close_time_us, closed.reward if has_reward else None)

@@ -22,6 +22,7 @@ _FATES = {
     CloseStatus.LEARNED: "learned",
     CloseStatus.NOT_ACTIVATED: "deferred and never shown: no reward, not learned",
     CloseStatus.NOT_LEARNABLE: "not learned",
+    CloseStatus.FROZEN: "not learned: learning was frozen",
     CloseStatus.REWARD_FAILED: "the reward formula failed: no reward, not learned",
 }
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
+from offer_optimizer.core.control import Control, Rollback
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.feedback import Feedback
@@ -204,13 +205,19 @@ class Drainer:
             self._add_catalog(change)
             return
         if not isinstance(change, MergeChange):
-            self._fold.apply(self._ledger.append_body(change))
+            self._steer(change)
             return
         merge = self._ledger.merge_visitors(change.from_digest, change.into_digest)
         if merge is not None:
             self._fold.apply(self._ledger.append_body(merge))
         if self.feed is not None:
             self.feed.merged(change)
+
+    def _steer(self, change: Control) -> None:
+        """Put what people asked for into the ledger, with the ledger time at which it takes effect."""
+        if isinstance(change, Rollback):
+            change = replace(change, ledger_time_us=self._fold.time_us)
+        self._fold.apply(self._ledger.append_body(change))
 
     def _bring_revisions(self, up_to: int) -> None:
         """Take revisions from their files: a crash, or this moment, may lie before their control record."""

@@ -8,7 +8,7 @@ always ends after the ledger time at which its decision arrived, and (close time
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog
@@ -17,8 +17,9 @@ from offer_optimizer.core.feedback import SHOWN, Fate, Feedback
 from offer_optimizer.learn.attribution import attribute
 from offer_optimizer.learn.close import close_one
 from offer_optimizer.learn.counters import FoldCounters
+from offer_optimizer.learn.lineage import SteeringRecords
 from offer_optimizer.learn.revisions import Revisions
-from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
+from offer_optimizer.store.codec import STEERING_KINDS, Epoch, Merge, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import CloseStatus, FoldTables, JoinedFeedback, OpenDecision
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 
@@ -47,6 +48,7 @@ class Fold:
         self._ledger = ledger
         self._tables = tables
         self.revisions = Revisions()
+        self.steering = SteeringRecords()
         self._counters = FoldCounters(tables.connection, self.revisions)
         self.position = tables.state("position")
         self.time_us = tables.state("time_us")
@@ -92,6 +94,8 @@ class Fold:
                 self.revisions.add_epoch(epoch)
             case Salt():
                 pass  # kept for readers who repeat draws; the fold draws nothing
+            case body if isinstance(body, tuple(STEERING_KINDS.values())):
+                self.steering.add(record.position, body)
 
     def _open(self, record: LedgerRecord, decision: Decision) -> None:
         rules = self.revisions.rules(decision.catalog_revision, decision.placement_id)
@@ -151,6 +155,8 @@ class Fold:
                 closed = close_one(
                     decision, self._tables.joined(decision.position), self._ledger, self.revisions
                 )
+                if closed.status is CloseStatus.LEARNED and self.steering.is_frozen(closed.placement_id):
+                    closed = replace(closed, status=CloseStatus.FROZEN)
                 self._tables.close(closed)
                 self.counts.closed[closed.status] += 1
                 self.counts.clipped += closed.clipped

@@ -93,6 +93,7 @@ class Publisher:
                 close_position=model.cursor[1],
                 learned_count=model.learned_count,
                 state=state,
+                lineage_position=model.lineage.position,
             ),
             now_us,
         )

@@ -57,6 +57,8 @@ class CloseStatus(IntEnum):
     NOT_ACTIVATED = 2
     NOT_LEARNABLE = 3
     REWARD_FAILED = 4
+    FROZEN = 5
+    """Closed while learning was frozen: never learned, but as good as any for reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,12 +292,11 @@ class FoldTables:
         )
         return [_closed_decision(row) for row in rows]
 
-    def has_lesson(self, placement_id: str, policy_epoch: bytes, cursor: tuple[int, int]) -> bool:
-        """Return whether a close cursor names an example of this epoch."""
+    def has_lesson(self, placement_id: str, cursor: tuple[int, int]) -> bool:
+        """Return whether a close cursor names an example of this placement."""
         row = self.connection.execute(
-            "SELECT 1 FROM closed WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
-            "AND close_time_us = ? AND position = ?",
-            (placement_id, policy_epoch, int(CloseStatus.LEARNED), *cursor),
+            "SELECT 1 FROM closed WHERE position = ? AND close_time_us = ? AND placement_id = ? AND status = ?",
+            (cursor[1], cursor[0], placement_id, int(CloseStatus.LEARNED)),
         ).fetchone()
         return row is not None
 

@@ -32,7 +32,10 @@ _MONTH_US: Final = 30 * _DAY_US
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A model's saved state with its ledger position and close cursor."""
+    """A model's saved state with its ledger position and close cursor.
+
+    `lineage_position` is that of the last quarantine or promotion that the model takes account of.
+    """
 
     placement_id: str
     policy_epoch: bytes
@@ -42,6 +45,7 @@ class Snapshot:
     close_position: int
     learned_count: int
     state: bytes
+    lineage_position: int = 0
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -55,6 +59,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         close_position=snapshot.close_position,
         learned_count=snapshot.learned_count,
         policy=snapshot.policy,
+        lineage_position=snapshot.lineage_position,
     ).SerializeToString(deterministic=True)
     body = b"".join(
         (
@@ -91,6 +96,7 @@ def decode_snapshot(data: bytes, path: str) -> Snapshot:
         close_position=header.close_position,
         learned_count=header.learned_count,
         state=body[16 + header_length :],
+        lineage_position=header.lineage_position,
     )
 
 
