@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog
+from offer_optimizer.core.control import Learning, Promotion, Quarantine, Retention, Rollback, Thinning
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import SHOWN, Fate, Feedback
 from offer_optimizer.learn.attribution import attribute
@@ -19,7 +20,7 @@ from offer_optimizer.learn.close import close_one
 from offer_optimizer.learn.counters import FoldCounters
 from offer_optimizer.learn.lineage import SteeringRecords
 from offer_optimizer.learn.revisions import Revisions
-from offer_optimizer.store.codec import STEERING_KINDS, Epoch, Merge, Salt, StoredCatalog, Tick
+from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import CloseStatus, FoldTables, JoinedFeedback, OpenDecision
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 
@@ -94,8 +95,8 @@ class Fold:
                 self.revisions.add_epoch(epoch)
             case Salt():
                 pass  # kept for readers who repeat draws; the fold draws nothing
-            case body if isinstance(body, tuple(STEERING_KINDS.values())):
-                self.steering.add(record.position, body)
+            case Learning() | Rollback() | Quarantine() | Promotion() | Thinning() | Retention() as steering:
+                self.steering.add(record.position, steering)
 
     def _open(self, record: LedgerRecord, decision: Decision) -> None:
         rules = self.revisions.rules(decision.catalog_revision, decision.placement_id)

@@ -65,6 +65,10 @@ class Lineage:
         return all(cursor[0] <= quarantine.start_us for quarantine in apart)
 
 
+WHOLE: Final = Lineage()
+"""All of the epoch's own."""
+
+
 class SteeringRecords:
     """What steers learning, as the ledger has it so far."""
 

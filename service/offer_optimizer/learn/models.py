@@ -1,4 +1,4 @@
-"""The learner's models: one that serves for each epoch in force, and one in training anew where that is asked.
+"""The learner's models: for each epoch in force one that serves, and where asked for one in training anew.
 
 A rollback acts in the round that drains it. A quarantine or a promotion trains a second model in slices, so
 that the one that serves learns on meanwhile; it takes over once it has caught up. Nothing of this is kept:

@@ -47,7 +47,7 @@ class Restorer:
         return "", initial_model(epoch, self.lineage(epoch, 0))
 
     def begun(self, epoch: Epoch, lineage: Lineage) -> Model:
-        """Return the furthest model from which a lineage can be trained: from a snapshot, or the initial one."""
+        """Return the furthest model, the initial one at least, from which a lineage can be trained."""
         for _, snapshot in self.snapshots.readable(epoch.placement_id, epoch.policy_epoch):
             model = self._continued(epoch, snapshot, lineage)
             if model is not None:
@@ -55,7 +55,7 @@ class Restorer:
         return initial_model(epoch, lineage)
 
     def _continued(self, epoch: Epoch, snapshot: Snapshot, lineage: Lineage) -> Model | None:
-        """Return the model of a snapshot; None unless it learned from this very ledger, and in this lineage."""
+        """Return the model of a snapshot; None unless it learned from this very ledger, in this lineage."""
         cursor = (snapshot.close_time_us, snapshot.close_position)
         known = snapshot.learned_count == 0 or self.tables.has_lesson(epoch.placement_id, cursor)
         if snapshot.ledger_position > self.fold.position or not known:

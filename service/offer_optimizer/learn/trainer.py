@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from offer_optimizer.learn.examples import ExampleMaker
-from offer_optimizer.learn.lineage import END, START, Cursor, Lineage
+from offer_optimizer.learn.lineage import END, START, WHOLE, Cursor, Lineage
 from offer_optimizer.learn.revisions import Revisions
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Policy
@@ -36,23 +36,22 @@ class Model:
     policy: Policy
     cursor: Cursor = START
     learned_count: int = 0
-    lineage: Lineage = Lineage()
+    lineage: Lineage = WHOLE
 
 
-def initial_model(epoch: Epoch, lineage: Lineage | None = None) -> Model:
+def initial_model(epoch: Epoch, lineage: Lineage = WHOLE) -> Model:
     """Build the model that an epoch starts with."""
     name, options, baseline = parse_description(epoch.description)
     policy = registry.create(name, options, baseline)
-    return Model(epoch.placement_id, epoch.policy_epoch, name, policy, lineage=lineage or Lineage())
+    return Model(epoch.placement_id, epoch.policy_epoch, name, policy, lineage=lineage)
 
 
 def restore_model(
-    epoch: Epoch, state: bytes, cursor: Cursor, learned_count: int, lineage: Lineage | None = None
+    epoch: Epoch, state: bytes, cursor: Cursor, learned_count: int, lineage: Lineage = WHOLE
 ) -> Model:
     """Build a model from its saved state. Raises PolicyFault or InvalidInput when the state is no good."""
     name, options, baseline = parse_description(epoch.description)
     policy = registry.load(name, options, baseline, state)
-    lineage = lineage or Lineage()
     return Model(epoch.placement_id, epoch.policy_epoch, name, policy, cursor, learned_count, lineage)
 
 

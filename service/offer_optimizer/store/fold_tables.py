@@ -295,8 +295,9 @@ class FoldTables:
     def has_lesson(self, placement_id: str, cursor: tuple[int, int]) -> bool:
         """Return whether a close cursor names an example of this placement."""
         row = self.connection.execute(
-            "SELECT 1 FROM closed WHERE position = ? AND close_time_us = ? AND placement_id = ? AND status = ?",
-            (cursor[1], cursor[0], placement_id, int(CloseStatus.LEARNED)),
+            "SELECT 1 FROM closed WHERE close_time_us = ? AND position = ? AND placement_id = ? "
+            "AND status = ?",
+            (*cursor, placement_id, int(CloseStatus.LEARNED)),
         ).fetchone()
         return row is not None
 
