@@ -142,7 +142,7 @@ VERBS = st.one_of(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(st.lists(VERBS, min_size=5, max_size=40))
 @example([("visit",), ("wait", 11.0), ("wait", 3.0), ("visit",), ("wait", 11.0), ("roll back", 0)])
 def test_the_model_is_made_of_what_the_verbs_left_and_a_rebuild_makes_it_again(
@@ -197,6 +197,51 @@ def test_a_rollback_serves_the_old_model_in_the_round_that_drains_it() -> None:
     after = current(shop.service)
     assert (after.state, after.learned_count) == (before.state, 1)
     assert after.ledger_position > before.ledger_position
+
+
+def test_rollbacks_behind_rollbacks_give_what_the_last_version_had_and_what_came_later() -> None:
+    """Back to 2, to 3 on the new branch, to 4 on the one that was left, and behind all of that to 1."""
+    shop = Shop()
+    for _ in range(5):
+        shop.visit()
+        shop.run(WINDOW_S + 2)
+    by_count = {snapshot.learned_count: (snapshot, learned) for snapshot, learned in shop.versions}
+    learned_counts = []
+    for count in (2, 4, 1):
+        shop.roll_back_to(*by_count[count])
+        shop.visit()
+        shop.run(WINDOW_S + 2)
+        learned_counts.append(current(shop.service).learned_count)
+        assert current(shop.service).state == shop.expected_state()
+        shop.service.start()
+        shop.run()
+        assert current(shop.service).state == shop.expected_state()
+        assert check(shop.service) == [True]
+        if count == 2:
+            newest = shop.versions[-1]
+            shop.visit()
+            shop.run(WINDOW_S + 2)
+            shop.roll_back_to(*newest)
+            assert current(shop.service).learned_count == 3
+    assert learned_counts == [3, 5, 2]
+
+
+def test_a_restart_in_the_middle_of_training_serves_the_present_model_and_trains_on() -> None:
+    shop = Shop()
+    for _ in range(20):
+        shop.visit()
+        shop.run(1.0)
+    shop.run(WINDOW_S)
+    shop.quarantine(25, 8)
+    for restart in range(10):
+        shop.run()
+        if restart < 3:
+            assert current(shop.service).learned_count == 20
+            shop.service.start()
+            shop.visit()
+    shop.settle()
+    assert current(shop.service).learned_count == 15
+    assert current(shop.service).state == shop.expected_state()
 
 
 def test_the_present_model_learns_on_until_the_one_without_the_quarantine_has_caught_up() -> None:
