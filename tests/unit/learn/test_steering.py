@@ -142,7 +142,7 @@ VERBS = st.one_of(
 )
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=25)
 @given(st.lists(VERBS, min_size=5, max_size=40))
 @example([("visit",), ("wait", 11.0), ("wait", 3.0), ("visit",), ("wait", 11.0), ("roll back", 0)])
 def test_the_model_is_made_of_what_the_verbs_left_and_a_rebuild_makes_it_again(
