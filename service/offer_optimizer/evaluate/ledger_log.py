@@ -18,7 +18,7 @@ from offer_optimizer.core.log import Vocabulary
 from offer_optimizer.evaluate.clusters import Flags, Floats, Ints
 from offer_optimizer.evaluate.rows import DecisionRows
 from offer_optimizer.store.codec import Merge, RecordKind, StoredCatalog, decode_body, decode_decision
-from offer_optimizer.store.fold_tables import CloseStatus
+from offer_optimizer.store.fold_tables import COUNTED, CloseStatus
 from offer_optimizer.store.ledger import Ledger
 
 CHUNK_ROWS: Final = 2000
@@ -80,7 +80,7 @@ class _Read:
 
     @property
     def is_counted(self) -> bool:
-        return self.status in (CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE, CloseStatus.FROZEN)
+        return self.status in COUNTED
 
 
 class LedgerLog:
@@ -128,8 +128,8 @@ class LedgerLog:
                 return
 
     def _chunk(self, reads: list[_Read]) -> LogChunk:
-        # What closed while learning was frozen was drawn like any other.
-        learnable = (CloseStatus.LEARNED, CloseStatus.FROZEN)
+        # What was not learned because learning was frozen, or silence thinned, was drawn like any other.
+        learnable = (CloseStatus.LEARNED, CloseStatus.FROZEN, CloseStatus.THINNED)
         usable = [read for read in reads if read.status in learnable and read.decision.is_learnable()]
         holdouts = [self._holdout(read.decision) for read in reads]
         numbers = (read.decision.holdout_u for read in reads)

@@ -42,6 +42,7 @@ class ExampleMaker:
             chosen=slot.chosen,
             propensity=slot.propensity,
             reward=(closed.reward - rules.reward.min) / span,
+            weight=closed.weight,
         )
 
     def _is_left_out(self, quarantine: Quarantine, closed: ClosedDecision, decision: Decision) -> bool:
