@@ -111,6 +111,11 @@ class FixedDecision:
     ) -> None:
         """Learn nothing anyhow."""
 
+    def start_epoch(self, _placement_id: str, _document: str, _asker: Asker, *, uses_final: bool) -> bytes:
+        """Start nothing."""
+        del uses_final
+        return bytes(16)
+
     def kept(self, _placement_id: str, _policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         """Keep no model."""
         return ()

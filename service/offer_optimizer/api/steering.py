@@ -41,6 +41,7 @@ class SteeringServicer:
             "SetLearning": self.set_learning,
             "RollBackModel": self.roll_back_model,
             "Quarantine": self.quarantine,
+            "StartEpoch": self.start_epoch,
         }
 
     def set_learning(self, data: bytes, context: grpc.ServicerContext) -> bytes:
@@ -76,6 +77,21 @@ class SteeringServicer:
                 request.placement, start_us, end_us, request.offer_id, request.source, asker
             )
         return catalog_pb.QuarantineResponse().SerializeToString()
+
+    def start_epoch(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        """Serve StartEpoch."""
+        with self._share.hold():
+            refuse_late(context)
+            request = convert.parse(catalog_pb.StartEpochRequest, data, limits.BATCH_BYTES)
+            size = len(request.document.encode())
+            if size > limits.DOCUMENT_BYTES:
+                raise InvalidInput("document", f"{size} bytes, at most {limits.DOCUMENT_BYTES}")
+            placement_id = convert.required_id(request.placement, "placement")
+            asker = _asker(request, context)
+            epoch = self._desk.start_epoch(
+                placement_id, request.document, asker, uses_final=request.uses_final
+            )
+        return catalog_pb.StartEpochResponse(policy_epoch=epoch.hex()).SerializeToString()
 
 
 class KeptModelsServicer:

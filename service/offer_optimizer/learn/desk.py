@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from offer_optimizer.core.catalog import Catalog, Placement
-from offer_optimizer.core.control import Audit, Control, Learning, Quarantine, Rollback
+from offer_optimizer.core.catalog_document import parse_catalog
+from offer_optimizer.core.control import Audit, Control, Learning, Promotion, Quarantine, Rollback
 from offer_optimizer.core.decision import ModelVersion
 from offer_optimizer.core.errors import DamagedFile, InvalidInput, NotFound, UnknownPlacement
 from offer_optimizer.core.features import show
@@ -78,6 +79,21 @@ class ControlDesk:
         if offer_id and source:
             raise InvalidInput("source", "can't be given together with offer_id: ask for each by itself")
         self._ask(Quarantine(placement_id, start_us, end_us, offer_id, source, self._audit(asker)))
+
+    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> bytes:
+        """See LearningDesk."""
+        self._placement(placement_id)
+        placement = parse_catalog(document, registry.describe).placement_by_id.get(placement_id)
+        if placement is None:
+            raise UnknownPlacement("placement", f"{show(placement_id)} is not in the document")
+        if not registry.learns(placement.policy.name):
+            raise InvalidInput(
+                "document", f"{placement_id}: the policy {placement.policy.name} learns nothing"
+            )
+        epoch = epoch_of(placement)
+        # The learner sets the cursor: it knows what has closed when the record reaches the ledger.
+        self._ask(Promotion(placement_id, epoch.id, epoch.description, 0, 0, uses_final, self._audit(asker)))
+        return epoch.id
 
     def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         """See LearningDesk."""

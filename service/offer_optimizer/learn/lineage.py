@@ -23,6 +23,19 @@ Range = tuple[Cursor, Cursor]
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """History that a model begins with, as a promotion at a ledger position asked for it."""
+
+    position: int
+    promotion: Promotion
+
+    @property
+    def end(self) -> Cursor:
+        """The close cursor up to which history is taken, inclusive."""
+        return self.promotion.close_time_us, self.promotion.close_position
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """What a model learns, beside its own epoch's closed decisions in order.
 
@@ -30,7 +43,7 @@ class Lineage:
     `position` is the ledger position of the last quarantine or promotion that is taken account of, else 0.
     """
 
-    start: Promotion | None = None
+    start: Start | None = None
     gaps: tuple[Range, ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
     position: int = 0
@@ -38,7 +51,7 @@ class Lineage:
     @property
     def history_end(self) -> Cursor:
         """Up to here the model learns the whole placement's history, and not only its own epoch's."""
-        return (self.start.close_time_us, self.start.close_position) if self.start else START
+        return self.start.end if self.start else START
 
     def ranges(self, after: Cursor, up_to: Cursor) -> Iterator[Range]:
         """Yield what of (after, up_to] is learned, in order."""
@@ -62,6 +75,8 @@ class Lineage:
         if self.start != other.start or _clipped(self.gaps, cursor) != _clipped(other.gaps, cursor):
             return False
         apart = set(self.quarantines) ^ set(other.quarantines)
+        if self.start and self.start.promotion.uses_final and any(quarantine.source for quarantine in apart):
+            return False  # late feedback comes after the close
         return all(cursor[0] <= quarantine.start_us for quarantine in apart)
 
 
@@ -119,7 +134,7 @@ class SteeringRecords:
             if isinstance(body, Rollback):
                 gaps.append(((body.close_time_us, body.close_position), (body.ledger_time_us, END[1])))
             elif position <= trained_to:
-                start, gaps, newest = body, [], position
+                start, gaps, newest = Start(position, body), [], position
         left_out = [
             (position, body)
             for position, body in self._quarantines

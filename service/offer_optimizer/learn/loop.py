@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,13 +16,13 @@ import structlog
 from offer_optimizer.core.errors import PolicyFault, StorageUnavailable
 from offer_optimizer.learn.drain import Drainer, Feed
 from offer_optimizer.learn.fold import Fold
-from offer_optimizer.learn.models import Models
+from offer_optimizer.learn.models import Models, Pair
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.restore import Restorer
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action
-from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.policy.epoch import epoch_of, is_of_this_release
 from offer_optimizer.store.codec import Epoch, Salt
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
@@ -59,6 +60,8 @@ class Learner:
     """A clock that only goes forward; one that stands still leaves slices of training to their count."""
     _models: Models = field(init=False)
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
+    _prepared: tuple[int, set[bytes]] = field(default_factory=lambda: (-1, set()))
+    """Promoted epochs whose model is published, as of a count of what steers learning."""
     _is_stale: bool = True
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class Learner:
             self.drainer.feed = self.keeper
             self.keeper.begin(self.fold)
         self._in_force = (0, [])
+        self._prepared = (-1, set())
         self._is_stale = False
 
     def step(self) -> bool:
@@ -115,7 +119,10 @@ class Learner:
 
     def _teach(self) -> int:
         epochs = self._epochs_in_force()
-        self._models.keep_only(epoch.policy_epoch for epoch in epochs)
+        promoted = self._promoted_epochs({epoch.policy_epoch for epoch in epochs})
+        self._models.keep_only(epoch.policy_epoch for epoch in (*epochs, *promoted))
+        for epoch in promoted:
+            self._prepare(self._models.pair(epoch))
         most = 0
         for epoch in epochs:
             pair = self._models.pair(epoch)
@@ -124,6 +131,31 @@ class Learner:
             if self.publisher.is_due(pair.serving):
                 self._publish(pair.serving)
         return most
+
+    def _promoted_epochs(self, in_force: AbstractSet[bytes]) -> list[Epoch]:
+        """Return epochs that were promoted, are not in force, and are not known to have their model."""
+        revisions, steering = self.fold.revisions, self.fold.steering
+        if steering.count != self._prepared[0]:
+            self._prepared = (steering.count, set())
+        found = []
+        for placement in revisions.catalog(revisions.newest).placements if revisions.newest else ():
+            promotion = steering.newest_promotion(placement.id)
+            if promotion is None or promotion.policy_epoch in in_force | self._prepared[1]:
+                continue
+            epoch = revisions.epoch(promotion.policy_epoch)
+            if epoch is not None and is_of_this_release(epoch.description):
+                found.append(epoch)
+        return found
+
+    def _prepare(self, pair: Pair) -> None:
+        """Train the model of a promoted epoch, so that deciders find it once the epoch is in force."""
+        self._models.teach_anew(pair)
+        if pair.anew is not None:
+            return
+        if self.publisher.is_due(pair.serving):
+            self._publish(pair.serving)
+        if not self.publisher.has_news(pair.serving):
+            self._prepared[1].add(pair.epoch.policy_epoch)
 
     def _epochs_in_force(self) -> list[Epoch]:
         revisions = self.fold.revisions

@@ -135,6 +135,8 @@ class Models:
             learned_count=anew.learned_count,
             instead_of=pair.serving.learned_count,
         )
+        # A promotion's own model is kept for good; one trained anew behind a quarantine is one of many.
+        anew.is_promoted = anew.lineage.start != pair.serving.lineage.start
         pair.serving.policy.close()
         pair.serving, pair.anew = anew, None
         self.publisher.note_unpublished(anew)

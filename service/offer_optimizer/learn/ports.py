@@ -47,6 +47,13 @@ class LearningDesk(Protocol):
         """Leave decisions out of learning, as core.control.Quarantine says. Raises InvalidInput."""
         ...
 
+    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> bytes:
+        """Have the model trained that a placement will have under a catalog document, from its history.
+
+        Returns its policy epoch. Raises InvalidCatalog.
+        """
+        ...
+
     def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         """Return the kept models of an epoch, of the one in force if None is given; newest first."""
         ...

@@ -16,7 +16,7 @@ from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Policy
 from offer_optimizer.policy.epoch import parse_description
 from offer_optimizer.store.codec import Epoch
-from offer_optimizer.store.fold_tables import ClosedDecision, FoldTables
+from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
 
 BATCH: Final = 500
@@ -37,6 +37,8 @@ class Model:
     cursor: Cursor = START
     learned_count: int = 0
     lineage: Lineage = WHOLE
+    is_promoted: bool = False
+    """It has not been published yet since a promotion made it."""
 
 
 def initial_model(epoch: Epoch, lineage: Lineage = WHOLE) -> Model:
@@ -60,6 +62,7 @@ class Trainer:
 
     def __init__(self, ledger: Ledger, tables: FoldTables, revisions: Revisions) -> None:
         self._tables = tables
+        self._revisions = revisions
         self._examples = ExampleMaker(ledger, tables, revisions)
 
     def teach(self, model: Model, up_to: Cursor | None = None, limit: int = BATCH) -> int:
@@ -81,6 +84,15 @@ class Trainer:
         for after, until in model.lineage.ranges(model.cursor, up_to):
             if len(found) >= limit:
                 break
-            wanted = limit - len(found)
-            found += self._tables.lessons(model.placement_id, model.policy_epoch, after, until, wanted)
+            found += self._history(model, after, min(until, model.lineage.history_end), limit - len(found))
+            own_after = max(after, model.lineage.history_end)
+            if own_after < until and len(found) < limit:
+                own = (model.placement_id, model.policy_epoch, own_after, until)
+                found += self._tables.lessons(*own, limit - len(found))
         return found
+
+    def _history(self, model: Model, after: Cursor, until: Cursor, limit: int) -> list[ClosedDecision]:
+        if after >= until:
+            return []
+        epochs = self._revisions.epochs_of(model.placement_id)
+        return self._tables.history(model.placement_id, epochs, (CloseStatus.LEARNED,), after, until, limit)

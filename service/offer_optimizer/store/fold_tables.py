@@ -7,7 +7,7 @@ from the ledger. Small tables are indexed at will; what only grows is appended i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal
@@ -171,6 +171,29 @@ class FoldTables(OpenTables):
             (placement_id, policy_epoch, int(CloseStatus.LEARNED), *after, number),
         ).fetchone()
         return None if row is None else int(row[0])
+
+    def history(
+        self,
+        placement_id: str,
+        policy_epochs: Sequence[bytes],
+        statuses: Sequence[CloseStatus],
+        after: tuple[int, int],
+        up_to: tuple[int, int],
+        limit: int,
+    ) -> list[ClosedDecision]:
+        """Return closed decisions of several epochs, with one of `statuses`, in closing order."""
+        found = [
+            _closed_decision(row)
+            for policy_epoch in policy_epochs
+            for status in statuses
+            for row in self.connection.execute(
+                "SELECT * FROM closed WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
+                "AND (close_time_us, position) > (?, ?) AND (close_time_us, position) <= (?, ?) "
+                "ORDER BY close_time_us, position LIMIT ?",
+                (placement_id, policy_epoch, int(status), *after, *up_to, limit),
+            )
+        ]
+        return sorted(found, key=lambda closed: (closed.close_time_us, closed.position))[:limit]
 
     def has_lesson(self, placement_id: str, cursor: tuple[int, int]) -> bool:
         """Return whether a close cursor names an example of this placement."""

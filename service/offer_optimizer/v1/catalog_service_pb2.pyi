@@ -108,3 +108,23 @@ class QuarantineRequest(_message.Message):
 class QuarantineResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class StartEpochRequest(_message.Message):
+    __slots__ = ("placement", "document", "uses_final", "reason", "actor")
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    USES_FINAL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    placement: str
+    document: str
+    uses_final: bool
+    reason: str
+    actor: str
+    def __init__(self, placement: _Optional[str] = ..., document: _Optional[str] = ..., uses_final: _Optional[bool] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class StartEpochResponse(_message.Message):
+    __slots__ = ("policy_epoch",)
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    policy_epoch: str
+    def __init__(self, policy_epoch: _Optional[str] = ...) -> None: ...

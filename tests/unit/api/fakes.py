@@ -202,6 +202,10 @@ class FakeLearning:
     ) -> None:
         self.asked.append((placement_id, start_us, end_us, offer_id, source, asker))
 
+    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> bytes:
+        self.asked.append((placement_id, document, asker, uses_final))
+        return bytes(range(16))
+
     def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         self.asked.append((placement_id, policy_epoch))
         epoch = policy_epoch or bytes(16)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from offer_optimizer.core.control import Audit, Learning, Promotion, Quarantine, Rollback
-from offer_optimizer.learn.lineage import END, START, Lineage, Range, SteeringRecords
+from offer_optimizer.learn.lineage import END, START, Lineage, Range, Start, SteeringRecords
 
 E1 = bytes(16)
 AUDIT = Audit("ops", "", 0)
@@ -67,7 +67,7 @@ def test_quarantines_stay_through_rollbacks_and_promotions_do_not() -> None:
         28: promotion,
         30: rollback(20, 200, 300),
     }
-    assert lineage(records, 29) == Lineage(promotion, (), (quarantine,), 28)
+    assert lineage(records, 29) == Lineage(Start(28, promotion), (), (quarantine,), 28)
     assert lineage(records, 30) == Lineage(None, (gap(200, 300),), (quarantine,), 25)
 
 
@@ -83,7 +83,7 @@ def test_what_needs_training_counts_up_to_where_the_model_was_trained_to() -> No
     }
     assert lineage(records, 40, 0) == Lineage(None, (gap(50, 80),), (), 0)
     assert lineage(records, 40, 27) == Lineage(None, (gap(50, 80),), (quarantine,), 25)
-    assert lineage(records, 40) == Lineage(promotion, (), (quarantine,), 28)
+    assert lineage(records, 40) == Lineage(Start(28, promotion), (), (quarantine,), 28)
 
 
 def test_a_freeze_of_all_overrules_each_and_one_placement_may_go_on_alone() -> None:
