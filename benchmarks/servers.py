@@ -22,7 +22,7 @@ from offer_optimizer.core.decision import ModelVersion, Reason
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome, ShownSlot
 from offer_optimizer.evaluate.story import Story
-from offer_optimizer.learn.ports import Asker, KeptModel
+from offer_optimizer.learn.ports import Asker, KeptModel, Started
 
 
 def floor_server(reply: bytes) -> grpc.Server:
@@ -111,10 +111,10 @@ class FixedDecision:
     ) -> None:
         """Learn nothing anyhow."""
 
-    def start_epoch(self, _placement_id: str, _document: str, _asker: Asker, *, uses_final: bool) -> bytes:
+    def start_epoch(self, _placement_id: str, _document: str, _asker: Asker, *, uses_final: bool) -> Started:
         """Start nothing."""
         del uses_final
-        return bytes(16)
+        return Started(bytes(16), ())
 
     def kept(self, _placement_id: str, _policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         """Keep no model."""

@@ -86,6 +86,18 @@ def test_learning_is_steered_while_the_service_runs_and_a_rebuild_finds_it_all_a
 
         steer(running, "quarantine", "--from", began.isoformat(), "--to", ended.isoformat(), "--yes")
         until(client, lambda model: model.learned_count == 7)
+        study = (
+            "rebuild", "--data", str(running.directory), "--placement", "home", "--final",
+            "--reward", "count.click > 0.0 ? 0.5 : 0.0",
+        )  # fmt: skip
+        told = running.run_command(*study)
+        assert "10 of them earn something else" in told.stdout, told.stdout + told.stderr
+        steer(running, *study, "--promote", "--yes")
+        promoted = until(client, lambda model: model.learned_count == 7)
+        assert promoted.model_version.partition(":")[0] != first.model_version.partition(":")[0]
+        visit(client, 1)
+        until(client, lambda model: model.learned_count == 8)
+        assert '"formula": "count.click > 0.0 ? 0.5 : 0.0"' in client.get_catalog().document
     assert running.check_rebuild()["equal"]
     tail = running.run_command("ledger", "tail", "-n", "200", "--data", str(running.directory)).stdout
     assert "back to" in tail

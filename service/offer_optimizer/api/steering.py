@@ -88,10 +88,13 @@ class SteeringServicer:
                 raise InvalidInput("document", f"{size} bytes, at most {limits.DOCUMENT_BYTES}")
             placement_id = convert.required_id(request.placement, "placement")
             asker = _asker(request, context)
-            epoch = self._desk.start_epoch(
+            started = self._desk.start_epoch(
                 placement_id, request.document, asker, uses_final=request.uses_final
             )
-        return catalog_pb.StartEpochResponse(policy_epoch=epoch.hex()).SerializeToString()
+        return catalog_pb.StartEpochResponse(
+            policy_epoch=started.policy_epoch.hex(),
+            promoted_versions=map(str, started.promoted_before),
+        ).SerializeToString()
 
 
 class KeptModelsServicer:

@@ -59,9 +59,8 @@ def set_reward(document: str, placement_id: str, reward: Reward) -> str:
     written = placement.nodes["reward"][1] if "reward" in placement.nodes else None
     wanted = reward.model_dump()
     if not isinstance(written, Entries):
-        if isinstance(written, Scalar):
-            return _rewrite(document, written, _json(wanted))
-        return _add_entry(document, placement, "reward", wanted)
+        short = {key: value for key, value in wanted.items() if value != getattr(Reward(), key)}
+        return _add_entry(document, placement, "reward", short)
     for key, value in wanted.items():
         # Each change moves what stands behind it.
         found = _find(document, "placements", placement_id).nodes["reward"][1]

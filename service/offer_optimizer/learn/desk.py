@@ -16,7 +16,7 @@ from offer_optimizer.core.control import Audit, Control, Learning, Promotion, Qu
 from offer_optimizer.core.decision import ModelVersion
 from offer_optimizer.core.errors import DamagedFile, InvalidInput, NotFound, UnknownPlacement
 from offer_optimizer.core.features import show
-from offer_optimizer.learn.ports import Asker, KeptModel
+from offer_optimizer.learn.ports import Asker, KeptModel, Started
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import encode_control
@@ -80,7 +80,7 @@ class ControlDesk:
             raise InvalidInput("source", "can't be given together with offer_id: ask for each by itself")
         self._ask(Quarantine(placement_id, start_us, end_us, offer_id, source, self._audit(asker)))
 
-    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> bytes:
+    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> Started:
         """See LearningDesk."""
         self._placement(placement_id)
         placement = parse_catalog(document, registry.describe).placement_by_id.get(placement_id)
@@ -91,9 +91,11 @@ class ControlDesk:
                 "document", f"{placement_id}: the policy {placement.policy.name} learns nothing"
             )
         epoch = epoch_of(placement)
+        promoted = self.snapshots.promoted_names(placement_id)
+        before = [name for name in self.snapshots.names(placement_id, epoch.id) if name in promoted]
         # The learner sets the cursor: it knows what has closed when the record reaches the ledger.
         self._ask(Promotion(placement_id, epoch.id, epoch.description, 0, 0, uses_final, self._audit(asker)))
-        return epoch.id
+        return Started(epoch.id, tuple(ModelVersion(epoch.id, order_of(name)[0]) for name in before))
 
     def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         """See LearningDesk."""

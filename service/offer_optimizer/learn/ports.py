@@ -27,6 +27,14 @@ class KeptModel:
     is_promoted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An epoch whose model is being trained, and the versions that promotions had made of it before."""
+
+    policy_epoch: bytes
+    promoted_before: tuple[ModelVersion, ...]
+
+
 class LearningDesk(Protocol):
     """Takes what steers learning. Durable when it returns; the learner acts within its next round.
 
@@ -47,10 +55,10 @@ class LearningDesk(Protocol):
         """Leave decisions out of learning, as core.control.Quarantine says. Raises InvalidInput."""
         ...
 
-    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> bytes:
+    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> Started:
         """Have the model trained that a placement will have under a catalog document, from its history.
 
-        Returns its policy epoch. Raises InvalidCatalog.
+        Raises InvalidCatalog, InvalidInput.
         """
         ...
 

@@ -124,7 +124,9 @@ class StartEpochRequest(_message.Message):
     def __init__(self, placement: _Optional[str] = ..., document: _Optional[str] = ..., uses_final: _Optional[bool] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class StartEpochResponse(_message.Message):
-    __slots__ = ("policy_epoch",)
+    __slots__ = ("policy_epoch", "promoted_versions")
     POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PROMOTED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     policy_epoch: str
-    def __init__(self, policy_epoch: _Optional[str] = ...) -> None: ...
+    promoted_versions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, policy_epoch: _Optional[str] = ..., promoted_versions: _Optional[_Iterable[str]] = ...) -> None: ...

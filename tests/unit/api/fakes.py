@@ -25,7 +25,7 @@ from offer_optimizer.evaluate.story import (
     StoryCandidate,
     StoryFeedback,
 )
-from offer_optimizer.learn.ports import Asker, KeptModel
+from offer_optimizer.learn.ports import Asker, KeptModel, Started
 from offer_optimizer.store.fold_tables import CloseStatus
 
 DECISION_ID = bytes.fromhex("0192f0a1b2c37def8123456789abcdef")
@@ -202,9 +202,9 @@ class FakeLearning:
     ) -> None:
         self.asked.append((placement_id, start_us, end_us, offer_id, source, asker))
 
-    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> bytes:
+    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> Started:
         self.asked.append((placement_id, document, asker, uses_final))
-        return bytes(range(16))
+        return Started(bytes(range(16)), (ModelVersion(bytes(range(16)), 5),))
 
     def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         self.asked.append((placement_id, policy_epoch))
