@@ -72,7 +72,8 @@ def _steering_line(body: Steering) -> str:
         case _:
             what = f"epoch {body.policy_epoch.hex()} starts from history"
     by = f" by {body.audit.actor}" if body.audit.actor else ""
-    return f"{describe_time(body.audit.time_us)}  {where}: {what}{by}"
+    why = f": {body.audit.reason}" if body.audit.reason else ""
+    return f"{describe_time(body.audit.time_us)}  {where}: {what}{by}{why}"
 
 
 def _decision_line(decision: Decision, ledger: Ledger) -> str:

@@ -31,7 +31,8 @@ class Learning:
 class Rollback:
     """The model of an epoch goes back to the version (`policy_epoch`, `model_position`).
 
-    That version had learned `learned_count` examples, up to the close cursor.
+    That version had learned `learned_count` examples, up to the close cursor. What closed behind it up to
+    `ledger_time_us`, when the rollback took effect, is not learned again.
     """
 
     placement_id: str
@@ -41,6 +42,8 @@ class Rollback:
     close_position: int
     learned_count: int
     audit: Audit
+    ledger_time_us: int = 0
+    """Set by the learner, who knows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ def load_rollback(record: pb.RollbackRecord) -> Rollback:
         record.close_position,
         record.learned_count,
         _load_audit(record.audit),
+        record.ledger_time_us,
     )
 
 
@@ -137,6 +138,7 @@ def _record(body: Steering) -> _Record:
                 close_position=body.close_position,
                 learned_count=body.learned_count,
                 audit=_store_audit(body.audit),
+                ledger_time_us=body.ledger_time_us,
             )
         case Quarantine():
             return pb.QuarantineRecord(

@@ -60,6 +60,16 @@ class CatalogServiceStub:
                 request_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.RollBackModelRequest.SerializeToString,
                 response_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.RollBackModelResponse.FromString,
                 _registered_method=True)
+        self.Quarantine = channel.unary_unary(
+                '/offer_optimizer.v1.CatalogService/Quarantine',
+                request_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.QuarantineRequest.SerializeToString,
+                response_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.QuarantineResponse.FromString,
+                _registered_method=True)
+        self.StartEpoch = channel.unary_unary(
+                '/offer_optimizer.v1.CatalogService/StartEpoch',
+                request_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochRequest.SerializeToString,
+                response_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -88,14 +98,30 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetLearning(self, request, context):
-        """Stop or resume learning. Not served yet: UNIMPLEMENTED.
+        """Stop or resume learning. What closes while it is stopped is never learned; reports count it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollBackModel(self, request, context):
-        """Serve an earlier model again. Not served yet: UNIMPLEMENTED.
+        """Serve an earlier model again, within a second. What closed since then is not learned again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Quarantine(self, request, context):
+        """Leave decisions out of all learning, for good: models are trained again without them, and take over once
+        they have caught up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartEpoch(self, request, context):
+        """Have a placement's next model trained from its history, scored by the reward of a document that is not in
+        force yet. Once InsightService.ListModels lists it as promoted, apply the document: it serves at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +154,16 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.RollBackModel,
                     request_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.RollBackModelRequest.FromString,
                     response_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.RollBackModelResponse.SerializeToString,
+            ),
+            'Quarantine': grpc.unary_unary_rpc_method_handler(
+                    servicer.Quarantine,
+                    request_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.QuarantineRequest.FromString,
+                    response_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.QuarantineResponse.SerializeToString,
+            ),
+            'StartEpoch': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartEpoch,
+                    request_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochRequest.FromString,
+                    response_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +302,60 @@ class CatalogService:
             '/offer_optimizer.v1.CatalogService/RollBackModel',
             offer__optimizer_dot_v1_dot_catalog__service__pb2.RollBackModelRequest.SerializeToString,
             offer__optimizer_dot_v1_dot_catalog__service__pb2.RollBackModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Quarantine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/offer_optimizer.v1.CatalogService/Quarantine',
+            offer__optimizer_dot_v1_dot_catalog__service__pb2.QuarantineRequest.SerializeToString,
+            offer__optimizer_dot_v1_dot_catalog__service__pb2.QuarantineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartEpoch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/offer_optimizer.v1.CatalogService/StartEpoch',
+            offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochRequest.SerializeToString,
+            offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,11 @@ class InsightServiceStub:
                 request_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelResponse.FromString,
                 _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/offer_optimizer.v1.InsightService/ListModels',
+                request_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
         self.GetPlacementReport = channel.unary_unary(
                 '/offer_optimizer.v1.InsightService/GetPlacementReport',
                 request_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetPlacementReportRequest.SerializeToString,
@@ -58,6 +63,13 @@ class InsightServiceServicer:
 
     def GetModel(self, request, context):
         """Say which model a placement serves and how much it has learned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """List the models of a placement that are kept: those that RollBackModel can go back to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +96,11 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelRequest.FromString,
                     response_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelResponse.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.ListModelsRequest.FromString,
+                    response_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.ListModelsResponse.SerializeToString,
             ),
             'GetPlacementReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlacementReport,
@@ -124,6 +141,33 @@ class InsightService:
             '/offer_optimizer.v1.InsightService/GetModel',
             offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelRequest.SerializeToString,
             offer__optimizer_dot_v1_dot_insight__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/offer_optimizer.v1.InsightService/ListModels',
+            offer__optimizer_dot_v1_dot_insight__service__pb2.ListModelsRequest.SerializeToString,
+            offer__optimizer_dot_v1_dot_insight__service__pb2.ListModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

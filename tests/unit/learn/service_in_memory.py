@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from offer_optimizer.core.control import Control
 from offer_optimizer.core.decision import Decision, Pmf64
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.feedback import Feedback
@@ -167,6 +168,10 @@ class ServiceInMemory:
         """Put a catalog revision in force, as the catalog store does."""
         self.revisions.stored[change.revision] = change
         writer.control.append_durable(encode_control(change))
+
+    def steer(self, writer: Writer, control: Control) -> None:
+        """Ask for what steers learning."""
+        writer.control.append_durable(encode_control(control))
 
     def run_for(self, seconds: float) -> None:
         """Let both clocks go on, and the learner do all it can."""

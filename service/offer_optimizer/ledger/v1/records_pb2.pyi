@@ -207,7 +207,7 @@ class LearningRecord(_message.Message):
     def __init__(self, placement_id: _Optional[str] = ..., frozen: _Optional[bool] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
 
 class RollbackRecord(_message.Message):
-    __slots__ = ("placement_id", "policy_epoch", "model_position", "close_time_us", "close_position", "learned_count", "audit")
+    __slots__ = ("placement_id", "policy_epoch", "model_position", "close_time_us", "close_position", "learned_count", "audit", "ledger_time_us")
     PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODEL_POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -215,6 +215,7 @@ class RollbackRecord(_message.Message):
     CLOSE_POSITION_FIELD_NUMBER: _ClassVar[int]
     LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
     AUDIT_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_TIME_US_FIELD_NUMBER: _ClassVar[int]
     placement_id: str
     policy_epoch: bytes
     model_position: int
@@ -222,7 +223,8 @@ class RollbackRecord(_message.Message):
     close_position: int
     learned_count: int
     audit: Audit
-    def __init__(self, placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+    ledger_time_us: int
+    def __init__(self, placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ..., ledger_time_us: _Optional[int] = ...) -> None: ...
 
 class QuarantineRecord(_message.Message):
     __slots__ = ("placement_id", "start_us", "end_us", "offer_id", "source", "audit")
@@ -337,7 +339,7 @@ class SegmentHeader(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., kind: _Optional[str] = ..., boot_id: _Optional[str] = ..., writer_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class SnapshotHeader(_message.Message):
-    __slots__ = ("format_version", "placement_id", "policy_epoch", "ledger_position", "close_time_us", "close_position", "learned_count", "policy")
+    __slots__ = ("format_version", "placement_id", "policy_epoch", "ledger_position", "close_time_us", "close_position", "learned_count", "policy", "lineage_position")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -346,6 +348,7 @@ class SnapshotHeader(_message.Message):
     CLOSE_POSITION_FIELD_NUMBER: _ClassVar[int]
     LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_POSITION_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     placement_id: str
     policy_epoch: bytes
@@ -354,4 +357,5 @@ class SnapshotHeader(_message.Message):
     close_position: int
     learned_count: int
     policy: str
-    def __init__(self, format_version: _Optional[int] = ..., placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., ledger_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., policy: _Optional[str] = ...) -> None: ...
+    lineage_position: int
+    def __init__(self, format_version: _Optional[int] = ..., placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., ledger_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., policy: _Optional[str] = ..., lineage_position: _Optional[int] = ...) -> None: ...
