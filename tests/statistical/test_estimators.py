@@ -7,16 +7,11 @@ outside of 176 to 199 with 6e-5; a test looks at up to twelve. Anytime-valid one
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from offer_optimizer.evaluate.batch import Batch
 from offer_optimizer.evaluate.clusters import Flags
@@ -199,58 +194,3 @@ def test_nothing_is_reported_where_support_was_cut() -> None:
     # A foreign log tells no pmf, only propensities: then the mean weight gives it away.
     blind = Batch(batch.reward, batch.propensity, batch.target, batch.visitor)
     assert "mean weight" in IPS().partial(blind, keep).estimate().refused_reason
-
-
-# The figures below were made by others, see the README of the data.
-
-
-def hillstrom(folder: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]], NDArray[np.bool_]]:
-    """Return the arm of every row, its rewards, and whether the rule would send the womens' mail."""
-    arms = {"No E-Mail": 0, "Womens E-Mail": 1, "Mens E-Mail": 2}
-    with gzip.open(folder / "hillstrom" / "hillstrom_dev.csv.gz", "rt", encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
-    rewards = {
-        name: np.array([float(row[name]) for row in table]) for name in ("visit", "conversion", "spend")
-    }
-    rule = np.array([row["womens"] == "1" and row["mens"] == "0" for row in table])
-    return np.array([arms[row["segment"]] for row in table]), rewards, rule
-
-
-def test_estimates_of_a_randomised_test_equal_the_published_reference(shared_data: Path | None) -> None:
-    """IPS, SNIPS, DR (with the reference's reward model), ESS and the row-wise standard error, to 1e-6."""
-    if shared_data is None:
-        return
-    reference = json.loads((shared_data / "hillstrom" / "reference.json").read_text())["dev"]["policies"]
-    arm, rewards, rule = hillstrom(shared_data)
-    count = len(arm)
-    by_rule = np.eye(3)[np.where(rule, 1, 2)]
-    policies = {
-        "uniform": np.full((count, 3), 1 / 3),
-        "always_none": np.eye(3)[[0] * count],
-        "always_womens": np.eye(3)[[1] * count],
-        "always_mens": np.eye(3)[[2] * count],
-        "rule_womens_only_buyers_get_womens_else_mens": by_rule,
-        "rule_mixed_90_10_uniform": 0.9 * by_rule + 0.1 / 3,
-    }
-    compared = 0
-    for key, expected in reference.items():
-        reward_name, policy = key.split("|")
-        reward, pmf = rewards[reward_name], policies[policy]
-        means = np.array([reward[arm == action].mean() for action in range(3)])
-        batch = Batch(
-            reward=reward,
-            propensity=np.full(count, 1 / 3),
-            target=pmf[np.arange(count), arm],
-            visitor=np.arange(count),
-            predicted=means[arm],
-            expected=pmf @ means,
-        )
-        for name, estimator in (("ipw", IPS()), ("snipw", SNIPS()), ("dr", DR())):
-            assert estimator.partial(batch).value == pytest.approx(expected[name], rel=1e-6, abs=1e-9)
-            compared += 1
-        partial = IPS().partial(batch)
-        assert partial.support.ess == pytest.approx(expected["ess"], rel=1e-6)
-        # Beyond 4,096 visitors ours is a variance of 1,024 buckets: within 4 standard errors of itself.
-        assert partial.standard_error == pytest.approx(expected["ipw_se"], rel=4 / np.sqrt(2 * 1023) * 1.2)
-        assert partial.estimate().refused_reason == ""
-    assert compared == 54

@@ -108,7 +108,26 @@ class Partial:
         Ratios of sums over clusters, linearised, with the small-sample factor g / (g - 1).
         Source: Cochran 1977, "Sampling Techniques", chapter 6; for weighted rows, Liang and Zeger 1986.
         """
-        return _error(self.influence)
+        if not self._is_by_rows:
+            return _error(self.influence)
+        total = float(self.clusters.totals()[_FIRST_RATIO + 1])
+        squares, count = self.moments.residual_squares(self.value), self.visitor_count
+        return math.sqrt(count / (count - 1) * squares) / abs(total) if total else math.inf
+
+    @property
+    def _is_by_rows(self) -> bool:
+        """Whether rows alone tell the variance: nobody is known again, so each is a visitor of its own."""
+        return self.clusters.keys is None and self.moments.is_anonymous and len(self.traits.signs) == 1
+
+    @property
+    def visitor_count(self) -> int:
+        """How many visitors; an estimate where more were seen than are kept apart and known again."""
+        return self.support.row_count if self.moments.is_anonymous else self.clusters.visitor_count
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error: visitors or buckets of them, less one."""
+        return float(self.visitor_count if self._is_by_rows else self.clusters.cluster_count) - 1.0
 
     @property
     def influence(self) -> Floats:
@@ -152,9 +171,7 @@ class Partial:
         # an estimate without an interval has no variance to trust.
         is_normal = not interval.is_guaranteed and self.traits.aim is not Aim.NOTHING
         carriers = self.carriers if is_normal else math.inf
-        return self.support_refusal() or variance_refusal(
-            self.clusters.visitor_count, carriers, least_visitors
-        )
+        return self.support_refusal() or variance_refusal(self.visitor_count, carriers, least_visitors)
 
     def ends(
         self,
@@ -170,8 +187,7 @@ class Partial:
             return bootstrap_ends(self.clusters.sums[:, _FIRST_RATIO:], self.traits.signs, confidence, seed)
         if interval.is_guaranteed:
             return guaranteed_ends(interval, self.clusters, self.moments, self.traits, bounds, confidence)
-        visitors, freedom = self.clusters.visitor_count, self.clusters.cluster_count - 1
-        width = half_width(interval, self.standard_error, visitors, freedom, confidence)
+        width = half_width(interval, self.standard_error, self.visitor_count, self.freedom, confidence)
         return Ends(self.value - width, self.value + width)
 
     def bias_bound(self, bounds: Bounds | None) -> float | None:
@@ -224,7 +240,7 @@ class Partial:
             mean_weight=self.support.mean_weight,
             unsupported_share=self.support.unsupported_share,
             row_count=self.support.row_count,
-            visitor_count=self.clusters.visitor_count,
+            visitor_count=self.visitor_count,
             interval=interval,
             confidence=confidence,
         )

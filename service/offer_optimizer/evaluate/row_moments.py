@@ -93,6 +93,10 @@ class RowMoments:
             cut=float(cut.sum()),
         )
 
+    def residual_squares(self, value: float) -> float:
+        """Return the sum over rows of (numerator - value * denominator)^2."""
+        return max(self.squares - 2.0 * value * self.products + value**2 * self.other_squares, 0.0)
+
     def __add__(self, other: RowMoments) -> RowMoments:
         return RowMoments(
             self.squares + other.squares,
