@@ -14,7 +14,7 @@ import numpy as np
 
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.evaluate.batch import Batch
-from offer_optimizer.evaluate.claims import Aim, Bounds, Traits
+from offer_optimizer.evaluate.claims import Aim, Bound, Bounds, Traits
 from offer_optimizer.evaluate.clusters import ClusterSums, Flags, Floats
 from offer_optimizer.evaluate.estimate import Estimate
 from offer_optimizer.evaluate.intervals import CONFIDENCE, Ends, Interval, half_width
@@ -72,8 +72,9 @@ class Partial:
         columns = [np.ones(len(batch)), batch.weight, *(column for ratio in ratios for column in ratio)]
         if batch.row_weight is not None:
             columns = [column * batch.row_weight for column in columns]
-        used = batch.weight if used_weight is None else used_weight
-        moments = RowMoments.of(batch, columns[_FIRST_RATIO], columns[_FIRST_RATIO + 1], used, keep)
+        first = (columns[_FIRST_RATIO], columns[_FIRST_RATIO + 1])
+        is_bounded = traits.bound is not Bound.NOTHING
+        moments = RowMoments.of(batch, first, used_weight, keep, is_bounded=is_bounded)
         clusters = ClusterSums.of(batch.grouping, tuple(columns), keep)
         return cls(clusters, Support.of(batch, keep), traits, moments)
 
