@@ -32,7 +32,7 @@ def test_a_right_log_is_not_refused_and_its_p_values_are_even() -> None:
     for seed in range(200):
         calibration = Calibration.of(right_log(seed, 1000))
         assert calibration.refusal() == ""
-        square, freedom = calibration.by_offer.chi_square()
+        square, freedom = calibration.by_offer.test()
         assert freedom == 3
         found.append(chi2.sf(square, freedom))
     assert kstest(found, "uniform").pvalue > 1e-3

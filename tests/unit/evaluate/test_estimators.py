@@ -332,6 +332,8 @@ def test_the_difference_of_two_arms_is_that_of_two_independent_means() -> None:
         assert found.value == pytest.approx(first.value - second.value)
         assert found.standard_error == pytest.approx(math.hypot(first.standard_error, second.standard_error))
         assert found.visitor_count == first.clusters.visitor_count + second.clusters.visitor_count
+    with pytest.raises(InvalidInput, match="bootstrap is not made from a standard error"):
+        difference(first, second, Interval.BOOTSTRAP)
     small = MeanReward().partial(batch_of(seed=2, visitors=90))
     assert "at least 100" in difference(first, small).refused_reason
 
