@@ -1,8 +1,8 @@
-"""Our ledger as a log for replay and export: what models of one placement learned from, in the order they did.
+"""Our ledger as a log for replay and export: what one placement learned from, in the order it did.
 
-Rows are closed decisions that a policy drew with full consent, by (close time, position), up to the ledger time
-at which the log was opened: what is closed by then never changes, so every reading gives the same rows. Holdout
-and pure answers are not among them. Reads beside the writer, in short reads; writes nothing.
+Rows are closed decisions that a policy drew with full consent, by (close time, position), up to the ledger
+time at which the log was opened: what is closed by then never changes, so every reading gives the same rows.
+Holdout and pure answers are not among them. Reads beside the writer, in short reads; writes nothing.
 """
 
 from __future__ import annotations
@@ -142,9 +142,7 @@ class LedgerRowsLog:
         cursor = (max(self._range_us[0] - 1, 0), 0)
         last_us = min(self._up_to[0], self._range_us[1] + _WINDOW_MOST_US)
         while True:
-            found = self._tables.lessons(
-                self._placement_id, epoch, cursor, (last_us, FOREVER_US), BATCH_ROWS
-            )
+            found = self._tables.lessons(self._placement_id, epoch, cursor, (last_us, FOREVER_US), BATCH_ROWS)
             yield from found
             if len(found) < BATCH_ROWS:
                 return
@@ -159,19 +157,23 @@ class LedgerRowsLog:
         if not isinstance(body, Decision) or not body.is_learnable():
             return None
         key = record.visitor_key
-        return _Row(closed.position, None if key is None else self._merged.get(key, key), body, reward_of(closed))
+        return _Row(
+            closed.position, None if key is None else self._merged.get(key, key), body, reward_of(closed)
+        )
 
     def _rows(self, rows: list[_Row]) -> LogRows:
         decisions = [row.decision for row in rows]
         offers, pmf, attributes = self._offers(decisions)
         return LogRows(
             visitor=np.array(
-                [-row.position if row.visitor_key is None else row.visitor_key for row in rows], dtype=np.int64
+                [-row.position if row.visitor_key is None else row.visitor_key for row in rows],
+                dtype=np.int64,
             ),
             time_us=np.array([decision.decide_time_us for decision in decisions], dtype=np.int64),
             reward=np.array([row.reward for row in rows]),
             chosen=np.array(
-                [offers[at, decision.slots[0].chosen] for at, decision in enumerate(decisions)], dtype=np.int64
+                [offers[at, decision.slots[0].chosen] for at, decision in enumerate(decisions)],
+                dtype=np.int64,
             ),
             propensity=np.array([decision.slots[0].propensity for decision in decisions]),
             offers=offers,

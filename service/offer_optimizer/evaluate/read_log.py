@@ -1,9 +1,9 @@
 """Any log by one call: `read_log("events.json")`, `read_log("test.csv", action="segment", ...)`.
 
 The format is guessed, where none is given, by what is there, in this order: a data directory or its
-`ledger.sqlite` is `ledger`; a folder with Parquet files, or a file that begins as they do, is `parquet`; a file
-whose first byte that is no space is `{` is `dsjson`; a table with the columns of the Open Bandit Dataset, or a
-folder with one, is `obd`; any other table is `csv`.
+`ledger.sqlite` is `ledger`; a folder with Parquet files, or a file that begins as they do, is `parquet`; a
+file whose first byte that is no space is `{` is `dsjson`; a table with the columns of the Open Bandit
+Dataset, or a folder with one, is `obd`; any other table is `csv`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read_log(
 
     Options by format (None and empty ones count as not given):
     - ledger: placement; start, end: datetimes or ISO 8601, of decisions, the end excluded
-    - parquet: none needed; see formats.parquet
+    - parquet: placement, where there are several; reward (reward_final or reward_learned)
     - dsjson: visitor (a context field), reward ("-cost" or "cost"), leave_out (features not to read)
     - csv: action, reward, propensity (number, 1/3 or column), context (columns or "*"); visitor, time,
       leave_out (columns that "*" doesn't take), as_text (columns that are no numbers), delimiter
@@ -131,10 +131,13 @@ def _open_ledger(path: Path, options: Options, progress: Progress | None) -> Log
     return LedgerRowsLog(ledger, options["placement"], start_us, end_us, progress=progress)
 
 
-def _open_parquet(path: Path, options: Options, progress: Progress | None) -> Log:
+def _open_parquet(path: Path, options: Options, _progress: Progress | None) -> Log:
     # By name: reading any other format must not load what Parquet needs.
     module = importlib.import_module("offer_optimizer.formats.parquet")
-    log: Log = module.ParquetLog(path, progress=progress, **options)
+    reward = options.get("reward", "reward_final")
+    if reward not in ("reward_final", "reward_learned"):
+        raise InvalidInput("reward", f"{str(reward)[:40]!r} must be reward_final or reward_learned")
+    log: Log = module.ParquetLog.open(path, options.get("placement"), reward)
     return log
 
 
@@ -190,7 +193,7 @@ def _time_us(option: str, options: Options, otherwise: int) -> int:
 
 FORMATS: Final[Mapping[str, _Format]] = {
     "ledger": _Format(_open_ledger, ("placement",), ("start", "end")),
-    "parquet": _Format(_open_parquet, (), ("placement", "start", "end")),
+    "parquet": _Format(_open_parquet, (), ("placement", "reward")),
     "dsjson": _Format(_open_dsjson, (), ("visitor", "reward", "leave_out")),
     "csv": _Format(
         _open_csv,
