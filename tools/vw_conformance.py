@@ -1,8 +1,9 @@
 """Vowpal Wabbit's own regression cases through our reader and our policy, as a table for docs/evaluation.md.
 
 A case is supported where its input is dsjson with one slot and its options are among those of our vw policy;
-the others are listed with the reason. What is compared is VW's progressive average loss: of each event, before
-it is learned, the cost of the chosen offer times the policy's probability of it over the logged one, by weight.
+the others are listed with the reason. What is compared is VW's progressive average loss: of each event,
+before it is learned, the cost of the chosen offer times the policy's probability of it over the logged one,
+by weight.
 
     python tools/vw_conformance.py DATA      print the table for a folder of reference data
 """
@@ -135,14 +136,17 @@ def _examples(log: DsjsonLog, rows: LogRows) -> Iterator[tuple[Example, float]]:
         weight = 1.0 if rows.weight is None else float(rows.weight[row])
         reward = float(rows.reward[row])
         chosen = offers.index(int(rows.chosen[row]))
-        yield Example(rows.contexts.features(row), actions, chosen, float(rows.propensity[row]), reward), weight
+        yield (
+            Example(rows.contexts.features(row), actions, chosen, float(rows.propensity[row]), reward),
+            weight,
+        )
 
 
 def _input_of(arguments: str) -> str:
     """Return the file that a command reads: VW prefers the one that no option names."""
     without = _FILE_OPTIONS.sub("", arguments)
     found = re.findall(r"inputs/\S+", without) or re.findall(r"-d (\S+)", arguments)
-    return found[0]
+    return str(found[0])
 
 
 def _options_of(arguments: str) -> VwOptions | str:
