@@ -28,7 +28,9 @@ from tests.unit.evaluate.ledgers import HOME, Shop
 REWARD: Final = Reward(formula="sum.click", min=-1.0, max=3.0, default=0.5)
 OFFERS: Final = (
     Offer(id="msg", type=OfferType.MESSAGE, attributes=Features((("tone", "so so"),))),
-    Offer(id="save5", type=OfferType.COUPON, attributes=Features((), (("cost", 5.5),), (("for", ("a", "b")),))),
+    Offer(
+        id="save5", type=OfferType.COUPON, attributes=Features((), (("cost", 5.5),), (("for", ("a", "b")),))
+    ),
     Offer(id="nothing", type=OfferType.NOTHING),
 )
 
@@ -94,9 +96,9 @@ def largest_difference(trained: Trained, file: Path, *, of_lessons: bool) -> flo
     assert "warning" not in done.stderr.lower()
     header = trained.policy.save().partition(b"\n")[0]
     theirs = VwPolicy(trained.options, header + b"\n" + model.read_bytes())
-    actions = tuple(
-        action for rows in trained.log.batches() for action in actions_of(trained.log, rows, 1)
-    )[:3]
+    actions = tuple(action for rows in trained.log.batches() for action in actions_of(trained.log, rows, 1))[
+        :3
+    ]
     chance = np.random.default_rng(9)
     worst = 0.0
     for _ in range(200):
@@ -122,7 +124,9 @@ def test_vw_makes_our_very_model_of_our_lessons(
     with file.open("wb") as stream:
         count = export_dsjson(trained.log, stream, Lessons(trained.options))
     worst = largest_difference(trained, file, of_lessons=True)
-    figure(f"vw --dsjson on {count:,} exported lessons ({exploration}): probabilities within {worst:.1e} of ours")
+    figure(
+        f"vw --dsjson on {count:,} exported lessons ({exploration}): probabilities within {worst:.1e} of ours"
+    )
     assert worst == 0.0
 
 

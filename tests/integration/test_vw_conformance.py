@@ -17,9 +17,7 @@ from tests.conftest import REPOSITORY
 from tools.vw_conformance import DEFAULTS, run_cases, run_training_references, table
 
 
-def test_every_supported_case_has_vws_loss(
-    shared_data: Path | None, figure: Callable[[str], None]
-) -> None:
+def test_every_supported_case_has_vws_loss(shared_data: Path | None, figure: Callable[[str], None]) -> None:
     if shared_data is None:
         return
     results = [*run_cases(shared_data), *run_training_references(shared_data)]
