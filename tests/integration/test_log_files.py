@@ -26,7 +26,7 @@ EVENT: Final = {
     "p": [0.5, 0.5],
 }
 CSV: Final = "v,shown,won,age,city\na,mug,1,31,Bern\nb,pen,0,,Rom\na,mug,0.5,40,\n"
-TEST: Final = {"action": "shown", "reward": "won", "propensity": "1/2", "context": "age,city"}
+TEST: Final[dict[str, Any]] = {"action": "shown", "reward": "won", "propensity": "1/2", "context": "age,city"}
 
 
 def everything(log: Log) -> list[LogRows]:
@@ -152,7 +152,7 @@ def test_numbers_beyond_the_limit_name_their_column(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "test.csv"
     path.write_bytes(CSV.encode() + b"b,\xff\xfe,1,2,3\n")
-    with pytest.raises(DamagedFile, match="test.csv: behind line"):
+    with pytest.raises(DamagedFile, match=r"test\.csv: behind line"):
         list(read_log(path, **TEST).batches())
 
 
@@ -195,10 +195,9 @@ def test_hillstrom_has_its_arms(shared_data: Path | None) -> None:
             np.concatenate([getattr(rows, name) for rows in batches]) for name in ("reward", "chosen")
         )
         for number, arm in enumerate(log.vocabulary.ids):
-            expected: dict[str, Any] = reference[arm][reward] if reward in reference[arm] else reference[arm]
             own = rewards[chosen == number]
-            assert len(own) == reference[arm].get("n", expected.get("n"))
-            assert own.mean() == pytest.approx(expected["mean"], rel=1e-9)
+            assert len(own) == reference[arm]["n"]
+            assert own.mean() == pytest.approx(reference[arm][reward]["mean"], rel=1e-9)
 
 
 def test_open_bandit_logs_have_their_figures(shared_data: Path | None, figure: Callable[[str], None]) -> None:
@@ -211,7 +210,7 @@ def test_open_bandit_logs_have_their_figures(shared_data: Path | None, figure: C
         assert (len(rows), len(log.vocabulary), log.bad_line_count) == (10_000, 34, 0)
         assert rows.reward.mean() == pytest.approx(mean, abs=1e-12)
         assert (rows.pmf is not None) == (name == "random")
-        assert list(rows.contexts.column("position")[:1])[0] in ("1", "2", "3")
+        assert set(rows.contexts.column("position")) == {"1", "2", "3"}
         assert rows.attributes is not None
         assert len(rows.attributes[0]) == 34
     with pytest.raises(InvalidInput, match=r"holds 2 logs \(bts.csv.gz, random.csv.gz\)"):

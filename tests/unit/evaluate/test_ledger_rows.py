@@ -31,7 +31,7 @@ def test_rows_are_what_was_learned_with_everything_that_replay_needs() -> None:
     names = [[log.vocabulary.ids[offer] for offer in row if offer >= 0] for row in rows.offers.tolist()]
     assert names == [["msg", "save5", "nothing"], ["save5", "nothing"]]
     assert [log.vocabulary.ids[offer] for offer in rows.chosen] == ["save5", "nothing"]
-    np.testing.assert_array_equal(rows.pmf, np.float32([[0.5, 0.25, 0.25], [0.25, 0.75, 0.0]]))
+    np.testing.assert_array_equal(rows.pmf, [[0.5, 0.25, 0.25], [0.25, 0.75, 0.0]])
     assert rows.propensity.tolist() == [0.25, 0.75]
     assert rows.contexts.column("city") == ["Bern", ""]
     assert rows.time_us.tolist() == [first.decide_time_us, second.decide_time_us]
