@@ -17,6 +17,7 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.core.log import LogRows
 from offer_optimizer.evaluate.dsjson_export import Lessons, export_dsjson, training_arguments
 from offer_optimizer.evaluate.ledger_rows import LedgerRowsLog
+from offer_optimizer.evaluate.read_log import read_log
 from offer_optimizer.formats.dsjson import DsjsonLog
 from offer_optimizer.learn.trainer import BATCH, Trainer, initial_model
 from offer_optimizer.policy.contract import Action, Policy
@@ -142,6 +143,16 @@ def test_vw_makes_our_model_of_the_log_itself_but_for_rounding(
     worst = largest_difference(trained, file, of_lessons=False)
     figure(f"vw --dsjson on {count:,} logged rows ({exploration}): probabilities within {worst:.1e} of ours")
     assert worst < 1e-4
+
+
+def test_vw_learns_every_row_of_a_log_that_kept_no_pmf(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("shown,won,p,x\n" + "mug,1,0.3,a\npen,0,0.7,b\n" * 20)
+    log = read_log(tmp_path / "test.csv", action="shown", reward="won", propensity="p", context="x")
+    with (tmp_path / "log.json").open("wb") as stream:
+        assert export_dsjson(log, stream) == 40
+    command = [sys.executable, "-m", "vowpalwabbit", "--dsjson", "--cb_explore_adf", "-d"]
+    done = subprocess.run([*command, "log.json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "number of examples = 40" in done.stderr
 
 
 def test_an_export_says_what_was_logged(tmp_path: Path) -> None:

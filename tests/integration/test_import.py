@@ -85,6 +85,7 @@ def test_history_is_learned_reported_rebuilt_and_verified(tmp_path: Path) -> Non
     assert ours.reward.tolist() == theirs.reward.tolist()
     assert ours.propensity.tolist() == theirs.propensity.tolist()
     assert ours.time_us.tolist() == theirs.time_us.tolist()
+    assert ours.pmf is None
     assert report(ledger, "home", 0, 2**60).decision_count == 300
 
 
