@@ -17,7 +17,7 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.core.log import LogRows
 from offer_optimizer.evaluate.dsjson_export import Lessons, export_dsjson, training_arguments
 from offer_optimizer.evaluate.ledger_rows import LedgerRowsLog
-from offer_optimizer.evaluate.read_log import read_log
+from offer_optimizer.evaluate.reading import read_log
 from offer_optimizer.formats.dsjson import DsjsonLog
 from offer_optimizer.learn.trainer import BATCH, Trainer, initial_model
 from offer_optimizer.policy.contract import Action, Policy

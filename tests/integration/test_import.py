@@ -15,7 +15,7 @@ from offer_optimizer.cli.main import build_app
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import CannotStart, InvalidInput, OfferOptimizerError
 from offer_optimizer.evaluate.ledger_rows import LedgerRowsLog
-from offer_optimizer.evaluate.read_log import read_log
+from offer_optimizer.evaluate.reading import read_log
 from offer_optimizer.evaluate.report import report
 from offer_optimizer.evaluate.verify import verify
 from offer_optimizer.learn.rebuild import Rebuilt

@@ -13,7 +13,9 @@ import pytest
 
 from offer_optimizer.core.errors import DamagedFile, InvalidInput, NotFound
 from offer_optimizer.core.log import Log, LogRows
-from offer_optimizer.evaluate.read_log import guess_format, read_log
+from offer_optimizer.evaluate.reading import guess_format, read_log
+from offer_optimizer.formats.csv_file import CsvLog
+from offer_optimizer.formats.csv_values import CsvColumns
 from offer_optimizer.formats.lines import LINE_BYTES
 
 EVENT: Final = {
@@ -115,6 +117,16 @@ def test_what_becomes_context_by_a_star_is_told_and_can_be_left_out(tmp_path: Pa
     options = TEST | {"context": "*", "leave_out": "v"}
     log = read_log(write(tmp_path / "test.csv", CSV), **options)
     assert log.notes == ["context is every column without another use: age, city"]
+
+
+def test_another_reward_is_another_column_and_the_first_one_stays_out_of_the_context(tmp_path: Path) -> None:
+    path = write(tmp_path / "test.csv", CSV)
+    log = CsvLog(path, CsvColumns("shown", "won", "1/2", ("*",), leave_out=("v",))).with_reward("age")
+    (rows,) = log.batches()
+    assert rows.reward.tolist() == [31.0, 40.0]
+    assert list(rows.contexts.names()) == ["city"]
+    with pytest.raises(InvalidInput, match="no column has the name 'spend'"):
+        log.with_reward("spend")
 
 
 def test_bad_lines_of_a_csv_have_their_numbers(tmp_path: Path) -> None:
