@@ -96,6 +96,10 @@ class Fold:
         self._tables.set_state("position", self.position)
         self._tables.set_state("time_us", self.time_us)
 
+    def closed_at(self, position: int) -> ClosedDecision | None:
+        """Return a closed decision by its position; None while its window is open."""
+        return self._tables.closed_at(position)
+
     def has_due(self, time_us: int) -> bool:
         """Return whether a window ends at or before a time."""
         return bool(self._tables.due(time_us, 1))
@@ -119,7 +123,8 @@ class Fold:
             self.counts.orphans += 1
         else:
             self._open_window(record, decision, rules)
-            self._counters.decided(decision, record.visitor_key)
+            if not decision.imported:
+                self._counters.decided(decision, record.visitor_key)
             self.counts.decisions += 1
         for item in self._parking.take(decision.decision_id):
             self._settle(item, self._attribution.judge(item, record.position), record.position)
