@@ -23,7 +23,7 @@ from offer_optimizer.learn.lineage import SteeringRecords
 from offer_optimizer.learn.parking import Parking
 from offer_optimizer.learn.revisions import PlacementRules, Revisions
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
-from offer_optimizer.store.fold_tables import CloseStatus, FoldTables
+from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 from offer_optimizer.store.open_tables import OpenDecision
 from offer_optimizer.store.parked_table import ParkedTable
