@@ -19,6 +19,7 @@ from offer_optimizer.learn.publish import CANARY_CONTEXT, Publisher
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action
 from offer_optimizer.policy.epoch import parse_description
+from offer_optimizer.store.clock_file import ClockFile
 from offer_optimizer.store.codec import Epoch, Salt, StoredCatalog, encode_control
 from offer_optimizer.store.files import OnStep, nothing
 from offer_optimizer.store.group_sync import GroupSync
@@ -126,7 +127,8 @@ class ServiceInMemory:
         self.entropy = counted_entropy()
         self.ledger = Ledger.create(self.connection, self.entropy)
         self.revisions = RevisionsInMemory()
-        self.watch = ClockWatch(lambda: self.clock_us, lambda: self.boot_us)
+        self.boot = BOOT
+        self.watch = self.look_at_clock()
         self.verifier = LocalVerifier()
         self.snapshots = SnapshotStore(self.files, SNAPSHOTS)
         self.publish_interval_us = 0
@@ -134,9 +136,15 @@ class ServiceInMemory:
 
     def start(self) -> Learner:
         """Start a learner over what is on the disk, as a new process does."""
+        self.watch = self.look_at_clock()
         publisher = Publisher(self.snapshots, self.verifier, lambda: self.clock_us, self.publish_interval_us)
         self.learner = Learner(self.ledger, self._drainer, self.snapshots, publisher, SALTS)
         return self.learner
+
+    def look_at_clock(self) -> ClockWatch:
+        """Start to watch the clock, as a new process does."""
+        kept = ClockFile(self.files, Path("/data/clock"), self.boot)
+        return ClockWatch(lambda: self.clock_us, lambda: self.boot_us, kept)
 
     def _drainer(self, ledger: Ledger, fold: Fold) -> Drainer:
         return Drainer(
