@@ -37,15 +37,16 @@ SALTS = (Salt(1, "draw", bytes(32)), Salt(2, "holdout", bytes(range(32))))
 
 
 class FailingConnection(sqlite3.Connection):
-    """Fails the statement whose number, counted from now, is `fail_at`; -1: none."""
+    """Fails the statement whose number, counted from now, is `fail_at`, with `failure`; -1: none."""
 
     fail_at = -1
+    failure: BaseException = sqlite3.OperationalError("disk I/O error")
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401  (as sqlite3 has it)
         """Count down, then fail once."""
         if self.fail_at == 0:
             self.fail_at = -1
-            raise sqlite3.OperationalError("disk I/O error")
+            raise self.failure
         self.fail_at = max(self.fail_at - 1, -1)
         return super().execute(sql, parameters)
 
