@@ -136,8 +136,8 @@ class Run:
 def test_any_schedule_of_snapshots_kills_and_restarts_gives_the_model_of_an_uninterrupted_run(
     size: Size, figure: Callable[[str], None]
 ) -> None:
-    decisions = size.pick(test=600, ci=2000, proof=50_000)
-    schedules = size.pick(test=4, ci=8, proof=20)
+    decisions = size.pick(test=500, ci=2000, proof=50_000)
+    schedules = size.pick(test=3, ci=8, proof=20)
     whole = Run(decisions, None)
     assert check(whole.service) == [True]
     assert current(whole.service).learned_count >= decisions
