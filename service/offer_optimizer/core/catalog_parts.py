@@ -168,9 +168,7 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
         grace_s=grace_s,
         close_on=tuple(kind for _, kind in close_on),
     )
-    return PlacementDraft(
-        placement, section, tuple(offers), tuple(baseline), formula_line, tuple(close_on)
-    )
+    return PlacementDraft(placement, section, tuple(offers), tuple(baseline), formula_line, tuple(close_on))
 
 
 def _trust(section: Section) -> tuple[bool, float]:

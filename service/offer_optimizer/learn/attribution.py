@@ -1,11 +1,11 @@
 """Which decision an item of feedback belongs to, and its fate: one stated rule for every placement.
 
-By decision: that decision. By visitor and placement: the newest decision of that visitor there (ledger order)
-whose window contains the feedback's time and which is active; the same for holdout and for "nothing". In time
-is what arrives before the close and whose time lies in the window; that time is when it was received, or, where
-the placement trusts it, when it occurred, moved into [decide time, receive time]. The first item with a
-feedback_id wins, within its decision, however addressed, and within its visitor and placement until an hour
-after the window.
+By decision: that decision. By visitor and placement: the newest decision of that visitor there (ledger
+order) whose window contains the feedback's time and which is active; the same for holdout and for "nothing".
+In time is what arrives before the close and whose time lies in the window; that time is when it was received,
+or, where the placement trusts it, when it occurred, moved into [decide time, receive time]. The first item
+with a feedback_id wins, within its decision, however addressed, and within its visitor and placement until an
+hour after the window.
 
 Only judges: what follows from a verdict is written by the fold.
 """
@@ -40,7 +40,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of an item: its fate, the decision it belongs to if it does to any, and its effective time.
+    """What becomes of an item: its fate, the decision it belongs to if any, and its effective time.
 
     `target` is that decision while it is open. `ended_until_us` is set where an item addressed by visitor
     belongs to a decision that has closed: until then its id has to be remembered.
@@ -63,14 +63,16 @@ class Attribution:
         self.closed = ClosedDecisions(ledger, tables, revisions)
 
     def judge(self, item: Arrival, position: int) -> Verdict:
-        """Return the verdict on an item as of a ledger position; PARKED where its decision is not known yet."""
+        """Return the verdict on an item as of a ledger position; PARKED where its decision is not known."""
         return self._by_decision(item, position) if item.feedback.decision_id else self._by_visitor(item)
 
     def _by_decision(self, item: Arrival, position: int) -> Verdict:
         feedback = item.feedback
         target = self._tables.find_open(feedback.decision_id)
         if target is not None:
-            return self._of_open(item, target, self._tables.find_joined(target.position, feedback.feedback_id))
+            return self._of_open(
+                item, target, self._tables.find_joined(target.position, feedback.feedback_id)
+            )
         known = self._ledger.find_decision(feedback.decision_id)
         if known is None or known > position:
             return Verdict(Fate.PARKED)
@@ -110,7 +112,9 @@ class Attribution:
         joined = self._tables.find_joined_by_visitor(key, feedback.placement_id, taken_back)
         target = None if joined is None else self._tables.open_at(joined.decision_position)
         if target is not None:
-            return self._of_open(item, target, self._tables.find_joined(target.position, feedback.feedback_id))
+            return self._of_open(
+                item, target, self._tables.find_joined(target.position, feedback.feedback_id)
+            )
         spent = self._tables.find_spent(key, feedback.placement_id, taken_back)
         position = None if spent is None else self._tables.decision_of(spent)
         return None if position is None else self._of_closed(item, position, item.time_us)

@@ -1,9 +1,9 @@
 """Closing a window: what a decision earned, as one number.
 
-A deferred decision that was never shown is closed without a reward and never learned. What was taken back does
-not count, and neither does taking it back, whichever came first. Silence (nothing else than shown and
+A deferred decision that was never shown is closed without a reward and never learned. What was taken back
+does not count, and neither does taking it back, whichever came first. Silence (nothing else than shown and
 not_shown) earns the default reward; everything else goes through the formula and is clipped to the declared
-range. While a model lags, silence is thinned: kept with a known probability, and then weighted by its inverse.
+range. While a model lags, silence is thinned: kept with a known probability, weighted by its inverse.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ def _was_active(decision: OpenDecision, evidence: Sequence[JoinedFeedback], ledg
     """Return whether a decision was shown, or never had to be; a `shown` that was taken back is none."""
     if not decision.active or not any(item.retracts for item in evidence):
         return decision.active
-    return not _body(decision, ledger).deferred or any(item.kind == SHOWN for item in _left_standing(evidence))
+    return not _body(decision, ledger).deferred or any(
+        item.kind == SHOWN for item in _left_standing(evidence)
+    )
 
 
 def _body(decision: OpenDecision, ledger: Ledger) -> Decision:

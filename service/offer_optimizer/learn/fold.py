@@ -198,7 +198,10 @@ class Fold:
                 )
 
     def _follow(self, item: Arrival, target: OpenDecision) -> None:
-        """Do what an applied item does to its window: show what was deferred, end it where that is terminal."""
+        """Do what an applied item does to its window: show what was deferred, end what it is terminal for.
+
+        What is deferred waits until it is shown, even where it was converted on before.
+        """
         kind = item.feedback.kind
         is_activated = kind == SHOWN and not target.active
         if is_activated:
@@ -206,7 +209,6 @@ class Fold:
         rules = self.revisions.rules(target.catalog_revision, target.placement_id)
         if rules is None or not rules.close_on:
             return
-        # What is deferred waits until it is shown, even where it was converted on before.
         may_end = is_activated or (target.active and kind in rules.close_on)
         if may_end and self._tables.has_terminal(target.position, rules.close_on):
             # Items of one call are stamped alike, so what is of this very time still counts.
@@ -224,7 +226,7 @@ class Fold:
         if closed.status is CloseStatus.LEARNED and self.steering.is_frozen(closed.placement_id):
             closed = replace(closed, status=CloseStatus.FROZEN)
         if decision.close_time_us < decision.last_close_us and decision.visitor_key is not None:
-            # Feedback by visitor goes on to belong to it, not to an older one, until its window would be over.
+            # Feedback by visitor goes on to belong to it, not to an older one.
             self._tables.keep_ended(decision)
         self._tables.close(closed, is_silent=not feedback)
         if any(not item.in_time for item in feedback):

@@ -1,8 +1,8 @@
 """Closed decisions that hear more: which feedback_ids they hold, and their final rewards.
 
-What was learned never changes. The final reward is made from all that was applied or came late, less what was
-taken back, and is made again at the TICK behind the item that changed it. What is kept in memory can be derived
-again from the ledger and the fates.
+What was learned never changes. The final reward is made from all that was applied or came late, less what
+was taken back, and is made again at the TICK behind the item that changed it. What is kept in memory can be
+derived again from the ledger and the fates.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.open_tables import JoinedFeedback
 
 REMEMBERED_IDS: Final = 50_000
-"""Feedback_ids of closed decisions kept in memory, so that many items for one decision are not read each time."""
+"""Feedback_ids of closed decisions in memory, so that many items for one decision are not read each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedHistory:
-    """What judging late feedback of one decision needs. `ids` maps a feedback_id to the item that holds it."""
+    """What judging late feedback of one decision needs; `ids` says which item holds a feedback_id."""
 
     rules: PlacementRules
     slot_count: int

@@ -13,10 +13,12 @@ from typing import Protocol
 
 import structlog
 
+from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.errors import PolicyFault, StorageUnavailable
 from offer_optimizer.learn.drain import Drainer, Feed
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.models import Models, Pair
+from offer_optimizer.learn.pressure import Pressure
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.restore import Restorer
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer
@@ -80,6 +82,7 @@ class Learner:
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
         restorer = Restorer(self.snapshots, self.tables, self.fold)
         self._models = Models(self.trainer, restorer, self.publisher, self.seconds)
+        self.pressure = Pressure(self.tables)
         self.drainer = self.make_drainer(self.ledger, self.fold)
         self.drainer.begin(self.salts)
         if self.keeper is not None:
@@ -126,7 +129,9 @@ class Learner:
         most = 0
         for epoch in epochs:
             pair = self._models.pair(epoch)
-            most = max(most, self.trainer.teach(pair.serving))
+            taught = self.trainer.teach(pair.serving)
+            most = max(most, taught)
+            self._thin(pair.serving, taught)
             self._models.teach_anew(pair)
             if self.publisher.is_due(pair.serving):
                 self._publish(pair.serving)
@@ -156,6 +161,15 @@ class Learner:
             self._publish(pair.serving)
         if not self.publisher.has_news(pair.serving):
             self._prepared[1].add(pair.epoch.policy_epoch)
+
+    def _thin(self, model: Model, taught: int) -> None:
+        """Let silence be thinned while a model can't keep up."""
+        placement_id = model.placement_id
+        share = self.fold.kept_share.get(placement_id, 1.0)
+        wanted = self.pressure.new_share(model, share, taught, self.fold.time_us)
+        if wanted is not None:
+            self.drainer.note(Thinning(placement_id, wanted))
+            log.warning("silence_thinned", placement=placement_id, learned_share=wanted)
 
     def _epochs_in_force(self) -> list[Epoch]:
         revisions = self.fold.revisions

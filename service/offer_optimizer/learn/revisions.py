@@ -81,7 +81,12 @@ class Revisions:
             formula = RewardFormula(placement.reward.formula)
             grace_us = round(placement.grace_s * 1e6) if placement.trust_occur_time else None
             found = self._rules[key] = PlacementRules(
-                round(placement.window_s * 1e6), placement.reward, formula, kinds, grace_us, placement.close_on
+                round(placement.window_s * 1e6),
+                placement.reward,
+                formula,
+                kinds,
+                grace_us,
+                placement.close_on,
             )
         return found
 

@@ -14,7 +14,6 @@ from typing import Final
 from offer_optimizer.core.catalog import Placement
 from offer_optimizer.policy import registry
 
-
 _JOINING: Final = ("trust_occur_time", "grace_s", "close_on")
 
 

@@ -1,4 +1,4 @@
-"""What the fold keeps between records: open windows (`open_tables`), fates, closed decisions and final rewards.
+"""What the fold keeps between records: open windows (`open_tables`), fates, closed decisions, final rewards.
 
 Lives in the ledger's database for live learning and in a private one for a rebuild; always derivable
 from the ledger. Small tables are indexed at will; what only grows is appended in key order.
@@ -88,7 +88,7 @@ class FoldTables(OpenTables):
     @classmethod
     def create(cls, connection: sqlite3.Connection) -> FoldTables:
         """Make the tables where they don't exist yet."""
-        for statement in ";".join((OPEN_SCHEMA, PARKED_SCHEMA, _SCHEMA)).split(";"):
+        for statement in f"{OPEN_SCHEMA};{PARKED_SCHEMA};{_SCHEMA}".split(";"):
             connection.execute(statement)
         return cls(connection)
 
@@ -104,7 +104,7 @@ class FoldTables(OpenTables):
     def note_fate(
         self, position: int, fate: Fate, decision_position: int | None, time_us: int | None = None
     ) -> None:
-        """Keep what became of an item of feedback; its effective time only where it was received at another."""
+        """Keep what became of an item of feedback; its effective time where it was received at another."""
         self.connection.execute(
             "INSERT INTO fate VALUES (?, ?, ?, NULL, ?)", (position, int(fate), decision_position, time_us)
         )

@@ -125,7 +125,7 @@ class OpenTables:
         self.connection.execute("INSERT INTO shifted_decision VALUES (?, ?)", (position, decide_time_us))
 
     def shifted_time(self, position: int) -> int | None:
-        """Return the effective time of a decision, closed ones too; None where it is the one in its record."""
+        """Return the effective time of a decision, a closed one too; None where its record has it."""
         row = self.connection.execute(
             "SELECT decide_time_us FROM shifted_decision WHERE position = ?", (position,)
         ).fetchone()
@@ -186,7 +186,7 @@ class OpenTables:
         return None if row is None else (int(row[0]), int(row[1]))
 
     def keep_ended(self, decision: OpenDecision) -> None:
-        """Remember a decision that ended early until its window would have closed: feedback is still its own."""
+        """Remember a decision that ended early until its window would be over: feedback is still its own."""
         self.connection.execute(
             "INSERT INTO ended_decision VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -265,7 +265,7 @@ class OpenTables:
         return None if row is None else JoinedFeedback(*row)
 
     def leave(self, decision_position: int, *, is_silent: bool = False) -> None:
-        """Drop an open decision with its feedback, if it has any; ids given by visitor stay spent for a grace."""
+        """Drop an open decision with the feedback it has; ids given by visitor stay spent for a grace."""
         if not is_silent:
             self.connection.execute(
                 "INSERT OR REPLACE INTO spent_feedback "
@@ -323,7 +323,7 @@ _CONTAINS: Final = """
 def _open_decision(
     row: tuple[int, bytes, int | None, str, int, int, bytes, int, int, int, int, int, int | None],
 ) -> OpenDecision:
-    position, decision_id, visitor_key, placement_id, revision, slots, epoch, learnable, active, *times = row
+    position, decision_id, visitor_key, placement_id, revision, slots, epoch, learnable, active = row[:9]
     return OpenDecision(
         position,
         decision_id,
@@ -334,5 +334,5 @@ def _open_decision(
         epoch,
         bool(learnable),
         bool(active),
-        *times,
+        *row[9:],
     )

@@ -205,7 +205,15 @@ class World:
 
 def content_of(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
     """Return every row of the fold's tables."""
-    names = ("fold_state", "fate", "closed", "final", "moved", "parked_feedback", "shifted_decision")
+    names: tuple[str, ...] = (
+        "fold_state",
+        "fate",
+        "closed",
+        "final",
+        "moved",
+        "parked_feedback",
+        "shifted_decision",
+    )
     names += ("open_decision", "open_feedback", "ended_decision", "spent_feedback")
     return {name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr) for name in names}  # noqa: S608
 
