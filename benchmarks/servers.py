@@ -125,6 +125,9 @@ class FixedDecision:
         del uses_final
         return Started(bytes(16), ())
 
+    def accept_clock(self, _asker: Asker) -> None:
+        """Have no clock."""
+
     def kept(self, _placement_id: str, _policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         """Keep no model."""
         return ()

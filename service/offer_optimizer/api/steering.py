@@ -42,6 +42,7 @@ class SteeringServicer:
             "RollBackModel": self.roll_back_model,
             "Quarantine": self.quarantine,
             "StartEpoch": self.start_epoch,
+            "AcceptClock": self.accept_clock,
         }
 
     def set_learning(self, data: bytes, context: grpc.ServicerContext) -> bytes:
@@ -95,6 +96,14 @@ class SteeringServicer:
             policy_epoch=started.policy_epoch.hex(),
             promoted_versions=map(str, started.promoted_before),
         ).SerializeToString()
+
+    def accept_clock(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        """Serve AcceptClock."""
+        with self._share.hold():
+            refuse_late(context)
+            request = convert.parse(catalog_pb.AcceptClockRequest, data, limits.MESSAGE_BYTES)
+            self._desk.accept_clock(_asker(request, context))
+        return catalog_pb.AcceptClockResponse().SerializeToString()
 
 
 class KeptModelsServicer:

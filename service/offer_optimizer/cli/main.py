@@ -45,6 +45,7 @@ COMMANDS: Final = (
     Command("learning", "learning_app", "Stop and resume learning."),
     Command("rollback", "rollback", "Go back to an earlier model, within a second."),
     Command("quarantine", "quarantine", "Leave an interval out of all learning."),
+    Command("clock", "clock_app", "Accept a jump of the server's clock."),
     Command("ledger", "ledger_app", "Look inside the ledger of a data directory."),
     Command("report", "report", "Say what placements earned, what was added, and what offers are worth."),
     Command("explain", "explain", "Tell the whole story of one past decision."),

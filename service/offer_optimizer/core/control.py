@@ -78,6 +78,13 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockAccepted:
+    """The wall clock had jumped and is taken as it is: windows close by it again."""
+
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
 class Thinning:
     """What closes in silence is learned with this probability, in (0, 1], weighted by its inverse."""
 
@@ -93,7 +100,7 @@ class Retention:
     base_sha256: bytes
 
 
-Control = Learning | Rollback | Quarantine | Promotion
+Control = Learning | Rollback | Quarantine | Promotion | ClockAccepted
 """What people ask for, through a control segment."""
 Steering = Control | Thinning | Retention
 """All that steers learning, as the ledger keeps it."""

@@ -24,7 +24,6 @@ _FATES = {
     CloseStatus.THINNED: "silent and left out of learning by lot; others stand for it",
     CloseStatus.NOT_LEARNABLE: "not learned",
     CloseStatus.FROZEN: "not learned: learning was frozen",
-    CloseStatus.THINNED: "not learned: silence was thinned, others stand for it",
     CloseStatus.REWARD_FAILED: "the reward formula failed: no reward, not learned",
 }
 

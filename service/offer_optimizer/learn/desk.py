@@ -12,7 +12,15 @@ from typing import Protocol
 
 from offer_optimizer.core.catalog import Catalog, Placement
 from offer_optimizer.core.catalog_document import parse_catalog
-from offer_optimizer.core.control import Audit, Control, Learning, Promotion, Quarantine, Rollback
+from offer_optimizer.core.control import (
+    Audit,
+    ClockAccepted,
+    Control,
+    Learning,
+    Promotion,
+    Quarantine,
+    Rollback,
+)
 from offer_optimizer.core.decision import ModelVersion
 from offer_optimizer.core.errors import DamagedFile, InvalidInput, NotFound, UnknownPlacement
 from offer_optimizer.core.features import show
@@ -96,6 +104,10 @@ class ControlDesk:
         # The learner sets the cursor: it knows what has closed when the record reaches the ledger.
         self._ask(Promotion(placement_id, epoch.id, epoch.description, 0, 0, uses_final, self._audit(asker)))
         return Started(epoch.id, tuple(ModelVersion(epoch.id, order_of(name)[0]) for name in before))
+
+    def accept_clock(self, asker: Asker) -> None:
+        """See LearningDesk."""
+        self._ask(ClockAccepted(self._audit(asker)))
 
     def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         """See LearningDesk."""

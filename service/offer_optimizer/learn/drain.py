@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from offer_optimizer.core.control import Control, Promotion, Rollback, Thinning
+from offer_optimizer.core.control import ClockAccepted, Control, Promotion, Rollback, Thinning
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.feedback import Feedback
@@ -222,6 +222,8 @@ class Drainer:
     def _steer(self, change: Control) -> None:
         """Put what people asked for into the ledger, with the ledger time at which it takes effect."""
         match change:
+            case ClockAccepted():
+                self._watch.accept()
             case Rollback():
                 change = replace(change, ledger_time_us=self._fold.time_us)
             case Promotion():

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from offer_optimizer.core.control import Control, Learning, Promotion, Quarantine, Rollback
+from offer_optimizer.core.control import Learning, Promotion, Quarantine, Rollback
 
 Cursor = tuple[int, int]
 """Close time in microseconds, and ledger position of the decision: the order in which models learn."""
@@ -96,7 +96,7 @@ class SteeringRecords:
         self.count = 0
         """Grows with each record: what was derived before is to be derived again."""
 
-    def add(self, position: int, body: Control) -> None:
+    def add(self, position: int, body: Learning | Rollback | Quarantine | Promotion) -> None:
         """Note the next record."""
         self.count += 1
         match body:

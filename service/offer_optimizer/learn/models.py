@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 SLICE: Final = 100
 SLICES: Final = 20
 """A round trains a model anew with at most so many examples, SLICE at a time."""
+TOLD_EVERY_S: Final = 10.0
 SLICE_TIME_S: Final = 0.05
 """And for at most about so long: half a round, so that draining and live learning stay on time."""
 
@@ -37,6 +38,8 @@ class Pair:
     anew: Model | None = None
     steering_count: int = -1
     """How much of what steers learning was looked at."""
+    told_s: float = 0.0
+    """When it was last said how far training anew has come."""
 
     def close(self) -> None:
         """Let go of both."""
@@ -87,6 +90,14 @@ class Models:
                 return True
             if self.seconds() - started_s > SLICE_TIME_S:
                 break
+        if started_s - pair.told_s >= TOLD_EVERY_S:
+            pair.told_s = started_s
+            log.info(
+                "model_training_anew",
+                placement=pair.epoch.placement_id,
+                learned_count=pair.anew.learned_count,
+                behind_s=max(self.restorer.fold.time_us - pair.anew.cursor[0], 0) / 1e6,
+            )
         return False
 
     def _serving(self, epoch: Epoch) -> Model:

@@ -62,6 +62,10 @@ class LearningDesk(Protocol):
         """
         ...
 
+    def accept_clock(self, asker: Asker) -> None:
+        """Take the wall clock as it is, after a jump."""
+        ...
+
     def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         """Return the kept models of an epoch, of the one in force if None is given; newest first."""
         ...

@@ -1,7 +1,7 @@
 """What closed decisions would have earned under another reward, from the feedback that was kept.
 
-Scored by its own formula, a decision earns what it was learned with: both call close.reward_of. Where late and
-retracted feedback counts, it is what the ledger held at the promotion's position: the answer never changes.
+Scored by its own formula, a decision earns what it was learned with: both call close.reward_of. Where late
+and retracted feedback counts, it is what the ledger held at the promotion: the answer never changes.
 """
 
 from __future__ import annotations

@@ -130,3 +130,15 @@ class StartEpochResponse(_message.Message):
     policy_epoch: str
     promoted_versions: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, policy_epoch: _Optional[str] = ..., promoted_versions: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AcceptClockRequest(_message.Message):
+    __slots__ = ("reason", "actor")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    actor: str
+    def __init__(self, reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class AcceptClockResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

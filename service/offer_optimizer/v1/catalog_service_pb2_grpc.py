@@ -70,6 +70,11 @@ class CatalogServiceStub:
                 request_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochRequest.SerializeToString,
                 response_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochResponse.FromString,
                 _registered_method=True)
+        self.AcceptClock = channel.unary_unary(
+                '/offer_optimizer.v1.CatalogService/AcceptClock',
+                request_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.AcceptClockRequest.SerializeToString,
+                response_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.AcceptClockResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -127,6 +132,14 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AcceptClock(self, request, context):
+        """Take the server's wall clock as it is, after a jump of more than 60 s had stopped attribution. Nothing
+        happens where it had not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +177,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.StartEpoch,
                     request_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochRequest.FromString,
                     response_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochResponse.SerializeToString,
+            ),
+            'AcceptClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptClock,
+                    request_deserializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.AcceptClockRequest.FromString,
+                    response_serializer=offer__optimizer_dot_v1_dot_catalog__service__pb2.AcceptClockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -356,6 +374,33 @@ class CatalogService:
             '/offer_optimizer.v1.CatalogService/StartEpoch',
             offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochRequest.SerializeToString,
             offer__optimizer_dot_v1_dot_catalog__service__pb2.StartEpochResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/offer_optimizer.v1.CatalogService/AcceptClock',
+            offer__optimizer_dot_v1_dot_catalog__service__pb2.AcceptClockRequest.SerializeToString,
+            offer__optimizer_dot_v1_dot_catalog__service__pb2.AcceptClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -206,6 +206,9 @@ class FakeLearning:
         self.asked.append((placement_id, document, asker, uses_final))
         return Started(bytes(range(16)), (ModelVersion(bytes(range(16)), 5),))
 
+    def accept_clock(self, asker: Asker) -> None:
+        self.asked.append((asker,))
+
     def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
         self.asked.append((placement_id, policy_epoch))
         epoch = policy_epoch or bytes(16)

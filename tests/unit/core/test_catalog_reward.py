@@ -16,7 +16,7 @@ from offer_optimizer.core.errors import NotFound
 HEAD = "# ours\noffers: [{id: a, type: NOTHING}]\nplacements:  # two\n"
 TAIL = "  - {id: q, offers: [a]}  # the end\n"
 SHAPES = {
-    "block": "  - id: p\n    offers: [a]\n    reward:  # why\n      formula: count.click  # one\n      max: 3\n",
+    "block": "  - id: p\n    offers: [a]\n    reward:  # why\n      formula: count.click  #\n      max: 3\n",
     "text": "  - id: p\n    offers: [a]\n    reward:\n      min: -1\n      formula: |\n"
     "        count.click\n          * 2.0\n",
     "flow": "  - id: p\n    offers: [a]\n    reward: {formula: 'count.click', default: 0.5}  # why\n",

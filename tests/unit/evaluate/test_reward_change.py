@@ -31,7 +31,7 @@ from tests.unit.learn.worlds import (
     placement,
 )
 
-DECISIONS, VISITORS = 1600, 800
+DECISIONS, VISITORS = 1000, 500
 OLD = placement(reward=Reward(formula="count.click"))
 NEW = placement(reward=Reward(formula="count.click - 2.0 * offer.cost", min=-0.5, max=1.0, default=0.0))
 PMF = (0.5, 0.25, 0.25)

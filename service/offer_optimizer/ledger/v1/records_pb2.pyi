@@ -262,6 +262,12 @@ class PromotionRecord(_message.Message):
     audit: Audit
     def __init__(self, placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., description: _Optional[str] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., uses_final: _Optional[bool] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
 
+class ClockAcceptedRecord(_message.Message):
+    __slots__ = ("audit",)
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    audit: Audit
+    def __init__(self, audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+
 class ThinningRecord(_message.Message):
     __slots__ = ("placement_id", "probability")
     PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -285,7 +291,7 @@ class TickRecord(_message.Message):
     def __init__(self, time_us: _Optional[int] = ...) -> None: ...
 
 class ControlEntry(_message.Message):
-    __slots__ = ("catalog", "salt", "merge", "learning", "rollback", "quarantine", "promotion")
+    __slots__ = ("catalog", "salt", "merge", "learning", "rollback", "quarantine", "promotion", "clock_accepted")
     CATALOG_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
     MERGE_FIELD_NUMBER: _ClassVar[int]
@@ -293,6 +299,7 @@ class ControlEntry(_message.Message):
     ROLLBACK_FIELD_NUMBER: _ClassVar[int]
     QUARANTINE_FIELD_NUMBER: _ClassVar[int]
     PROMOTION_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     catalog: CatalogRecord
     salt: SaltRecord
     merge: MergeEntry
@@ -300,7 +307,8 @@ class ControlEntry(_message.Message):
     rollback: RollbackRecord
     quarantine: QuarantineRecord
     promotion: PromotionRecord
-    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ..., learning: _Optional[_Union[LearningRecord, _Mapping]] = ..., rollback: _Optional[_Union[RollbackRecord, _Mapping]] = ..., quarantine: _Optional[_Union[QuarantineRecord, _Mapping]] = ..., promotion: _Optional[_Union[PromotionRecord, _Mapping]] = ...) -> None: ...
+    clock_accepted: ClockAcceptedRecord
+    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ..., learning: _Optional[_Union[LearningRecord, _Mapping]] = ..., rollback: _Optional[_Union[RollbackRecord, _Mapping]] = ..., quarantine: _Optional[_Union[QuarantineRecord, _Mapping]] = ..., promotion: _Optional[_Union[PromotionRecord, _Mapping]] = ..., clock_accepted: _Optional[_Union[ClockAcceptedRecord, _Mapping]] = ...) -> None: ...
 
 class MergeEntry(_message.Message):
     __slots__ = ("from_digest", "into_digest")
