@@ -172,6 +172,7 @@ def test_a_figure_that_was_forced_says_so_and_why() -> None:
     assert estimate.value == partial.value
     assert str(estimate).endswith("FORCED although 90 visitors, at least 400 are needed")
     assert estimate.to_dict()["forced"] is True
+    assert estimate.to_dict()["width"] == estimate.width
     assert not IPS().partial(batch_of()).estimate(force=True).forced
     assert Partial.empty().estimate(force=True).value is None
     nobody = replace(batch_of(), target=np.zeros(3000))
