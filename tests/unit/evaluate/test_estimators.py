@@ -139,6 +139,9 @@ def test_where_nobody_is_known_again_many_rows_have_the_variance_of_rows() -> No
     assert partial.standard_error == pytest.approx(terms.std(ddof=1) / math.sqrt(9000), rel=1e-9)
     assert partial.estimate().visitor_count == 9000
     assert partial.freedom == 8999
+    twice = replace(batch, visitor=-1 - np.arange(9000) // 2)
+    with pytest.raises(InvalidInput, match="visitor: has a negative number twice"):
+        IPS().partial(twice)
 
 
 def test_what_cutting_weights_costs_at_most_is_stated() -> None:
@@ -172,6 +175,7 @@ def test_a_figure_that_was_forced_says_so_and_why() -> None:
     assert estimate.value == partial.value
     assert str(estimate).endswith("FORCED although 90 visitors, at least 400 are needed")
     assert estimate.to_dict()["forced"] is True
+    assert estimate.to_dict()["width"] == estimate.width
     assert not IPS().partial(batch_of()).estimate(force=True).forced
     assert Partial.empty().estimate(force=True).value is None
     nobody = replace(batch_of(), target=np.zeros(3000))
