@@ -51,6 +51,17 @@ def test_epochs_are_merged_in_closing_order_and_read_in_short_reads(monkeypatch:
     assert found == [decision.decision_id for decision in made[20:] + made[:20]]
 
 
+def test_decisions_that_close_at_one_instant_are_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_rows, "BATCH_ROWS", 3)
+    shop = Shop(step_us=0)
+    made = [shop.decide("ann").decision_id for _ in range(10)]
+    shop.close()
+    found = [
+        one.decision_id for rows in LedgerRowsLog(shop.ledger, HOME).batches() for one in rows.decisions or []
+    ]
+    assert found == made
+
+
 def test_a_log_does_not_grow_while_it_is_read() -> None:
     shop = Shop()
     shop.decide("ann")
