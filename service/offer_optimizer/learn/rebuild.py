@@ -94,9 +94,9 @@ class Rebuilt:
         )
 
     def differing_rows(self, live: FoldTables, most: int = 10) -> list[str]:
-        """Return what live learning noted otherwise, up to the rebuilt position: fates, and closed decisions.
+        """Return what live learning noted otherwise: fates, closed decisions, final rewards.
 
-        Both are written once and never changed, so the live side may run on meanwhile.
+        As of the rebuilt position: the live side may run on meanwhile.
         """
         differing: list[str] = []
         bounds: tuple[tuple[Literal["fate", "closed"], int], ...] = (
@@ -107,7 +107,17 @@ class Rebuilt:
             ours, theirs = set(self.tables.settled(table, bound)), set(live.settled(table, bound))
             differing += [f"{table} {row}: only rebuilt" for row in sorted(ours - theirs, key=repr)]
             differing += [f"{table} {row}: only live" for row in sorted(theirs - ours, key=repr)]
-        return differing[:most]
+        return [*differing, *self._differing_finals(live)][:most]
+
+    def _differing_finals(self, live: FoldTables) -> list[str]:
+        """Return final rewards that differ; what moved again since can't be compared."""
+        ours, theirs = self.tables.finals(), live.finals()
+        known = {at for at, (_, changed) in theirs.items() if changed <= self.fold.position}
+        return [
+            f"final {at}: {ours.get(at)} rebuilt, {theirs.get(at)} live"
+            for at in sorted((ours.keys() - theirs.keys()) | known)
+            if ours.get(at) != theirs.get(at)
+        ]
 
     def close(self) -> None:
         """Let go of the private database."""
