@@ -18,6 +18,7 @@ from offer_optimizer.learn.attribution import attribute
 from offer_optimizer.learn.close import close_one
 from offer_optimizer.learn.counters import FoldCounters
 from offer_optimizer.learn.revisions import Revisions
+from offer_optimizer.learn.rollups import Rollups
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import CloseStatus, FoldTables, JoinedFeedback, OpenDecision
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
@@ -48,6 +49,7 @@ class Fold:
         self._tables = tables
         self.revisions = Revisions()
         self._counters = FoldCounters(tables.connection, self.revisions)
+        self._rollups = Rollups(ledger, tables, self.revisions)
         self.position = tables.state("position")
         self.time_us = tables.state("time_us")
         self.counts = FoldCounts()
@@ -67,6 +69,7 @@ class Fold:
                 self.time_us = max(self.time_us, time_us)
                 self._close_due()
                 self._counters.sweep(self.time_us)
+                self._rollups.ticked(self.time_us)
             case Merge() as merge:
                 self._tables.merge_visitor(merge.from_key, merge.into_key)
                 self._counters.merged(merge)
@@ -77,6 +80,7 @@ class Fold:
     def save_state(self) -> None:
         """Write position, ledger time and counters into the tables; call it before a commit."""
         self._counters.save()
+        self._rollups.save()
         self._tables.set_state("position", self.position)
         self._tables.set_state("time_us", self.time_us)
 
@@ -115,6 +119,7 @@ class Fold:
             )
         )
         self._counters.decided(decision, record.visitor_key)
+        self._rollups.decided(record.position, decision, decide_time_us)
         self.counts.decisions += 1
 
     def _join(self, record: LedgerRecord, feedback: Feedback) -> None:
@@ -123,6 +128,7 @@ class Fold:
         fate, target = attribute(self._ledger, self._tables, self.revisions, record, feedback, time_us)
         position = target.position if target else self._decision_of(feedback, record.position)
         self._tables.note_fate(record.position, fate, position)
+        self._rollups.fated(feedback, fate, target, position, time_us)
         self.counts.fates[fate] += 1
         if fate is not Fate.APPLIED or target is None:
             return
@@ -152,6 +158,7 @@ class Fold:
                     decision, self._tables.joined(decision.position), self._ledger, self.revisions
                 )
                 self._tables.close(closed)
+                self._rollups.closed(decision, closed)
                 self.counts.closed[closed.status] += 1
                 self.counts.clipped += closed.clipped
         self._tables.forget_spent(self.time_us)
