@@ -16,6 +16,7 @@ from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.epoch import is_of_this_release
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.rollup_tables import RollupTables
 from offer_optimizer.store.snapshots import Snapshot
 from offer_optimizer.store.sqlite import open_writer
 
@@ -94,9 +95,9 @@ class Rebuilt:
         )
 
     def differing_rows(self, live: FoldTables, most: int = 10) -> list[str]:
-        """Return what live learning noted otherwise, up to the rebuilt position: fates, and closed decisions.
+        """Return what live learning noted otherwise, up to the rebuilt position: fates, closed decisions, rollups.
 
-        Both are written once and never changed, so the live side may run on meanwhile.
+        The first two are written once and never changed, so the live side may run on meanwhile.
         """
         differing: list[str] = []
         bounds: tuple[tuple[Literal["fate", "closed"], int], ...] = (
@@ -107,6 +108,12 @@ class Rebuilt:
             ours, theirs = set(self.tables.settled(table, bound)), set(live.settled(table, bound))
             differing += [f"{table} {row}: only rebuilt" for row in sorted(ours - theirs, key=repr)]
             differing += [f"{table} {row}: only live" for row in sorted(theirs - ours, key=repr)]
+        # Rollups go on changing as windows close: they are compared where both stand at the same record.
+        if live.state("position") == self.fold.position:
+            sides = (("only rebuilt", self.tables, live), ("only live", live, self.tables))
+            for side, one, other in sides:
+                rows = RollupTables(one.connection).rows() - RollupTables(other.connection).rows()
+                differing += [f"rollup {row}: {side}" for row in sorted(rows)]
         return differing[:most]
 
     def close(self) -> None:

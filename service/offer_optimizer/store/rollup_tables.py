@@ -127,7 +127,9 @@ class RollupTables:
 
     def daily_before(self) -> int:
         """Return the hour before which rows stand for days."""
-        row = self._connection.execute("SELECT value FROM rollup_state WHERE name = 'daily_before'").fetchone()
+        row = self._connection.execute(
+            "SELECT value FROM rollup_state WHERE name = 'daily_before'"
+        ).fetchone()
         return 0 if row is None else int(row[0])
 
     def add(self, cells: Mapping[tuple[str, int], Mapping[Key, int]]) -> None:
@@ -163,7 +165,7 @@ class RollupTables:
     def read(self, since_hour: int = 0) -> list[Rollup]:
         """Return rollups from an hour on, by placement and hour; none where the fold never kept any."""
         run = self._connection.execute
-        if run("SELECT 1 FROM sqlite_master WHERE name = 'rollup'").fetchone() is None:
+        if self._is_missing():
             return []
         daily_before = self.daily_before()
         found: dict[tuple[str, int], dict[Key, int]] = {}
@@ -175,6 +177,25 @@ class RollupTables:
             Rollup(placement_id, hour, DAY_HOURS if hour < daily_before else 1, counts)
             for (placement_id, hour), counts in found.items()
         ]
+
+    def open_count(self, placement_id: str, since_hour: int) -> int:
+        """Return how many decisions made since an hour have not closed yet."""
+        if self._is_missing():
+            return 0
+        (found,) = self._connection.execute(
+            "SELECT COALESCE(SUM(CASE measure WHEN ? THEN value ELSE -value END), 0) FROM rollup "
+            "WHERE placement_id = ? AND hour >= ? AND measure IN (?, ?)",
+            (Measure.DECISION, placement_id, since_hour, Measure.DECISION, Measure.CLOSED),
+        ).fetchone()
+        return int(found)
+
+    def rows(self) -> set[tuple[str, int, str, str, int]]:
+        """Return every row, to compare with another fold's at the same position."""
+        return set() if self._is_missing() else set(self._connection.execute("SELECT * FROM rollup"))
+
+    def _is_missing(self) -> bool:
+        run = self._connection.execute
+        return run("SELECT 1 FROM sqlite_master WHERE name = 'rollup'").fetchone() is None
 
 
 _MERGED: Final = (
