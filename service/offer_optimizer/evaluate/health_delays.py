@@ -56,13 +56,15 @@ class Cohort:
 class Comparison:
     """Recent cohorts against the usual: arrivals and what they should be, early ones of both, variance scale.
 
-    `early` is the share of recent arrivals within `median_us`, the usual median; `early_before` the usual.
+    `early` is the share of recent arrivals within `median_us`, the usual median; `early_before` the usual, and
+    `late_expected` how many later ones there should be.
     """
 
     arrived: int
     expected: float
     early: Share
     early_before: Share
+    late_expected: float
     median_us: int
     error: float
     scale: float
@@ -76,13 +78,11 @@ class Comparison:
 
     @property
     def is_late(self) -> bool:
-        """Whether they came later, beyond chance. Lost early ones alone are no delay: late ones must be more."""
+        """Whether they came later, beyond chance. Where early ones are lost, late ones are not more."""
         late = self.early.size - self.early.count
-        usual = self.expected * (1.0 - self.early_before.value)
-        shift = self.early_before.value - self.early.value
-        return (
-            shift > LATE_SHIFT and late > usual and is_surely_below(self.early, self.early_before, self.scale)
-        )
+        is_shifted = self.early_before.value - self.early.value > LATE_SHIFT
+        is_more = late > self.late_expected
+        return is_shifted and is_more and is_surely_below(self.early, self.early_before, self.scale)
 
 
 def cohorts(history: History, ledger_time_us: int, window_us: int) -> list[Cohort]:
@@ -126,18 +126,20 @@ def _compared(
         sum(cohort.arrived(middle) for cohort in able),
         sum(cohort.arrived(cohort.complete) for cohort in able),
     )
-    early_usual, size_usual = 0.0, 0.0
+    early_usual, size_usual, late_expected = 0.0, 0.0, 0.0
     for cohort in able:
         like = [other for other in usual if other.complete >= cohort.complete]
         share = Share(sum(o.arrived(middle) for o in like), sum(o.arrived(cohort.complete) for o in like))
         early_usual += share.value * cohort.arrived(cohort.complete)
         size_usual += cohort.arrived(cohort.complete)
+        late_expected += cohort.size * _rate(usual, cohort.complete).value * (1.0 - share.value)
     share_usual = early_usual / size_usual if size_usual else 0.0
     return Comparison(
         arrived=sum(cohort.arrived(cohort.complete) for cohort in recent),
         expected=expected,
         early=early,
         early_before=Share(round(share_usual * basis), basis),
+        late_expected=late_expected,
         median_us=DELAY_EDGES_US[middle - 1],
         error=math.sqrt(scale * (spread + expected * expected / basis)),
         scale=scale,
@@ -155,7 +157,8 @@ def delay_alarms(history: History, ledger_time_us: int, window_us: int) -> Itera
             "rewards_late",
             history.placement_id,
             f"{found.early.value:.0%} of what came first came within {show_s(found.median_us / 1e6)} of its "
-            f"decision, usually {found.early_before.value:.0%}; {found.arrived:,} decisions were answered, {usual}.",
+            f"decision, usually {found.early_before.value:.0%}; {found.arrived:,} decisions were answered, "
+            f"{usual}.",
         )
     if found.is_missing:
         yield Alarm(
@@ -168,7 +171,7 @@ def delay_alarms(history: History, ledger_time_us: int, window_us: int) -> Itera
 def delay_quantiles(
     history: History, ledger_time_us: int, window_us: int
 ) -> tuple[float, float, float] | None:
-    """Return p50, p90 and p99 of delays in seconds, of cohorts whose windows have closed; None without any."""
+    """Return p50, p90 and p99 of delays in seconds, of cohorts whose windows are over; None without any."""
     closed = [cohort for cohort in cohorts(history, ledger_time_us, window_us) if cohort.complete == BUCKETS]
     arrivals = [sum(column) for column in zip(*(cohort.arrivals for cohort in closed), strict=True)]
     if not sum(arrivals):

@@ -1,4 +1,4 @@
-"""What is known of the learner beside the rollups, as plain values: the other half of what health looks at."""
+"""What is known of the learner beside the rollups, as plain values: the other half of what health needs."""
 
 from __future__ import annotations
 

@@ -92,13 +92,13 @@ def loop_feedback_alarms(everything: History, hour: int) -> Iterator[Alarm]:
     ]
     shares = [join_share(fates_of(rollup)) for rollup in hours]
     before = Share(sum(share.count for share in shares), sum(share.size for share in shares))
-    if len(shares) >= DAY_HOURS and before.value - now.value > JOIN_FALL:
-        if is_surely_below(now, before, dispersion(shares)):
-            yield Alarm(
-                "join_rate_fell",
-                "",
-                f"{now.value:.1%} of {now.size:,} items found their decision, before {before.value:.1%}.",
-            )
+    has_fallen = len(shares) >= DAY_HOURS and before.value - now.value > JOIN_FALL
+    if has_fallen and is_surely_below(now, before, dispersion(shares)):
+        yield Alarm(
+            "join_rate_fell",
+            "",
+            f"{now.value:.1%} of {now.size:,} items found their decision, before {before.value:.1%}.",
+        )
 
 
 def join_share(fates: dict[Fate, int]) -> Share:

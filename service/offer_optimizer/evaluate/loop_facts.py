@@ -1,4 +1,4 @@
-"""Reads the facts of the loop: from the ledger's database, the snapshots and the segments, beside their writers.
+"""Reads the facts of the loop from the ledger's database, snapshots and segments, beside their writers.
 
 It changes nothing and asks no process: what a learner that is down would not tell is in its files.
 """
@@ -127,7 +127,8 @@ class _Reader:
         """Return how many examples closed behind a cursor, and when the first did."""
         found = self._ledger.connection.execute(
             "SELECT COUNT(*), MIN(close_time_us) FROM (SELECT close_time_us FROM closed "
-            "WHERE placement_id = ? AND policy_epoch = ? AND status = ? AND (close_time_us, position) > (?, ?) "
+            "WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
+            "AND (close_time_us, position) > (?, ?) "
             "ORDER BY close_time_us, position LIMIT ?)",
             (placement_id, epoch, int(CloseStatus.LEARNED), *cursor, COUNTED_MOST),
         ).fetchone()

@@ -95,7 +95,7 @@ class Rebuilt:
         )
 
     def differing_rows(self, live: FoldTables, most: int = 10) -> list[str]:
-        """Return what live learning noted otherwise, up to the rebuilt position: fates, closed decisions, rollups.
+        """Return what live learning noted otherwise, up to the rebuilt position: fates, decisions, rollups.
 
         The first two are written once and never changed, so the live side may run on meanwhile.
         """

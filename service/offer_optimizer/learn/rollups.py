@@ -166,7 +166,7 @@ class Rollups:
         return placement_id if is_known else EVERYWHERE
 
     def _scale(self, revision: int, placement_id: str) -> tuple[float, float, Key, Key]:
-        """Return the least reward, the span of rewards, and the keys of their sums; known where one closed."""
+        """Return the least reward, the span, and the keys of their sums; known where one closed."""
         reward = self._revisions.catalog(revision).placement_by_id[placement_id].reward
         label = f"{reward.min} {reward.max}"
         keys: tuple[Key, Key] = (Measure.REWARD, label), (Measure.REWARD_SQUARE, label)
@@ -211,7 +211,7 @@ def _count_decisions(cell: Cell, decided: Sequence[tuple[Decision, str]]) -> Non
 
 
 def _count_draws(cell: Cell, drawn: Sequence[SlotChoice]) -> None:
-    """Count how the model explored: exact in any grouping, because each term is rounded before it is added."""
+    """Count how the model explored: exact in any grouping, for each term is rounded before it is added."""
     sizes = np.array([len(slot.pmf) for slot in drawn])
     starts = np.cumsum(sizes) - sizes
     flat = np.concatenate([slot.pmf for slot in drawn]).astype(np.float64)
