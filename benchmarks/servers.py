@@ -99,6 +99,10 @@ class FixedDecision:
         """Know nothing to report."""
         raise NotFound("this server remembers nothing")
 
+    def health(self, _placement_id: str, _timeout_s: float) -> Mapping[str, Any]:
+        """Know nothing to report."""
+        raise NotFound("this server remembers nothing")
+
     def error(self, event: str, **fields: object) -> None:
         """Print a fault: there should be none."""
         print(event, fields, file=sys.stderr, flush=True)
@@ -115,6 +119,7 @@ def edge_server() -> grpc.Server:
         visitors=fixed,
         stories=fixed,
         reports=fixed,
+        health=fixed,
         log=fixed,
         make_error_id=lambda: "bench",
     )

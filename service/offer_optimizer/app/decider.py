@@ -19,7 +19,7 @@ from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
-from offer_optimizer.evaluate.desks import ChildReports, LedgerStories
+from offer_optimizer.evaluate.desks import ChildHealth, ChildReports, LedgerStories
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.group_sync import GroupSync
@@ -94,6 +94,7 @@ def run_decider(
         visitors=VisitorMerges(ControlSegment(control), cache, identity.digest),
         stories=LedgerStories(directory.ledger_path, in_force.current_model),
         reports=ChildReports(directory.ledger_path, wall_clock_us),
+        health=ChildHealth(directory.path, wall_clock_us),
         log=log,
         make_error_id=lambda: entropy(6).hex(),
     )

@@ -43,6 +43,7 @@ COMMANDS: Final = (
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
+    Command("status", "status", "Say how the learning loop is: alarms first, each with what to do."),
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 

@@ -138,6 +138,7 @@ def _figures(history: History, item: PlacementFacts, facts: LoopFacts) -> Placem
     day = history.over(facts.hour - FIGURE_HOURS + 1, facts.hour)
     decisions, drawn = day.total(Measure.DECISION), day.of(Measure.DRAWN)
     arrived = day.total(Measure.ARRIVAL)
+    entropy, most = day.of(Measure.ENTROPY), day.of(Measure.ENTROPY_MOST)
     least = day.of(Measure.PROPENSITY_LEAST)
     quantiles = delay_quantiles(history, facts.ledger_time_us, item.window_us) or (None, None, None)
     return PlacementHealth(
@@ -156,7 +157,7 @@ def _figures(history: History, item: PlacementFacts, facts: LoopFacts) -> Placem
         reward_mean=_reward_mean(day),
         clipped_share=_share(day.total(Measure.CLIPPED), arrived),
         exploration_share=_share(day.of(Measure.EXPLORE_MASS), drawn * MILLION),
-        entropy_share=_share(day.of(Measure.ENTROPY), day.of(Measure.ENTROPY_MOST)),
+        entropy_share=_share(min(entropy, most), most),
         propensity_least=least / (1000 * MILLION) if drawn else None,
         delay_s_p50=quantiles[0],
         delay_s_p90=quantiles[1],

@@ -56,8 +56,8 @@ class Cohort:
 class Comparison:
     """Recent cohorts against the usual: arrivals and what they should be, early ones of both, variance scale.
 
-    `early` is the share of recent arrivals within `median_us`, the usual median; `early_before` the usual, and
-    `late_expected` how many later ones there should be.
+    `early` is the share of recent arrivals within `median_us`, the usual median; `early_before` the usual
+    share, and `late_expected` how many later ones there should be.
     """
 
     arrived: int
@@ -171,9 +171,13 @@ def delay_alarms(history: History, ledger_time_us: int, window_us: int) -> Itera
 def delay_quantiles(
     history: History, ledger_time_us: int, window_us: int
 ) -> tuple[float, float, float] | None:
-    """Return p50, p90 and p99 of delays in seconds, of cohorts whose windows are over; None without any."""
-    closed = [cohort for cohort in cohorts(history, ledger_time_us, window_us) if cohort.complete == BUCKETS]
-    arrivals = [sum(column) for column in zip(*(cohort.arrivals for cohort in closed), strict=True)]
+    """Return p50, p90 and p99 of delays in seconds; None without any.
+
+    Of cohorts whose windows are over, so that slow ones are not left out; before the first, of all there is.
+    """
+    over = [cohort for cohort in cohorts(history, ledger_time_us, window_us) if cohort.complete == BUCKETS]
+    counted = [cohort.arrivals for cohort in over] or [_arrivals(rollup) for rollup in history.hours.values()]
+    arrivals = [sum(column) for column in zip(*counted, strict=True)]
     if not sum(arrivals):
         return None
     p50, p90, p99 = (_quantile_s(arrivals, level) for level in (0.5, 0.9, 0.99))

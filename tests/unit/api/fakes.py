@@ -184,6 +184,18 @@ class FakeReports:
         return self.found
 
 
+class FakeHealth:
+    """Remembers what it was asked. Answers with `found`."""
+
+    def __init__(self, found: Mapping[str, Any] | None = None) -> None:
+        self.found = found or {}
+        self.asked: list[tuple[str, float]] = []
+
+    def health(self, placement_id: str, timeout_s: float) -> Mapping[str, Any]:
+        self.asked.append((placement_id, timeout_s))
+        return self.found
+
+
 class Aborted(Exception):
     """A call ended with a status."""
 
@@ -239,10 +251,11 @@ class FakePorts:
             FakeDesk(),
             FakeModels(),
         )
-        self.visitors, self.stories, self.reports, self.log = (
+        self.visitors, self.stories, self.reports, self.health, self.log = (
             FakeVisitors(),
             FakeStories(),
             FakeReports(),
+            FakeHealth(),
             FakeLog(),
         )
 
@@ -255,6 +268,7 @@ class FakePorts:
             visitors=self.visitors,
             stories=self.stories,
             reports=self.reports,
+            health=self.health,
             log=self.log,
             make_error_id=error_id,
         )
