@@ -24,6 +24,7 @@ EXPECTED_LEAST: Final = 50
 """Rewards to expect of the recent cohorts: below, a loss of 3 in 10 could not be told from chance."""
 RECENT_HOURS_MOST: Final = 48
 """Cohorts that count as recent at most: what is older is history."""
+LONGER_LOOKS: Final = (6, 24)
 BASE_HOURS_LEAST: Final = 24
 """Earlier cohorts to know the usual from: a day, so that day and night are both in it."""
 MISSING_SHARE: Final = 0.7
@@ -97,18 +98,24 @@ def cohorts(history: History, ledger_time_us: int, window_us: int) -> list[Cohor
     return found
 
 
-def compare(found: Sequence[Cohort]) -> Comparison | None:
-    """Compare the newest cohorts with those before them; None where there is too little of either."""
-    for count in range(1, len(found)):
+def compare(found: Sequence[Cohort]) -> Iterator[Comparison]:
+    """Yield comparisons of the newest cohorts with those before: of as few as can be, of 6 and of 24.
+
+    The fewest see a break soonest; more see one that has lasted, which would pass for what is usual.
+    """
+    looked = 0
+    for count in range(1, min(len(found), RECENT_HOURS_MOST + 1)):
+        if looked and count not in LONGER_LOOKS:
+            continue
         recent, before = found[-count:], found[:-count]
         if len(before) < BASE_HOURS_LEAST or recent[-1].hour - recent[0].hour >= RECENT_HOURS_MOST:
-            return None
+            return
         usual = _same_hours(recent, before)
         rates = {cohort.complete: _rate(usual, cohort.complete) for cohort in recent}
         expected = sum(cohort.size * rates[cohort.complete].value for cohort in recent)
         if expected >= EXPECTED_LEAST:
-            return _compared(recent, before, usual, expected)
-    return None
+            looked = count
+            yield _compared(recent, before, usual, expected)
 
 
 def _compared(
@@ -147,23 +154,27 @@ def _compared(
 
 
 def delay_alarms(history: History, ledger_time_us: int, window_us: int) -> Iterator[Alarm]:
-    """Yield what is wrong with the arrival of rewards."""
-    found = compare(cohorts(history, ledger_time_us, window_us))
-    if found is None:
-        return
+    """Yield what is wrong with the arrival of rewards, each at most once."""
+    told: set[str] = set()
+    for found in compare(cohorts(history, ledger_time_us, window_us)):
+        for name, message in _findings(found):
+            if name not in told:
+                told.add(name)
+                yield Alarm(name, history.placement_id, message)
+
+
+def _findings(found: Comparison) -> Iterator[tuple[str, str]]:
     usual = f"usually {found.expected:,.0f} at their age"
     if found.is_late:
-        yield Alarm(
+        yield (
             "rewards_late",
-            history.placement_id,
             f"{found.early.value:.0%} of what came first came within {show_s(found.median_us / 1e6)} of its "
             f"decision, usually {found.early_before.value:.0%}; {found.arrived:,} decisions were answered, "
             f"{usual}.",
         )
     if found.is_missing:
-        yield Alarm(
+        yield (
             "rewards_missing",
-            history.placement_id,
             f"{found.arrived:,} of the recent decisions were answered by feedback, {usual}.",
         )
 

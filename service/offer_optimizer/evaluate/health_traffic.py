@@ -24,8 +24,8 @@ from offer_optimizer.store.rollup_tables import DAY_HOURS, MILLION, Measure, Rol
 
 RECENT_HOURS: Final = 6
 """An alarm is over so many hours after its cause, and a slow placement still has something to count."""
-ACTIVATION_HOURS: Final = 24
-"""Offers are compared over a day: a rare one needs it."""
+ACTIVATION_HOURS: Final = (1, 6, 24)
+"""Offers are compared over the last hour, in which a break shows soonest, and over a day, for rare offers."""
 
 UNKNOWN_BOUND: Final = 0.05
 """Feedback that is early waits until its decision is here: what remains unknown is wrong."""
@@ -157,8 +157,18 @@ def decision_alarms(history: History, hour: int, facts: PlacementFacts) -> Itera
 
 
 def activation_alarms(history: History, hour: int, nothing_offers: frozenset[str]) -> Iterator[Alarm]:
-    """Yield offers whose `shown` hardly ever comes. The level is shared out among the offers (Bonferroni)."""
-    recent = history.over(hour - ACTIVATION_HOURS, hour)
+    """Yield offers whose `shown` hardly ever comes, each at most once."""
+    told: set[str] = set()
+    for hours in ACTIVATION_HOURS:
+        recent = history.over(hour - hours, hour)
+        for offer, seen in _not_activated(recent, nothing_offers):
+            if offer not in told:
+                told.add(offer)
+                yield Alarm("offer_not_activated", history.placement_id, f"{offer}: {seen}")
+
+
+def _not_activated(recent: Rollup, nothing_offers: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield offers and what was seen. The level is shared out among offers and looks (Bonferroni)."""
     shown = recent.by_label(Measure.SHOWN)
     offers = {
         offer: Share(shown.get(offer, 0), count)
@@ -166,7 +176,7 @@ def activation_alarms(history: History, hour: int, nothing_offers: frozenset[str
         if offer not in nothing_offers
     }
     chosen, active = sum(s.size for s in offers.values()), sum(s.count for s in offers.values())
-    level = NormalDist().cdf(-ALARM_Z) / max(len(offers), 1)
+    level = NormalDist().cdf(-ALARM_Z) / max(len(offers) * len(ACTIVATION_HOURS), 1)
     for offer, share in sorted(offers.items()):
         others = Share(active - share.count, chosen - share.size)
         if others.value < ACTIVE_SHARE or share.value >= INACTIVE_FACTOR * others.value:
@@ -174,11 +184,10 @@ def activation_alarms(history: History, hour: int, nothing_offers: frozenset[str
         pooled = active / chosen
         error = (pooled * (1.0 - pooled) * (1.0 / share.size + 1.0 / others.size)) ** 0.5
         if error > 0.0 and (share.value - others.value) / error < NormalDist().inv_cdf(level):
-            yield Alarm(
-                "offer_not_activated",
-                history.placement_id,
-                f"{offer}: {share.count:,} of {share.size:,} were reported as shown, "
-                f"of the other offers {others.value:.1%}.",
+            yield (
+                offer,
+                f"{share.count:,} of {share.size:,} were reported as shown, of the other offers "
+                f"{others.value:.1%}.",
             )
 
 
