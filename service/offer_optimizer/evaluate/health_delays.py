@@ -24,7 +24,6 @@ EXPECTED_LEAST: Final = 50
 """Rewards to expect of the recent cohorts: below, a loss of 3 in 10 could not be told from chance."""
 RECENT_HOURS_MOST: Final = 48
 """Cohorts that count as recent at most: what is older is history."""
-LONGER_LOOKS: Final = (6, 24)
 BASE_HOURS_LEAST: Final = 24
 """Earlier cohorts to know the usual from: a day, so that day and night are both in it."""
 MISSING_SHARE: Final = 0.7
@@ -55,10 +54,11 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Recent cohorts against the usual: arrivals and what they should be, early ones of both, variance scale.
+    """Recent cohorts against the usual: arrivals and what they should be, early ones of both.
 
     `early` is the share of recent arrivals within `median_us`, the usual median; `early_before` the usual
-    share, and `late_expected` how many later ones there should be.
+    share, and `late_expected` how many later ones there should be. `error` is the standard error of arrivals,
+    `early_scale` by how much the early share of hours varies more than chance.
     """
 
     arrived: int
@@ -68,7 +68,7 @@ class Comparison:
     late_expected: float
     median_us: int
     error: float
-    scale: float
+    early_scale: float
 
     @property
     def is_missing(self) -> bool:
@@ -83,7 +83,7 @@ class Comparison:
         late = self.early.size - self.early.count
         is_shifted = self.early_before.value - self.early.value > LATE_SHIFT
         is_more = late > self.late_expected
-        return is_shifted and is_more and is_surely_below(self.early, self.early_before, self.scale)
+        return is_shifted and is_more and is_surely_below(self.early, self.early_before, self.early_scale)
 
 
 def cohorts(history: History, ledger_time_us: int, window_us: int) -> list[Cohort]:
@@ -99,13 +99,13 @@ def cohorts(history: History, ledger_time_us: int, window_us: int) -> list[Cohor
 
 
 def compare(found: Sequence[Cohort]) -> Iterator[Comparison]:
-    """Yield comparisons of the newest cohorts with those before: of as few as can be, of 6 and of 24.
+    """Yield comparisons of the newest cohorts with those before: as few as can be, twice as many and so on.
 
-    The fewest see a break soonest; more see one that has lasted, which would pass for what is usual.
+    The fewest see a break soonest, more see a small one, and one that has lasted for long.
     """
-    looked = 0
+    least = 1
     for count in range(1, min(len(found), RECENT_HOURS_MOST + 1)):
-        if looked and count not in LONGER_LOOKS:
+        if count < least:
             continue
         recent, before = found[-count:], found[:-count]
         if len(before) < BASE_HOURS_LEAST or recent[-1].hour - recent[0].hour >= RECENT_HOURS_MOST:
@@ -114,7 +114,7 @@ def compare(found: Sequence[Cohort]) -> Iterator[Comparison]:
         rates = {cohort.complete: _rate(usual, cohort.complete) for cohort in recent}
         expected = sum(cohort.size * rates[cohort.complete].value for cohort in recent)
         if expected >= EXPECTED_LEAST:
-            looked = count
+            least = 2 * count
             yield _compared(recent, before, usual, expected)
 
 
@@ -149,7 +149,7 @@ def _compared(
         late_expected=late_expected,
         median_us=DELAY_EDGES_US[middle - 1],
         error=math.sqrt(scale * (spread + expected * expected / basis)),
-        scale=scale,
+        early_scale=dispersion(Share(cohort.arrived(middle), cohort.arrived(most)) for cohort in known),
     )
 
 
@@ -166,12 +166,12 @@ def delay_alarms(history: History, ledger_time_us: int, window_us: int) -> Itera
 def _findings(found: Comparison) -> Iterator[tuple[str, str]]:
     usual = f"usually {found.expected:,.0f} at their age"
     if found.is_late:
-        yield (
-            "rewards_late",
+        message = (
             f"{found.early.value:.0%} of what came first came within {show_s(found.median_us / 1e6)} of its "
             f"decision, usually {found.early_before.value:.0%}; {found.arrived:,} decisions were answered, "
-            f"{usual}.",
+            f"{usual}."
         )
+        yield "rewards_late", message
     if found.is_missing:
         yield (
             "rewards_missing",

@@ -186,8 +186,10 @@ def _not_activated(recent: Rollup, nothing_offers: frozenset[str]) -> Iterator[t
         if error > 0.0 and (share.value - others.value) / error < NormalDist().inv_cdf(level):
             yield (
                 offer,
-                f"{share.count:,} of {share.size:,} were reported as shown, of the other offers "
-                f"{others.value:.1%}.",
+                (
+                    f"{share.count:,} of {share.size:,} were reported as shown, of the other offers "
+                    f"{others.value:.1%}."
+                ),
             )
 
 

@@ -132,7 +132,7 @@ def test_unknown_feedback_is_the_loops_own() -> None:
 
 
 def test_pages_that_stop_calling_are_missed_after_a_full_hour() -> None:
-    gone = {key: 0 for key in HEALTHY}
+    gone = dict.fromkeys(HEALTHY, 0)
     assert names(health(rollups(gone, last=2))) == ["no_traffic"]
     assert names(health(rollups(gone, last=1))) == ["no_traffic"]
     assert names(health(rollups(gone, last=20))) == ["no_traffic"]
@@ -174,7 +174,7 @@ def test_every_alarm_has_a_test_that_makes_it_sound() -> None:
 
 def test_the_handbook_has_every_alarm_word_for_word() -> None:
     rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", read("docs/operations.md"), flags=re.MULTILINE))
-    assert rows == {name: " | ".join((a.sign, a.likely_cause, a.remedy)) for name, a in ADVICE.items()}
+    assert rows == {name: f"{a.sign} | {a.likely_cause} | {a.remedy}" for name, a in ADVICE.items()}
 
 
 def test_alarms_say_what_was_seen_with_its_numbers() -> None:
