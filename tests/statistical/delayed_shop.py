@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offer_optimizer.core.catalog import Catalog, Offer, OfferType, Placement, PolicyChoice, Reward
-from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Reason, SlotChoice
+from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Pmf64, Reason, SlotChoice
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.decide.mix import mix
@@ -108,8 +109,8 @@ def _catalog(window_us: int) -> Catalog:
 class Season:
     """Who comes, in order, and every die that is thrown for them: shape (visits, 4)."""
 
-    visitor: np.ndarray[tuple[int], np.dtype[np.int64]]
-    dice: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+    visitor: NDArray[np.int64]
+    dice: NDArray[np.float64]
 
     @classmethod
     def plan(cls, count: int, seed: int) -> Season:
@@ -161,10 +162,11 @@ class DelayedShop:
         pmfs = np.array([self._pmf(context) for context in CONTEXTS])
         return (float((pmfs * TRUTH).sum(axis=1).mean()) - UNIFORM) / (BEST - UNIFORM)
 
-    def _pmf(self, context: Features) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _pmf(self, context: Features) -> Pmf64:
         pmf = self._model.policy.pmf(context, self._actions)
-        served = mix(pmf, None, len(OFFERS), 1.0, FLOOR).astype(np.float64)
-        return served / served.sum()
+        served: Pmf64 = mix(pmf, None, len(OFFERS), 1.0, FLOOR).astype(np.float64)
+        served /= served.sum()
+        return served
 
     def _go_on_to(self, now_us: int) -> None:
         while self._due and self._due[0][0] <= now_us:

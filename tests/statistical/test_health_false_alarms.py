@@ -1,8 +1,8 @@
 """Healthy placements alarm as seldom as is stated: a look at one rate at most 3.4 times in a million.
 
-A look tests some 20 rates, so the 2,520 looks of a kind in the proof would alarm 0.17 times if each were at its
-limit; what follows from one bad hour shows in the next looks too, so episodes are counted. More than one then
-comes with a probability of 0.013.
+A look tests some 20 rates, so the 2,520 looks of a kind in the proof would alarm 0.17 times if each were at
+its limit; what follows from one bad hour shows in the next looks too, so episodes are counted. More than
+one then comes with a probability of 0.013.
 """
 
 from __future__ import annotations

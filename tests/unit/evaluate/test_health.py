@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from offer_optimizer.evaluate.alarms import ADVICE
-from offer_optimizer.evaluate.health import PlacementHealth
+from offer_optimizer.evaluate.health import PlacementHealth, loop_health
 from offer_optimizer.store.rollup_tables import HOUR_US, MILLION, Key, Measure, Rollup
 from tests.unit.evaluate.health_worlds import (
     FACTS,
@@ -149,7 +149,7 @@ def test_nights_without_visitors_are_no_alarm_but_a_morning_without_is() -> None
 
 
 def test_only_silence_is_told_from_a_rare_reward() -> None:
-    silent = {key: 0 for key in HEALTHY if key[0] == Measure.ARRIVAL}
+    silent: dict[Key, int] = {key: 0 for key in HEALTHY if key[0] == Measure.ARRIVAL}
     assert names(health(rollups(silent, last=HOURS, hours=16))) == []
     assert names(health(rollups(silent | {(Measure.CLOSED, "LEARNED"): 3000}, last=HOURS))) == [
         "only_silence"
@@ -162,7 +162,7 @@ def test_ledger_time_ahead_of_the_clock_is_stopped() -> None:
 
 
 def test_a_policy_that_does_not_learn_is_not_asked_how_it_explores() -> None:
-    flat = {(Measure.ENTROPY, ""): 1099 * MILLION}
+    flat: dict[Key, int] = {(Measure.ENTROPY, ""): 1099 * MILLION}
     assert names(health(rollups(flat), learns=False, policy="uniform")) == []
     assert names(health(rollups(flat), learned_count=100)) == []
 
@@ -209,8 +209,6 @@ def test_a_placement_is_asked_for_alone_with_the_loop() -> None:
     other = replace(FACTS, placement_id="other")
     loop = replace(LOOP, placements=(FACTS, other), oldest_waiting_us=NOW - 2 * MINUTE_US)
     bad = rollups({(FEEDBACK, "INVALID (other)"): 60}, placement_id="other")
-    from offer_optimizer.evaluate.health import loop_health
-
     everything = loop_health(rollups() + bad, loop)
     assert [(alarm.name, alarm.placement_id) for alarm in everything.alarms] == [
         ("learner_lag", ""),

@@ -173,6 +173,19 @@ def test_what_was_forgotten_is_read_again(monkeypatch: pytest.MonkeyPatch) -> No
     assert sum(counts(world, Measure.ARRIVAL).values()) == 7
 
 
+def test_what_comes_is_counted_in_the_hour_of_its_decision_and_feedback_in_its_own() -> None:
+    world, epoch = opened()
+    before_us = (START_US // HOUR_US + 1) * HOUR_US - 1_000_000
+    world.decide(decision_of(1, before_us, epoch=epoch))
+    for kind in ("shown", "click"):
+        world.hear(feedback_of(kind, before_us + 3_000_000, decision=1, kind=kind))
+    world.tick(before_us + WINDOW_US)
+    hours = {(measure, hour - before_us // HOUR_US) for _, hour, measure, _, _ in rows(world)}
+    cohort = ("decision", "offer", "shown", "arrival", "closed", "reward")
+    assert {(measure, 0) for measure in cohort} <= hours
+    assert {measure for measure, later in hours if later} == {"feedback"}
+
+
 def test_exploration_is_counted_from_the_logged_pmfs() -> None:
     world, epoch = opened()
     pmfs = [(0.5, 0.25, 0.25), (0.125, 0.75, 0.125), (1.0,), (0.5, 0.5)]
