@@ -21,7 +21,7 @@ from tests.statistical.delayed_shop import LONG_US, SHORT_US, DelayedShop, Seaso
 
 def test_with_one_window_delays_change_nothing_at_all() -> None:
     """The same examples, learned in the same order: the same policy, to the last bit."""
-    season = Season.plan(800, 1)
+    season = Season.plan(500, 1)
     values = [DelayedShop(season, LONG_US, is_delayed=is_delayed).run() for is_delayed in (False, True)]
     assert values[0] == values[1]
 
@@ -33,7 +33,7 @@ def test_a_shop_with_delays_ends_with_the_same_value(size: Size, figure: Callabl
     The shorter forms see the difference of the beginning and allow for it: 15 %. A shop that learns before
     the sales came is off by 30 % or more (next test), so each form can fail.
     """
-    pairs, count, limit = size.pick(test=(2, 2000, 0.15), ci=(4, 6000, 0.15), proof=(20, 12_000, 0.02))
+    pairs, count, limit = size.pick(test=(2, 1200, 0.15), ci=(4, 6000, 0.15), proof=(20, 12_000, 0.02))
     at_once, delayed = np.empty(pairs), np.empty(pairs)
     for seed in range(pairs):
         season = Season.plan(count, seed)
@@ -55,7 +55,7 @@ def test_a_shop_with_delays_ends_with_the_same_value(size: Size, figure: Callabl
 
 def test_learning_before_the_sales_came_leads_to_another_policy() -> None:
     """Why windows are waited for: a window of a minute takes slow sales for silence."""
-    season = Season.plan(2000, 0)
+    season = Season.plan(1200, 0)
     waits = DelayedShop(season, LONG_US, is_delayed=True).run()
     hasty = DelayedShop(season, SHORT_US, is_delayed=True).run()
     assert hasty < waits - 0.2

@@ -1,6 +1,6 @@
 """A shop that worked for a day is broken in one way: the alarm that names the cause comes, and comes soon.
 
-200 decisions an hour, a quarter of them clicked, after two minutes in the median. Seeded. Before the fault
+120 decisions an hour, a quarter of them clicked, after two minutes in the median. Seeded. Before the fault
 there is no alarm, so whatever sounds is about it.
 """
 
@@ -14,7 +14,15 @@ import pytest
 
 from offer_optimizer.core.feedback import Feedback
 from tests.conftest import Size
-from tests.statistical.watched_shop import PER_HOUR, Fault, healthy, healthy_shop
+from tests.statistical.watched_shop import (
+    BEGIN_US,
+    PER_HOUR,
+    SECOND_US,
+    STEP_US,
+    Fault,
+    healthy,
+    healthy_shop,
+)
 
 Sent = list[tuple[Feedback, int]]
 
@@ -22,8 +30,6 @@ Sent = list[tuple[Feedback, int]]
 def _slow(item: Feedback, _offer: int) -> Sent:
     """Delays double: the sender waits as long again as the visitor did."""
     number = int.from_bytes(item.decision_id, "big")
-    from tests.statistical.watched_shop import BEGIN_US, SECOND_US, STEP_US
-
     delay_s = (item.receive_time_us - BEGIN_US - number * STEP_US) // SECOND_US
     return [(item, delay_s if item.kind == "click" else 0)]
 

@@ -23,7 +23,7 @@ from tests.unit.learn.worlds import PLACEMENT, World, catalog, decision_of, feed
 SECOND_US: Final = 1_000_000
 HOUR_US: Final = 3600 * SECOND_US
 BEGIN_US: Final = 1_750_000_000 * SECOND_US // HOUR_US * HOUR_US
-PER_HOUR: Final = 200
+PER_HOUR: Final = 120
 STEP_US: Final = HOUR_US // PER_HOUR
 HEALTHY_HOURS: Final = 26
 WINDOW_S: Final = 3600.0
@@ -49,7 +49,7 @@ class _Quick(World):
 
 
 class WatchedShop:
-    """Decides 200 times an hour, answers, and lets ledger time go on."""
+    """Decides 120 times an hour, answers, and lets ledger time go on."""
 
     def __init__(self, seed: int) -> None:
         self.world = _Quick()
