@@ -24,7 +24,7 @@ from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
-from offer_optimizer.evaluate.desks import ChildReports, LedgerStories
+from offer_optimizer.evaluate.desks import ChildHealth, ChildReports, LedgerStories
 from offer_optimizer.learn.desk import ControlDesk
 from offer_optimizer.store.audit import AuditTrail
 from offer_optimizer.store.catalog import CatalogStore
@@ -113,6 +113,7 @@ def run_decider(
             lambda: in_force.prepared.catalog,
             wall_clock_us,
         ),
+        health=ChildHealth(directory.path, wall_clock_us),
         log=log,
         make_error_id=lambda: entropy(6).hex(),
         guard=_gate(files, directory, writer_id, how, life).guard,

@@ -55,6 +55,7 @@ COMMANDS: Final = (
     Command("audit", "audit", "Say who changed what through the API."),
     Command("export", "export", "Write a log as dsjson for Vowpal Wabbit, or as OBP's feedback."),
     Command("import", "import_log", "Begin a data directory with the log of another system.", "import_log"),
+    Command("status", "status", "Say how the learning loop is: alarms first, each with what to do."),
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 

@@ -17,6 +17,7 @@ from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.epoch import is_of_this_release
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.rollup_tables import RollupTables
 from offer_optimizer.store.snapshots import Snapshot
 from offer_optimizer.store.sqlite import open_writer
 
@@ -108,7 +109,7 @@ class Rebuilt:
         )
 
     def differing_rows(self, live: FoldTables, most: int = 10) -> list[str]:
-        """Return what live learning noted otherwise: fates, closed decisions, final rewards.
+        """Return what live learning noted otherwise: fates, closed decisions, final rewards, rollups.
 
         As of the rebuilt position: the live side may run on meanwhile.
         """
@@ -121,7 +122,7 @@ class Rebuilt:
             ours, theirs = set(self.tables.settled(table, bound)), set(live.settled(table, bound))
             differing += [f"{table} {row}: only rebuilt" for row in sorted(ours - theirs, key=repr)]
             differing += [f"{table} {row}: only live" for row in sorted(theirs - ours, key=repr)]
-        return [*differing, *self._differing_finals(live)][:most]
+        return [*differing, *self._differing_finals(live), *self._differing_rollups(live)][:most]
 
     def _differing_finals(self, live: FoldTables) -> list[str]:
         """Return final rewards that differ; what moved again since can't be compared."""
@@ -132,6 +133,17 @@ class Rebuilt:
             for at in sorted((ours.keys() - theirs.keys()) | known)
             if ours.get(at) != theirs.get(at)
         ]
+
+    def _differing_rollups(self, live: FoldTables) -> list[str]:
+        """Return rollups that differ. They go on changing: compared where both stand at the same record."""
+        if live.state("position") != self.fold.position:
+            return []
+        differing: list[str] = []
+        sides = (("only rebuilt", self.tables, live), ("only live", live, self.tables))
+        for side, one, other in sides:
+            rows = RollupTables(one.connection).rows() - RollupTables(other.connection).rows()
+            differing += [f"rollup {row}: {side}" for row in sorted(rows)]
+        return differing
 
     def close(self) -> None:
         """Let go of the private database."""

@@ -83,7 +83,8 @@ class InsightServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLoopHealth(self, request, context):
-        """Report on the health of the learning loop. Not served yet: UNIMPLEMENTED.
+        """Say how the learning loop is: alarms with cause and remedy, and the figures behind them. Made by a process
+        of its own, one at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
