@@ -9,7 +9,6 @@ this module. It may not know where counters are kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from offer_optimizer.core import limits
 from offer_optimizer.core.catalog import Budget, Cap, Catalog, Offer, OfferType, Window
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.feedback import NOT_SHOWN, SHOWN
 
 DECIDE: Final = "decide"
@@ -26,7 +26,7 @@ _INLINE: Final = ""
 """Stands for every offer that the catalog doesn't have."""
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class CapEvent:
     """One event of a cap for the visitor of a decision; `expires_us` is 0 for an event that stays."""
 
@@ -35,7 +35,7 @@ class CapEvent:
     expires_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Charge:
     """One use of a budget by a decision, in the budget's unit; `expires_us` is 0 for a charge that stays."""
 
@@ -45,7 +45,7 @@ class Charge:
     expires_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Counting:
     """What a decision or an item of feedback does to the counters.
 

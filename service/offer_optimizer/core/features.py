@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from offer_optimizer.core import limits
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.errors import InvalidInput
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Features:
     """Typed features; each tuple is ascending by name, so equal features compare and hash equal."""
 

@@ -13,7 +13,7 @@ several threads. A compiled expression can't be pickled: pickling a rule takes i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from offer_optimizer.core.cel import (
     guards,
     runtime_complaint,
 )
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.errors import InvalidInput, RuleFault
 from offer_optimizer.core.features import Features
 
@@ -56,7 +57,7 @@ _TOGETHER_BYTES: Final = 20_000
 """Text of the rules that are evaluated as one: CEL takes 100,000 characters, and compiling is quadratic."""
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class RuleFacts:
     """What rules read, as six maps; docs/design.md, section 12, says what is in them.
 

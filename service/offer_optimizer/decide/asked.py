@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.decision import Consent
 from offer_optimizer.core.errors import UnknownPlacement
 from offer_optimizer.core.features import EMPTY, Features, show
@@ -15,7 +16,7 @@ from offer_optimizer.decide.repeats import request_digests
 from offer_optimizer.decide.requests import DecideInput
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Asked:
     """A request under the catalog in force. `digest` is the visitor's, empty without id or consent."""
 

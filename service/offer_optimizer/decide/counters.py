@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.counting import Limits, period_of, window_start
 
 
@@ -21,7 +21,7 @@ class CounterView(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Counters:
     """Values as read: count by cap index, spent by budget index. They are logged as they are."""
 

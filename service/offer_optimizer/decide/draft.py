@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from offer_optimizer.core import draw
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Pmf32, Reason, SlotChoice
 from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.decide.asked import Asked
@@ -19,7 +20,7 @@ from offer_optimizer.decide.requests import ShownSlot
 from offer_optimizer.store.codec import Salt
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Draft:
     """What will be drawn from: `pmf` runs parallel to the eligible; None where nothing can be shown."""
 
@@ -35,7 +36,7 @@ class Draft:
     is_held_out: bool
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class _Served:
     pmf: Pmf32
     reason: Reason

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.counting import Limits, paced_limit
 from offer_optimizer.core.decision import ExclusionReason
 from offer_optimizer.core.features import Features
@@ -46,7 +47,7 @@ class Funnel:
     reasons: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Question:
     """What the funnel asks about: the decision's time, context, the caller's exclusions and the counters."""
 
