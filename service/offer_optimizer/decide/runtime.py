@@ -21,7 +21,8 @@ from offer_optimizer.decide.draft import Draft, Drafter, draw_from, shown_slots
 from offer_optimizer.decide.prepared import PreparedCatalog
 from offer_optimizer.decide.repeats import find_retried, find_sticky
 from offer_optimizer.decide.requests import DecideInput, Outcome, ShownSlot
-from offer_optimizer.store.codec import Salt, decode_decision, encode_decision
+from offer_optimizer.store.codec import Salt
+from offer_optimizer.store.decision_codec import decode_decision, encode_decision
 from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, HotCache, Recent
 
 LOCK_TIMEOUT_S: Final = 0.02
