@@ -134,7 +134,9 @@ def _funnel(
 
 def _slot(slot: SlotChoice) -> bytes:
     pmf = sized(_PMF, np.asarray(slot.pmf, dtype=_FLOAT).tobytes())
-    return pmf + _CHOSEN + varint(slot.chosen) + _PROPENSITY + _DOUBLE.pack(slot.propensity)
+    # The generated class leaves out what is zero.
+    propensity = _PROPENSITY + _DOUBLE.pack(slot.propensity) if slot.propensity else b""
+    return pmf + _CHOSEN + varint(slot.chosen) + propensity
 
 
 @lru_cache(maxsize=_PARTS)

@@ -45,6 +45,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = texts.filter(bool)
 numbers = st.floats(-1e9, 1e9)
 times = st.integers(0, 2**62)
+propensities = st.one_of(st.just(0.0), st.floats(0, 1))
 pmfs = st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=8).map(
     lambda v: np.array(v, dtype=np.float32)
 )
@@ -79,9 +80,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         excluded=tuple(range(count)),
         exclusion_reasons=(1,) * count,
         slots=draw(
-            st.sampled_from(
-                [(), (SlotChoice(pmf, draw(st.integers(0, len(pmf) - 1)), draw(st.floats(0, 1))),)]
-            )
+            st.sampled_from([(), (SlotChoice(pmf, draw(st.integers(0, len(pmf) - 1)), draw(propensities)),)])
         ),
         context=build(draw(feature_maps())),
         model_version=draw(
