@@ -170,7 +170,7 @@ def questions(directory: Path) -> dict[str, Callable[[int], object]]:
     shelf.refresh(bare)
     policy = _policy(shelf, bare)
     _teach(policy, bare)
-    actions = [candidate.action for candidate in bare.placements[PLACEMENT].plan.candidates]
+    actions = tuple(candidate.action for candidate in bare.placements[PLACEMENT].plan.candidates)
     found: dict[str, Callable[[int], object]] = {
         NAIVE: _naive(bare, contexts),
         "the policy's pmf alone": lambda number: policy.pmf(contexts[number % VISITORS], actions),

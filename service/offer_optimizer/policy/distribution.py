@@ -38,8 +38,9 @@ def share_ties(pmf: Pmf64) -> Pmf64:
     to the best: of several best ones to whichever is listed first. Only the share of the tied is spread.
     Source: Foster and Rakhlin 2020, arXiv:2002.04926, algorithm 1.
     """
-    tied = pmf >= (1.0 - _TIE_TOLERANCE) / len(pmf)
-    count = np.count_nonzero(tied)
-    if count > 1:
-        pmf[tied] = pmf[tied].sum() / count
+    least = (1.0 - _TIE_TOLERANCE) / len(pmf)
+    # Mostly nothing is tied, and a list finds that sooner than numpy does.
+    tied = [index for index, probability in enumerate(pmf.tolist()) if probability >= least]
+    if len(tied) > 1:
+        pmf[tied] = pmf[tied].sum() / len(tied)
     return pmf

@@ -49,6 +49,8 @@ WEIGHT_CAP: Final = 10.0
 """Most that one example may count for because others like it were thinned out. Biased beyond it."""
 CACHED_OFFERS: Final = 2 * limits.OFFERS
 """Parsed offers kept: the largest catalog fits twice, so a new revision doesn't evict the old."""
+CACHED_TUPLES: Final = 256
+"""Tuples of offers whose parsed examples are kept together: deciders ask with the same few again."""
 
 _CONSTANT_INDEX: Final = 11650396
 """Hash of VW's own constant feature, which is part of every example."""
@@ -73,6 +75,7 @@ class VwPolicy:
         self._label_type: int = self._workspace.get_label_type().value
         self._recent: dict[bytes, _Parsed] = {}
         self._older: dict[bytes, _Parsed] = {}
+        self._wholes: dict[int, tuple[Sequence[Action], list[_Parsed]]] = {}
 
     def pmf(self, context: Features, actions: Sequence[Action]) -> Pmf64:
         """See contract. Safe to call from several threads."""
@@ -113,7 +116,7 @@ class VwPolicy:
     def close(self) -> None:
         """See contract. Calls that are running finish."""
         self._workspace = None
-        self._recent, self._older = {}, {}
+        self._recent, self._older, self._wholes = {}, {}, {}
 
     def _open(self) -> _Workspace:
         """Return the workspace, whose reference keeps it alive through the call."""
@@ -127,6 +130,10 @@ class VwPolicy:
 
     def _parsed(self, workspace: _Workspace, actions: Sequence[Action]) -> list[_Parsed]:
         """Return parsed examples of the offers, from the cache where possible."""
+        whole = self._wholes.get(id(actions))
+        # It keeps the tuple that it belongs to, so no other one can have the same id.
+        if whole is not None and whole[0] is actions:
+            return whole[1]
         recent = self._recent
         try:
             examples = [recent[action.key] for action in actions]
@@ -134,7 +141,11 @@ class VwPolicy:
             examples = [self._remember(workspace, action) for action in actions]
         # VW appends the context to each example of a call: the same one may not stand in it twice.
         if len(set(map(id, examples))) < len(examples):
-            examples = [self._parse(workspace, action_line(action)) for action in actions]
+            return [self._parse(workspace, action_line(action)) for action in actions]
+        if isinstance(actions, tuple):
+            if len(self._wholes) >= CACHED_TUPLES:
+                self._wholes = {}
+            self._wholes[id(actions)] = (actions, examples)
         return examples
 
     def _remember(self, workspace: _Workspace, action: Action) -> _Parsed:
@@ -143,7 +154,7 @@ class VwPolicy:
         if example is None:
             example = self._older.get(action.key) or self._parse(workspace, action_line(action))
             if len(self._recent) >= CACHED_OFFERS // 2:
-                self._older, self._recent = self._recent, {}
+                self._older, self._recent, self._wholes = self._recent, {}, {}
             self._recent[action.key] = example
         return example
 
