@@ -16,7 +16,7 @@ import shutil
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn
@@ -46,10 +46,19 @@ _DAMAGE: Final = (lmdb.Error, struct.error)
 _NO_ROOM: Final = (lmdb.DiskError, lmdb.MapFullError, lmdb.ReadersFullError, lmdb.TxnFullError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Opened:
+    """An environment. One that was seen READY stays so: only another generation begins again."""
+
     generation: int
     environment: lmdb.Environment
+    is_ready: bool = False
+
+    def accepts(self, transaction: lmdb.Transaction[bytes]) -> bool:
+        """Return whether the environment is READY, as a transaction in it sees it."""
+        if not self.is_ready:
+            self.is_ready = transaction.get(_STAGE) == _READY
+        return self.is_ready
 
 
 class _Values:
@@ -67,14 +76,10 @@ class _Values:
     def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """See hot_state.KeyValues."""
         with self._transaction.cursor() as cursor:
+            # Mostly nothing is there.
             if not cursor.set_range(start) or cursor.key() >= end:
                 return []
-            found = []
-            for entry in islice(cursor, limit):
-                if entry[0] >= end:
-                    break
-                found.append(entry)
-            return found
+            return list(takewhile(lambda entry: entry[0] < end, islice(cursor, limit)))
 
 
 class LmdbCache:
@@ -212,7 +217,7 @@ class LmdbCache:
     def in_force(self) -> _Opened:
         """Return the generation in force. Raises CacheUnready."""
         opened = self._opened
-        if opened is None or opened.generation != self._lock.generation or self._lock.is_doubted:
+        if opened is None or opened.generation != self._lock.usable:
             raise CacheUnready("the counters are being derived again")
         return opened
 
@@ -274,7 +279,7 @@ class _View:
         try:
             opened = self._cache.in_force()
             self._transaction = opened.environment.begin()
-            if self._transaction.get(_STAGE) == _READY:
+            if opened.accepts(self._transaction):
                 version = (opened.generation, self._transaction.id())
                 return HotState(_Values(self._transaction), version=version)
         except _DAMAGE as error:
@@ -307,8 +312,10 @@ class _Transaction:
             # Which generation is in force changes under the lock only, so it stays what `begin` saw.
             opened = self._cache.in_force()
             self._transaction = opened.environment.begin(write=True)
-            stage = self._transaction.get(_STAGE)
-            if stage != _READY and not (self._while_filling and stage == Stage.FILLING.value):
+            is_whole = opened.accepts(self._transaction)
+            if not is_whole and not (
+                self._while_filling and self._transaction.get(_STAGE) == Stage.FILLING.value
+            ):
                 self._transaction.abort()
                 raise CacheUnready("the counters are being derived again")
         except _DAMAGE as error:
@@ -319,7 +326,7 @@ class _Transaction:
             raise
         # A reader has the number of the last commit, a writer already its own: the next.
         version = (opened.generation, self._transaction.id() - 1)
-        self._state = HotState(_Values(self._transaction), is_whole=stage == _READY, version=version)
+        self._state = HotState(_Values(self._transaction), is_whole=is_whole, version=version)
         return self._state
 
     def __exit__(
