@@ -5,9 +5,10 @@ generation is in force, so replacing one is a single store under the lock, and w
 notices at the next look. Nothing is ever synced: after another boot, or any error that is not plain lack of
 room, an environment is not looked at again. Before a process opens one, a child reads all of it.
 
-What always holds: whoever changes anything holds the lock (`hot_lock`); reading takes none. The map is opened
-for reading only, so that a wild store of native code can't damage it, and it has its full size from the
-beginning: the file grows as it is used, up to that bound, without anybody opening it anew.
+What always holds: whoever changes anything holds the lock (`hot_lock`); reading takes none. LMDB stores right
+into the map, which spares a decision six copies and writes of a page; `hot_room` sees to it that there is
+room under it. The map has its full size from the beginning: the file is allocated as it is used, up to that
+bound, without anybody opening it anew.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from offer_optimizer.store.files import StrPath
 from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.hot_records import FORMAT_VERSION
+from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
 from offer_optimizer.store.hot_trial import MAP_BYTES, READERS, survives
 
@@ -52,7 +54,23 @@ class _Opened:
 
     generation: int
     environment: lmdb.Environment
+    room: HotRoom
+    page_bytes: int
     is_ready: bool = False
+
+    def begin_write(self, more_bytes: int = 0) -> lmdb.Transaction[bytes]:
+        """Begin to change it, with room for so many bytes more than usual. Raises CacheBusy, lmdb.Error."""
+        used_bytes = (self.environment.info()["last_pgno"] + 1) * self.page_bytes
+        try:
+            self.room.ensure(used_bytes, more_bytes)
+        except OSError as error:
+            raise CacheBusy(f"the counters could not be changed: {error.strerror or error}") from error
+        return self.environment.begin(write=True)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.environment.close()
+        self.room.close()
 
     def accepts(self, transaction: lmdb.Transaction[bytes]) -> bool:
         """Return whether the environment is READY, as a transaction in it sees it."""
@@ -133,14 +151,14 @@ class LmdbCache:
         """Let go of the environment; views and transactions must have ended."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            opened.environment.close()
+            opened.close()
 
     # --- what the learner uses -----------------------------------------------------------------------------
 
     def stage(self) -> Stage | None:
         """See FillableCache."""
         try:
-            with self.begin(write=False) as transaction:
+            with self.begin() as transaction:
                 return Stage(transaction.get(_STAGE))
         except CacheUnready:
             return None
@@ -150,7 +168,7 @@ class LmdbCache:
 
     def position(self) -> int:
         """See FillableCache."""
-        with self.begin(write=False) as transaction:
+        with self.begin() as transaction:
             return int.from_bytes(transaction.get(_POSITION, b""), "big")
 
     def replace(self) -> None:
@@ -160,16 +178,16 @@ class LmdbCache:
         try:
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700)
-            environment = self._open(path)
-            with environment.begin(write=True) as transaction:
+            opened = self._open(path, generation)
+            with opened.begin_write() as transaction:
                 transaction.put(_STAMP, self._stamp)
                 transaction.put(_STAGE, Stage.EMPTY.value)
-        except (lmdb.Error, OSError) as error:
+        except (lmdb.Error, OSError, CacheBusy) as error:
             raise StorageUnavailable(f"{path}: could not make the hot cache: {error}") from error
         self._lock.acquire(OWN_TIMEOUT_S)
         self._lock.put_in_force(generation)
         self._lock.release()
-        self._opened = _Opened(generation, environment)
+        self._opened = opened
         for other in self._directory.glob("env-*"):
             if other != path:
                 # Whoever has it open keeps it until the next look.
@@ -179,7 +197,9 @@ class LmdbCache:
         """See FillableCache."""
         source = iter(entries)
         while chunk := list(islice(source, FILLED_AT_ONCE)):
-            with self.begin(write=True) as transaction:
+            # Twice their length: LMDB leaves pages half empty where it splits them.
+            more_bytes = 2 * sum(len(key) + len(value) for key, value in chunk)
+            with self.in_force().begin_write(more_bytes) as transaction:
                 for key, value in chunk:
                     transaction.put(key, value)
 
@@ -187,7 +207,7 @@ class LmdbCache:
         """See FillableCache."""
         self._lock.acquire(OWN_TIMEOUT_S)
         try:
-            with self.begin(write=True) as transaction:
+            with self.in_force().begin_write() as transaction:
                 transaction.put(_STAGE, stage.value)
                 transaction.put(_POSITION, position.to_bytes(8, "big"))
         except _DAMAGE as error:
@@ -210,9 +230,9 @@ class LmdbCache:
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def begin(self, *, write: bool) -> lmdb.Transaction[bytes]:
-        """Begin a transaction of LMDB in the generation in force. Raises CacheUnready, lmdb.Error."""
-        return self.in_force().environment.begin(write=write)
+    def begin(self) -> lmdb.Transaction[bytes]:
+        """Begin to read the generation in force. Raises CacheUnready, lmdb.Error."""
+        return self.in_force().environment.begin()
 
     def in_force(self) -> _Opened:
         """Return the generation in force. Raises CacheUnready."""
@@ -235,16 +255,20 @@ class LmdbCache:
     def _path(self, generation: int) -> Path:
         return self._directory / f"env-{self._boot[:8]}-{generation}"
 
-    def _open(self, path: Path) -> lmdb.Environment:
-        return lmdb.open(
+    def _open(self, path: Path, generation: int) -> _Opened:
+        """Open an environment. Raises lmdb.Error, OSError."""
+        environment = lmdb.open(
             str(path),
             map_size=self._map_bytes,
+            writemap=True,
             sync=False,
             metasync=False,
             max_readers=READERS,
             max_spare_txns=64,
             readahead=False,
         )
+        room = HotRoom(path / "data.mdb", self._map_bytes)
+        return _Opened(generation, environment, room, environment.stat()["psize"])
 
     def _open_tried(self, generation: int) -> _Opened | None:
         path = self._path(generation)
@@ -254,12 +278,12 @@ class LmdbCache:
             return None
         if self._trial(path):
             try:
-                environment = self._open(path)
-                with environment.begin() as transaction:
+                opened = self._open(path, generation)
+                with opened.environment.begin() as transaction:
                     if transaction.get(_STAMP) == self._stamp:
-                        return _Opened(generation, environment)
-                environment.close()
-            except lmdb.Error as error:
+                        return opened
+                opened.close()
+            except (lmdb.Error, OSError) as error:
                 log.warning("hot_cache_not_opened", error=str(error))
         # It may have been replaced meanwhile: then the doubt is about nothing in force.
         log.error("hot_cache_doubted", error="the trial failed", effect="derived again from the ledger")
@@ -311,7 +335,7 @@ class _Transaction:
         try:
             # Which generation is in force changes under the lock only, so it stays what `begin` saw.
             opened = self._cache.in_force()
-            self._transaction = opened.environment.begin(write=True)
+            self._transaction = opened.begin_write()
             is_whole = opened.accepts(self._transaction)
             if not is_whole and not (
                 self._while_filling and self._transaction.get(_STAGE) == Stage.FILLING.value
