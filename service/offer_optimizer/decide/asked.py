@@ -73,7 +73,8 @@ def look_up(request: DecideInput, prepared: PreparedCatalog, digest_of: Callable
     plan = placement.plan
     if request.candidates:
         candidates = prepared.maker.inline(placement.placement, request.candidates)
-        plan = FunnelPlan(candidates, prepared.maker.rule(placement.placement.eligible), prepared.limits)
+        own = placement.placement
+        plan = FunnelPlan(candidates, prepared.maker.rule(own.eligible), prepared.limits, own.baseline)
     return Asked(
         request=request,
         prepared=prepared,

@@ -23,7 +23,7 @@ class CounterView(Protocol):
 
 @checked_dataclass(frozen=True, slots=True)
 class Counters:
-    """Values as read: count by cap index, spent by budget index. They are logged as they are."""
+    """Values as read: count by cap index, spent by budget index, ascending. They are logged as they are."""
 
     counts: dict[int, int]
     spent: dict[int, float]

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 import vowpalwabbit
 from vowpalwabbit.pyvw import pylibvw  # the compiled half; its examples are freed with their last reference
 
@@ -86,7 +87,7 @@ class VwPolicy:
         header = self._parse(workspace, context_line(context))
         pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
         pmf = distribution(header.get_action_scores(), len(actions))
-        return share_ties(pmf) if self._shares_ties else pmf
+        return np.array(share_ties(pmf) if self._shares_ties else pmf)
 
     def learn(self, example: Example) -> None:
         """See contract. Learns the reward as a cost in [-1, 0], so that what was never seen is never best."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from itertools import starmap
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,8 @@ from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.ledger.v1 import records_pb2 as pb
 from offer_optimizer.store.wire import BYTES, FIXED64, VARINT, sized, tag, varint
 
+_DECISION_ID: Final = tag(pb.DecisionRecord.DECISION_ID_FIELD_NUMBER, BYTES)
+_DECIDE_TIME: Final = tag(pb.DecisionRecord.DECIDE_TIME_US_FIELD_NUMBER, VARINT)
 _SLOTS: Final = tag(pb.DecisionRecord.SLOTS_FIELD_NUMBER, BYTES)
 _CONTEXT: Final = tag(pb.DecisionRecord.CONTEXT_FIELD_NUMBER, BYTES)
 _PMF: Final = tag(pb.StoredSlot.PMF_FIELD_NUMBER, BYTES)
@@ -44,9 +47,10 @@ _NAME_LISTS: Final = 256
 def encode_decision(decision: Decision) -> bytes:
     """Serialise a decision; maps are already sorted in Features."""
     version = decision.model_version
-    moment = pb.DecisionRecord(decision_id=decision.decision_id, decide_time_us=decision.decide_time_us)
+    time_us = decision.decide_time_us
     parts = [
-        moment.SerializeToString(deterministic=True),
+        sized(_DECISION_ID, decision.decision_id),
+        _DECIDE_TIME + varint(time_us) if time_us else b"",
         _funnel(
             decision.catalog_revision,
             decision.placement_id,
@@ -70,7 +74,7 @@ def encode_decision(decision: Decision) -> bytes:
                 decision.consent,
             )
         ),
-        _counts(decision.cap_counts),
+        *starmap(_count, decision.cap_counts),
     ]
     if _has_more(decision):
         parts.append(_more(decision))
@@ -159,9 +163,9 @@ def _served(
 
 
 @lru_cache(maxsize=_PARTS)
-def _counts(cap_counts: tuple[tuple[int, int], ...]) -> bytes:
-    counts = [pb.StoredCount(cap=cap, count=count) for cap, count in cap_counts]
-    return pb.DecisionRecord(cap_counts=counts).SerializeToString(deterministic=True)
+def _count(cap: int, count: int) -> bytes:
+    read = pb.StoredCount(cap=cap, count=count)
+    return pb.DecisionRecord(cap_counts=(read,)).SerializeToString(deterministic=True)
 
 
 def _has_more(decision: Decision) -> bool:

@@ -7,6 +7,7 @@ Source: https://protobuf.dev/programming-guides/encoding
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 VARINT: Final = 0
@@ -20,7 +21,17 @@ def varint(number: int) -> bytes:
     """Return an integer of at least 0 in as few bytes as it takes, seven bits in each."""
     if number < 128:
         return _ONE_BYTE[number]
-    return bytes((number & 127 | 128,)) + varint(number >> 7)
+    if number < 1 << 21:
+        return bytes((number & 127 | 128,)) + varint(number >> 7)
+    # Of a time in microseconds the upper part stays the same for two seconds.
+    return bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14 & 127 | 128)) + _upper(
+        number >> 21
+    )
+
+
+@lru_cache(maxsize=64)
+def _upper(number: int) -> bytes:
+    return varint(number)
 
 
 def tag(number: int, kind: int) -> bytes:
