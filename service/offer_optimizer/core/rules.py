@@ -176,19 +176,20 @@ class RuleSet:
         self.reads: frozenset[str] = frozenset().union(*(rule.reads for rule in self.rules))
         self._together = tuple(_join(group) for group in _groups(self.rules))
         self._known: dict[Read, Answers] = {}
-        self._names: tuple[Reference, ...] | None = None
+        self._names: tuple[tuple[str, tuple[str, ...]], ...] | None = None
         names = [rule.names for rule in self.rules]
         if None not in names:
             read = frozenset().union(*(found for found in names if found is not None))
             self._tags = tuple(it.name for it in read if it.map == "tag")
-            self._names = tuple(it for it in read if it.map != "tag")
+            plain = {it.map for it in read} - {"tag"}
+            self._names = tuple((one, tuple(it.name for it in read if it.map == one)) for one in plain)
 
     def evaluate(self, facts: RuleFacts) -> Answers:
         """Return what each rule says, in order; None for one that fails. The facts are of one request."""
         if self._names is None:
             return self._evaluate(facts)
         read: Read = (
-            *[getattr(facts, it.map).get(it.name) for it in self._names],
+            *[value for maps, names in self._names for value in map(getattr(facts, maps).get, names)],
             # No list at all and an empty one are not the same to a rule.
             *[tuple(facts.tag[name]) if name in facts.tag else None for name in self._tags],
         )

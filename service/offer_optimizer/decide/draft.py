@@ -66,7 +66,7 @@ class Drafter:
         baseline = funnel.baseline
         # Without a baseline offer its share has nowhere to go but to the model.
         ramp = own.placement.ramp if baseline is not None else 1.0
-        number = own.holdout.number(self._holdout_salt.salt, asked.digest)
+        number = own.holdout.number(self._holdout_salt.salt, asked.digest) if own.holdout.share else None
         held_out = number is not None and number < own.holdout.share
         served = self._serve(asked, funnel, baseline, ramp, held_out=held_out)
         return Draft(

@@ -121,8 +121,8 @@ class FunnelPlan:
         """Exclude each candidate for the first reason that holds; return what remains, in order."""
         masks = (
             self._not_live,
-            *self._by_time(question.now_us),
-            self._by_caller(question.excluded_ids),
+            *(self._by_time(question.now_us) if self._times else (0, 0)),
+            self._by_caller(question.excluded_ids) if question.excluded_ids else 0,
             *self._by_rules(question),
             *self._by_limits(question),
         )

@@ -11,9 +11,9 @@ Knows the text format only: nothing here imports VW.
 
 from __future__ import annotations
 
-import math
 import re
 from functools import lru_cache
+from math import asinh
 from typing import Final
 from urllib.parse import quote
 
@@ -60,7 +60,10 @@ def labelled_line(action: Action, cost: float, probability: float) -> str:
 def _tokens(features: Features) -> str:
     """Return every feature as ` token`, in the canonical order; one letter by type comes first."""
     tokens = [_category(name, value) for name, value in features.categories]
-    tokens += [_number_name(name) + _number(number) for name, number in features.numbers]
+    # Squashed by asinh: linear near zero, logarithmic far out, 21.4 at the largest legal number. Raw, the
+    # square of a cross of two legal numbers (1e36) overflows VW's float32 sums within some hundred examples.
+    # Seven digits are what float32 keeps; the parser of VW is given plain digits only.
+    tokens += [f"{_number_name(name)}{asinh(number):.7f}" for name, number in features.numbers]
     tokens += [_tag(name, value) for name, values in features.tags for value in values]
     return "".join(tokens)
 
@@ -78,16 +81,6 @@ def _number_name(name: str) -> str:
 @lru_cache(maxsize=TOKENS_KEPT)
 def _tag(name: str, value: str) -> str:
     return f" t{_encode(name)}={_encode(value)}"
-
-
-def _number(number: float) -> str:
-    """Return a number squashed by asinh: linear near zero, logarithmic far out, 21.4 at the largest legal.
-
-    Raw, the square of a cross of two legal numbers (1e36) overflows VW's float32 sums within some hundred
-    examples.
-    """
-    # Seven digits are what float32 keeps; the parser of VW is given plain digits only.
-    return f"{math.asinh(number):.7f}"
 
 
 def _encode(text: str) -> str:

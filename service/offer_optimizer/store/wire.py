@@ -14,19 +14,20 @@ VARINT: Final = 0
 FIXED64: Final = 1
 BYTES: Final = 2
 
-_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
+_SMALL: Final = tuple(
+    bytes((number,)) if number < 128 else bytes((number & 127 | 128, number >> 7)) for number in range(2048)
+)
 
 
 def varint(number: int) -> bytes:
     """Return an integer of at least 0 in as few bytes as it takes, seven bits in each."""
-    if number < 128:
-        return _ONE_BYTE[number]
+    if number < 2048:
+        return _SMALL[number]
     if number < 1 << 21:
         return bytes((number & 127 | 128,)) + varint(number >> 7)
     # Of a time in microseconds the upper part stays the same for two seconds.
-    return bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14 & 127 | 128)) + _upper(
-        number >> 21
-    )
+    lower = bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14 & 127 | 128))
+    return lower + _upper(number >> 21)
 
 
 @lru_cache(maxsize=64)
@@ -41,4 +42,5 @@ def tag(number: int, kind: int) -> bytes:
 
 def sized(head: bytes, content: bytes) -> bytes:
     """Return a field of bytes, of a message or of packed numbers; `head` is its tag."""
-    return head + varint(len(content)) + content
+    length = len(content)
+    return head + (_SMALL[length] if length < 2048 else varint(length)) + content
