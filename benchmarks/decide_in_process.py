@@ -20,6 +20,8 @@ from typing import Final
 
 import vowpalwabbit
 
+from offer_optimizer.app.clocks import EntropyStock, entropy, wall_clock_us
+from offer_optimizer.core import ids
 from offer_optimizer.core.catalog import Cap, Catalog, Offer, OfferType, Placement, Window
 from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.decision import Consent
@@ -100,10 +102,6 @@ def context(number: int) -> Features:
     )
 
 
-def _clock() -> int:
-    return time.time_ns() // 1000
-
-
 def _shared_cache(directory: Path) -> HotCache:
     (directory / "hot").mkdir()
     lock = HotLock(directory / "hot.lock", "boot", os.getpid(), time.monotonic_ns, time.sleep)
@@ -124,11 +122,11 @@ def _runtime(prepared: PreparedCatalog, directory: Path, cache: HotCache, writer
     return Runtime(
         catalog=lambda: prepared,
         drafter=Drafter(shelf, Salt(2, "holdout", b"h" * 32)),
-        journal=Journal(segments, cells, _clock),
+        journal=Journal(segments, cells, wall_clock_us),
         cache=cache,
-        clock=_clock,
+        clock=wall_clock_us,
         digest=Identity(b"s" * 32).digest,
-        entropy=os.urandom,
+        entropy=EntropyStock(entropy, ids.ENTROPY_BYTES).take,
         salt=Salt(1, "draw", b"d" * 32),
     )
 

@@ -82,10 +82,11 @@ class _Opened:
 class _Values:
     """Keys and values of one LMDB transaction."""
 
-    __slots__ = ("_transaction", "delete", "get", "put")
+    __slots__ = ("_cursor", "_transaction", "delete", "get", "put")
 
     def __init__(self, transaction: lmdb.Transaction[bytes]) -> None:
         self._transaction = transaction
+        self._cursor: lmdb.Cursor[bytes] | None = None
         # The bound functions themselves: a Python frame around each would cost more than the call.
         self.get: Callable[[bytes], bytes | None] = transaction.get
         self.put: Callable[[bytes, bytes], object] = transaction.put
@@ -93,11 +94,13 @@ class _Values:
 
     def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """See hot_state.KeyValues."""
-        with self._transaction.cursor() as cursor:
-            # Mostly nothing is there.
-            if not cursor.set_range(start) or cursor.key() >= end:
-                return []
-            return list(takewhile(lambda entry: entry[0] < end, islice(cursor, limit)))
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self._transaction.cursor()
+        # Mostly nothing is there.
+        if not cursor.set_range(start) or cursor.key() >= end:
+            return []
+        return list(takewhile(lambda entry: entry[0] < end, islice(cursor, limit)))
 
 
 class LmdbCache:
