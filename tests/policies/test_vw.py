@@ -75,7 +75,7 @@ def test_cached_offers_learn_what_plain_text_learns() -> None:
         lines.append(labelled(action_line(example.actions[example.chosen]), -example.reward, 1.0))
         plain.learn([context_line(example.context), *lines])
         asked = plain.predict([context_line(example.context), *map(action_line, OFFERS)])
-        expected = share_ties(np.array(asked, dtype=np.float64) / sum(asked))
+        expected = share_ties([score / sum(asked) for score in asked])
         np.testing.assert_array_equal(policy.pmf(example.context, OFFERS), expected)
     for index in range(2**10):
         assert policy._workspace.get_weight(index, 0) == plain.get_weight(index, 0)

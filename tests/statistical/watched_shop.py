@@ -14,7 +14,8 @@ import numpy as np
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.evaluate.health import loop_health
 from offer_optimizer.evaluate.health_facts import LoopFacts, PlacementFacts
-from offer_optimizer.store.codec import RecordKind, Tick, encode_decision, encode_feedback
+from offer_optimizer.store.codec import RecordKind, Tick, encode_feedback
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.ledger import LedgerRecord
 from offer_optimizer.store.rollup_tables import RollupTables
 from offer_optimizer.store.sqlite import open_writer

@@ -14,11 +14,12 @@ from offer_optimizer.api.access import Gate
 from offer_optimizer.api.credentials import TlsFiles, server_credentials
 from offer_optimizer.api.graceful import drain
 from offer_optimizer.api.server import Ports, ServerOptions, bind, build_server
-from offer_optimizer.app.clocks import boot_id, entropy, wall_clock_us
+from offer_optimizer.app.clocks import EntropyStock, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.in_force import InForce, VisitorMerges
 from offer_optimizer.app.keys import KeysFile
 from offer_optimizer.app.life import Life, every
 from offer_optimizer.app.policies import check_policy
+from offer_optimizer.core import ids
 from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
@@ -89,7 +90,7 @@ def run_decider(
         cache=cache,
         clock=wall_clock_us,
         digest=identity.digest,
-        entropy=entropy,
+        entropy=EntropyStock(entropy, ids.ENTROPY_BYTES).take,
         salt=newest_salt(salts, "draw"),
     )
     intake = Intake(

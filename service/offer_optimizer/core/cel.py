@@ -47,6 +47,9 @@ class Spelling:
         self._maps = re.compile(
             rf"(?P<skipped>{_SKIPPED})|(?<![\w.])(?P<map>{names})(?!\w)", re.VERBOSE | re.DOTALL
         )
+        self._words = re.compile(
+            rf"(?P<skipped>{_SKIPPED})|(?<!\w)(?P<map>{names})(?!\w)", re.VERBOSE | re.DOTALL
+        )
         self._references = re.compile(
             rf"""(?<![\w.])(?P<map>{names})\s*
                  (?: \.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()
@@ -62,6 +65,12 @@ class Spelling:
     def references(self, text: str) -> tuple[Reference, ...]:
         """Return the names read by a fixed spelling (`count.click`, `offer["cost"]`), once each."""
         return tuple(dict.fromkeys(self._each(text)))
+
+    def names(self, text: str) -> frozenset[Reference] | None:
+        """Return the names read by a fixed spelling; None where there is more, as in `size(tag)`."""
+        words = sum(1 for found in self._words.finditer(text) if found["map"])
+        fixed = list(self._each(text))
+        return frozenset(fixed) if len(fixed) == words else None
 
     def _each(self, text: str) -> Iterator[Reference]:
         for found in self._references.finditer(text):

@@ -21,7 +21,8 @@ from offer_optimizer.decide.draft import Draft, Drafter, draw_from, shown_slots
 from offer_optimizer.decide.prepared import PreparedCatalog
 from offer_optimizer.decide.repeats import find_retried, find_sticky
 from offer_optimizer.decide.requests import DecideInput, Outcome, ShownSlot
-from offer_optimizer.store.codec import Salt, decode_decision, encode_decision
+from offer_optimizer.store.codec import Salt
+from offer_optimizer.store.decision_codec import decode_decision, encode_decision
 from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, HotCache, Recent
 
 LOCK_TIMEOUT_S: Final = 0.02
@@ -72,21 +73,21 @@ class Runtime:
             with self.cache.view() as view:
                 seen = view
                 asked = asked.known_as(view.merged_into(asked.digest) if asked.digest else b"")
-                repeat = self._repeat(asked, view, time_us)
+                repeat = self._repeat(asked, view, time_us) if asked.may_repeat else None
                 if repeat is not None:
                     return repeat
                 counters = self._read(asked, view, time_us)
         except CacheUnready:
             pass  # limited offers are left out, repeats are not known
         draft = self.drafter.draft(asked, counters, time_us)
-        if not (asked.is_limited or asked.may_repeat) or counters is None:
+        if not (asked.plan.is_limited or asked.may_repeat) or counters is None:
             return self._record(asked, draft, self._draw(asked, draft, time_us))
         decision: Decision | None = None
         try:
             with self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
                 # Read again, unless nobody has changed anything meanwhile.
                 if seen is None or not transaction.continues(seen):
-                    repeat = self._repeat(asked, transaction, time_us)
+                    repeat = self._repeat(asked, transaction, time_us) if asked.may_repeat else None
                     if repeat is not None:
                         return repeat
                     newer = self._read(asked, transaction, time_us)
@@ -137,8 +138,6 @@ class Runtime:
         return Outcome(decision.decision_id, slots, decision.reason, decision.model_version)
 
     def _repeat(self, asked: Asked, view: CacheView, time_us: int) -> Outcome | None:
-        if not asked.may_repeat:
-            return None
         recent = find_retried(view, asked.digests, time_us)
         if recent is None:
             recent = find_sticky(view, asked.request.placement_id, asked.digest, asked.sticky_us, time_us)

@@ -17,11 +17,11 @@ from offer_optimizer.policy import registry
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import (
     StoredCatalog,
-    decode_decision,
     decode_feedback,
     decode_inbox_entry,
     decode_journal_entry,
 )
+from offer_optimizer.store.decision_codec import decode_decision
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.fold_tables import CloseStatus, FoldTables
 from offer_optimizer.store.layout import DataDirectory

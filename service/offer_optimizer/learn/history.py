@@ -34,15 +34,8 @@ from offer_optimizer.core.ids import ENTROPY_BYTES, make_decision_id
 from offer_optimizer.core.log import BadLine, Log, LogRows
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.policy.epoch import epoch_of
-from offer_optimizer.store.codec import (
-    Epoch,
-    RecordKind,
-    Salt,
-    StoredCatalog,
-    Tick,
-    encode_decision,
-    encode_feedback,
-)
+from offer_optimizer.store.codec import Epoch, RecordKind, Salt, StoredCatalog, Tick, encode_feedback
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import transaction
 

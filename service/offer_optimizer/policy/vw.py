@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 import vowpalwabbit
 from vowpalwabbit.pyvw import pylibvw  # the compiled half; its examples are freed with their last reference
 
@@ -63,6 +64,8 @@ OURS: Final = Manner(context_line, action_line, PROPENSITY_CLIP)
 """The one manner that placements have; others exist to compare with what others made of their own logs."""
 CACHED_OFFERS: Final = 2 * limits.OFFERS
 """Parsed offers kept: the largest catalog fits twice, so a new revision doesn't evict the old."""
+CACHED_TUPLES: Final = 256
+"""Tuples of offers whose parsed examples are kept together: deciders ask with the same few again."""
 
 _CONSTANT_INDEX: Final = 11650396
 """Hash of VW's own constant feature, which is part of every example."""
@@ -88,6 +91,7 @@ class VwPolicy:
         self._label_type: int = self._workspace.get_label_type().value
         self._recent: dict[bytes, _Parsed] = {}
         self._older: dict[bytes, _Parsed] = {}
+        self._wholes: dict[int, tuple[Sequence[Action], list[_Parsed]]] = {}
 
     def pmf(self, context: Features, actions: Sequence[Action]) -> Pmf64:
         """See contract. Safe to call from several threads."""
@@ -98,7 +102,7 @@ class VwPolicy:
         header = self._parse(workspace, self._manner.context_line(context))
         pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
         pmf = distribution(header.get_action_scores(), len(actions))
-        return share_ties(pmf) if self._shares_ties else pmf
+        return np.array(share_ties(pmf) if self._shares_ties else pmf)
 
     def learn(self, example: Example) -> None:
         """See contract. Learns the reward as a cost in [-1, 0], so that what was never seen is never best."""
@@ -128,7 +132,7 @@ class VwPolicy:
     def close(self) -> None:
         """See contract. Calls that are running finish."""
         self._workspace = None
-        self._recent, self._older = {}, {}
+        self._recent, self._older, self._wholes = {}, {}, {}
 
     def _open(self) -> _Workspace:
         """Return the workspace, whose reference keeps it alive through the call."""
@@ -142,6 +146,10 @@ class VwPolicy:
 
     def _parsed(self, workspace: _Workspace, actions: Sequence[Action]) -> list[_Parsed]:
         """Return parsed examples of the offers, from the cache where possible."""
+        whole = self._wholes.get(id(actions))
+        # It keeps the tuple that it belongs to, so no other one can have the same id.
+        if whole is not None and whole[0] is actions:
+            return whole[1]
         recent = self._recent
         try:
             examples = [recent[action.key] for action in actions]
@@ -149,7 +157,11 @@ class VwPolicy:
             examples = [self._remember(workspace, action) for action in actions]
         # VW appends the context to each example of a call: the same one may not stand in it twice.
         if len(set(map(id, examples))) < len(examples):
-            examples = [self._parse(workspace, self._manner.action_line(action)) for action in actions]
+            return [self._parse(workspace, self._manner.action_line(action)) for action in actions]
+        if isinstance(actions, tuple):
+            if len(self._wholes) >= CACHED_TUPLES:
+                self._wholes = {}
+            self._wholes[id(actions)] = (actions, examples)
         return examples
 
     def _remember(self, workspace: _Workspace, action: Action) -> _Parsed:
@@ -159,7 +171,7 @@ class VwPolicy:
             example = self._older.get(action.key)
             example = example or self._parse(workspace, self._manner.action_line(action))
             if len(self._recent) >= CACHED_OFFERS // 2:
-                self._older, self._recent = self._recent, {}
+                self._older, self._recent, self._wholes = self._recent, {}, {}
             self._recent[action.key] = example
         return example
 

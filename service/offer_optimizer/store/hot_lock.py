@@ -76,6 +76,13 @@ class HotLock:
         """Whether somebody found the generation in force not to be what we wrote."""
         return self._words[_DOUBT] == self._words[_GENERATION]
 
+    @property
+    def usable(self) -> int:
+        """The generation in force; 0 when there is none or somebody doubts it."""
+        words = self._words
+        generation = words[_GENERATION]
+        return 0 if words[_DOUBT] == generation else generation
+
     def doubt(self, generation: int) -> None:
         """Let nobody use a generation any more."""
         self._words[_DOUBT] = max(generation, self._words[_DOUBT])

@@ -19,7 +19,7 @@ from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import ModelShelf
 from offer_optimizer.decide.requests import FeedbackInput
 from offer_optimizer.decide.runtime import Runtime
-from offer_optimizer.store.codec import encode_decision
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.memory_cache import MemoryCache
 from tests.unit.decide.rooms import (
     HOLDOUT_SALT,
