@@ -60,7 +60,8 @@ def read(data: Path, placement: str) -> Mapping[str, Any]:
 
 def ask(target: str, placement: str, timeout_s: float) -> Mapping[str, Any]:
     """Return how a running service's loop is. Raises RequestRejected, ServiceUnavailable."""
+    from offer_optimizer.cli.target import access
     from offer_optimizer.client import Client
 
-    with Client(target, connections=1) as client:
+    with Client(target, connections=1, access=access()) as client:
         return client.loop_health(placement, timeout_s=timeout_s)
