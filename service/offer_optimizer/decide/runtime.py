@@ -24,6 +24,7 @@ from offer_optimizer.decide.requests import DecideInput, Outcome, ShownSlot
 from offer_optimizer.store.codec import Salt
 from offer_optimizer.store.decision_codec import decode_decision, encode_decision
 from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, HotCache, Recent
+from offer_optimizer.store.hot_counting import count_new_decision
 
 LOCK_TIMEOUT_S: Final = 0.02
 """A page does not wait longer for the counters; without them limited offers are left out."""
@@ -114,11 +115,6 @@ class Runtime:
 
     def _count(self, asked: Asked, draft: Draft, decision: Decision, transaction: CacheTransaction) -> None:
         offer_id = draft.funnel.eligible[decision.slots[0].chosen].offer_id if decision.slots else ""
-        if offer_id:
-            counting = asked.prepared.limits.of_decision(
-                offer_id, decision.placement_id, decision.decide_time_us, deferred=decision.deferred
-            )
-            transaction.apply(decision.decision_id, asked.digest, counting, decision.decide_time_us)
         recent = Recent(
             decision_id=decision.decision_id,
             placement_id=decision.placement_id,
@@ -130,7 +126,7 @@ class Runtime:
             # Kept where a repeat may ask for it.
             record=encode_decision(decision) if asked.may_repeat else b"",
         )
-        transaction.remember(recent, *asked.digests)
+        count_new_decision(transaction, asked.prepared.limits, recent, asked.digests)
 
     def _record(self, asked: Asked, draft: Draft, decision: Decision) -> Outcome:
         self.journal.append(decision, asked.digest)

@@ -93,7 +93,8 @@ class HotLock:
 
     def acquire(self, timeout_s: float) -> None:
         """Take the lock. Raises CacheBusy when it isn't free in time, or its holder doesn't move."""
-        if not self._thread_lock.acquire(timeout=timeout_s):
+        # Without a time limit first: mostly it is free, and the limit costs more than the lock.
+        if not (self._thread_lock.acquire(blocking=False) or self._thread_lock.acquire(timeout=timeout_s)):
             raise CacheBusy(f"the counters' lock was not free within {timeout_s:g} s in this process")
         try:
             if not self._try():

@@ -20,9 +20,11 @@ _SMALL: Final = tuple(
 
 
 def varint(number: int) -> bytes:
-    """Return an integer of at least 0 in as few bytes as it takes, seven bits in each."""
-    if number < 2048:
+    """Return a 64-bit integer in as few bytes as it takes, seven bits in each; a negative one takes ten."""
+    if 0 <= number < 2048:
         return _SMALL[number]
+    if number < 0:
+        number += 1 << 64
     if number < 1 << 21:
         return bytes((number & 127 | 128,)) + varint(number >> 7)
     # Of a time in microseconds the upper part stays the same for two seconds.

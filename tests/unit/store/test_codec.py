@@ -45,6 +45,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = texts.filter(bool)
 numbers = st.floats(-1e9, 1e9)
 times = st.integers(0, 2**62)
+moments = st.one_of(times, st.integers(-(2**62), 2**21))
 propensities = st.one_of(st.just(0.0), st.floats(0, 1))
 pmfs = st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=8).map(
     lambda v: np.array(v, dtype=np.float32)
@@ -73,7 +74,7 @@ def decisions(draw: st.DrawFn) -> Decision:
     count = draw(st.integers(0, 5))
     return Decision(
         decision_id=draw(st.binary(min_size=16, max_size=16)),
-        decide_time_us=draw(times),
+        decide_time_us=draw(moments),
         catalog_revision=draw(st.integers(1, 2**31)),
         placement_id=draw(names),
         candidates=tuple(draw(st.lists(st.integers(0, 5000), max_size=8))),
