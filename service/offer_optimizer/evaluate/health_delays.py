@@ -16,8 +16,7 @@ from itertools import accumulate
 from typing import Final
 
 from offer_optimizer.evaluate.alarms import Alarm
-from offer_optimizer.evaluate.health_learner import show_s
-from offer_optimizer.evaluate.health_rates import ALARM_Z, History, Share, dispersion, is_surely_below
+from offer_optimizer.evaluate.health_rates import ALARM_Z, History, Share, dispersion
 from offer_optimizer.store.rollup_tables import DAY_HOURS, DELAY_EDGES_US, HOUR_US, Measure, Rollup
 
 EXPECTED_LEAST: Final = 50
@@ -28,9 +27,10 @@ BASE_HOURS_LEAST: Final = 24
 """Earlier cohorts to know the usual from: a day, so that day and night are both in it."""
 MISSING_SHARE: Final = 0.7
 """Fewer than this share of what is usual is worth an alarm: days differ by less."""
-LATE_SHIFT: Final = 0.1
-"""Of the rewards that usually come in the faster half, so many less is worth an alarm."""
+LATER_FACTOR: Final = 1.4
+"""So many times as long after their decisions as usual is worth an alarm."""
 BUCKETS: Final = len(DELAY_EDGES_US) + 1
+BUCKETS_PER_DOUBLING: Final = 2
 _DAYS_LEAST: Final = 3
 
 
@@ -51,24 +51,27 @@ class Cohort:
         """Return how many were answered within the first buckets."""
         return self._sums[buckets]
 
+    def bucket_sum(self, buckets: int) -> int:
+        """Return the sum of the numbers of their buckets, over the first buckets."""
+        return sum(bucket * count for bucket, count in enumerate(self.arrivals[:buckets]))
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Recent cohorts against the usual: arrivals and what they should be, early ones of both.
+    """Recent cohorts against the usual: arrivals, their delays, and what both should be.
 
-    `early` is the share of recent arrivals within `median_us`, the usual median; `early_before` the usual
-    share, and `late_expected` how many later ones there should be. `error` is the standard error of arrivals,
-    `early_scale` by how much the early share of hours varies more than chance.
+    `factor` says how many times as long after their decisions they came, in the geometric mean, and `delay_z`
+    by how many standard errors that is more than 1. `late` of them came later than the usual median,
+    `late_expected` should have. `error` is the standard error of `arrived`.
     """
 
     arrived: int
     expected: float
-    early: Share
-    early_before: Share
-    late_expected: float
-    median_us: int
     error: float
-    early_scale: float
+    factor: float
+    delay_z: float
+    late: int
+    late_expected: float
 
     @property
     def is_missing(self) -> bool:
@@ -80,10 +83,7 @@ class Comparison:
     @property
     def is_late(self) -> bool:
         """Whether they came later, beyond chance. Where early ones are lost, late ones are not more."""
-        late = self.early.size - self.early.count
-        is_shifted = self.early_before.value - self.early.value > LATE_SHIFT
-        is_more = late > self.late_expected
-        return is_shifted and is_more and is_surely_below(self.early, self.early_before, self.early_scale)
+        return self.factor > LATER_FACTOR and self.delay_z > ALARM_Z and self.late > self.late_expected
 
 
 def cohorts(history: History, ledger_time_us: int, window_us: int) -> list[Cohort]:
@@ -126,31 +126,68 @@ def _compared(
     scale = dispersion(Share(cohort.arrived(most), cohort.size) for cohort in known)
     basis = max(sum(cohort.arrived(cohort.complete) for cohort in usual), 1)
     spread = expected * (1.0 - min(expected / sum(cohort.size for cohort in recent), 1.0))
-    middle = _median_bucket(usual, most)
-    # Early and late are told apart among cohorts that are old enough for both.
-    able = [cohort for cohort in recent if cohort.complete > middle]
-    early = Share(
-        sum(cohort.arrived(middle) for cohort in able),
-        sum(cohort.arrived(cohort.complete) for cohort in able),
-    )
-    early_usual, size_usual, late_expected = 0.0, 0.0, 0.0
-    for cohort in able:
-        like = [other for other in usual if other.complete >= cohort.complete]
-        share = Share(sum(o.arrived(middle) for o in like), sum(o.arrived(cohort.complete) for o in like))
-        early_usual += share.value * cohort.arrived(cohort.complete)
-        size_usual += cohort.arrived(cohort.complete)
-        late_expected += cohort.size * _rate(usual, cohort.complete).value * (1.0 - share.value)
-    share_usual = early_usual / size_usual if size_usual else 0.0
+    delays = _compare_delays(recent, known, usual, _median_bucket(usual, most))
     return Comparison(
-        arrived=sum(cohort.arrived(cohort.complete) for cohort in recent),
-        expected=expected,
-        early=early,
-        early_before=Share(round(share_usual * basis), basis),
-        late_expected=late_expected,
-        median_us=DELAY_EDGES_US[middle - 1],
-        error=math.sqrt(scale * (spread + expected * expected / basis)),
-        early_scale=dispersion(Share(cohort.arrived(middle), cohort.arrived(most)) for cohort in known),
+        sum(cohort.arrived(cohort.complete) for cohort in recent),
+        expected,
+        math.sqrt(scale * (spread + expected * expected / basis)),
+        *delays,
     )
+
+
+def _compare_delays(
+    recent: Sequence[Cohort], known: Sequence[Cohort], usual: Sequence[Cohort], middle: int
+) -> tuple[float, float, int, float]:
+    """Return factor, delay_z, late and late_expected; `middle` is the bucket where the usual median ends.
+
+    Each cohort's mean bucket, which is the mean logarithm of its delays, is held against that of the usual
+    arrivals at the same age.
+    """
+    shift, variance, count, late, late_expected = 0.0, 0.0, 0, 0, 0.0
+    basis = 1
+    for cohort in recent:
+        complete = cohort.complete
+        like = [other for other in usual if other.complete >= complete]
+        usual_count, mean, spread = _bucket_moments(like, complete)
+        if complete <= middle or usual_count < EXPECTED_LEAST:
+            continue  # too young for both halves
+        basis = max(basis, usual_count)
+        count += cohort.arrived(complete)
+        shift += cohort.bucket_sum(complete) - cohort.arrived(complete) * mean
+        variance += cohort.arrived(complete) * spread
+        late += cohort.arrived(complete) - cohort.arrived(middle)
+        share = 1.0 - sum(other.arrived(middle) for other in like) / usual_count
+        late_expected += cohort.size * _rate(usual, complete).value * share
+    if not count or not variance:
+        return 1.0, 0.0, late, late_expected
+    scale = _bucket_dispersion(known)
+    error = math.sqrt(scale * variance * (1.0 + count / basis))
+    return float(2.0 ** (shift / count / BUCKETS_PER_DOUBLING)), shift / error, late, late_expected
+
+
+def _bucket_moments(like: Sequence[Cohort], complete: int) -> tuple[int, float, float]:
+    """Return how many arrivals there were in the first buckets, the mean bucket and its variance."""
+    arrivals = [sum(column) for column in zip(*(cohort.arrivals[:complete] for cohort in like), strict=True)]
+    count = sum(arrivals)
+    if not count:
+        return 0, 0.0, 0.0
+    mean = sum(bucket * found for bucket, found in enumerate(arrivals)) / count
+    square = sum(bucket * bucket * found for bucket, found in enumerate(arrivals)) / count
+    return count, mean, square - mean * mean
+
+
+def _bucket_dispersion(known: Sequence[Cohort]) -> float:
+    """Return by how much the mean buckets of hours vary more than chance, at least 1."""
+    complete = min(cohort.complete for cohort in known)
+    _, mean, spread = _bucket_moments(known, complete)
+    hours = [cohort for cohort in known if cohort.arrived(complete)]
+    if len(hours) < 2 or not spread:
+        return 1.0
+    squares = (
+        (cohort.bucket_sum(complete) - cohort.arrived(complete) * mean) ** 2 / cohort.arrived(complete)
+        for cohort in hours
+    )
+    return max(sum(squares) / spread / (len(hours) - 1), 1.0)
 
 
 def delay_alarms(history: History, ledger_time_us: int, window_us: int) -> Iterator[Alarm]:
@@ -167,9 +204,8 @@ def _findings(found: Comparison) -> Iterator[tuple[str, str]]:
     usual = f"usually {found.expected:,.0f} at their age"
     if found.is_late:
         message = (
-            f"{found.early.value:.0%} of what came first came within {show_s(found.median_us / 1e6)} of its "
-            f"decision, usually {found.early_before.value:.0%}; {found.arrived:,} decisions were answered, "
-            f"{usual}."
+            f"Feedback came {found.factor:.2g} times as long after its decision as usual; "
+            f"{found.arrived:,} decisions were answered, {usual}."
         )
         yield "rewards_late", message
     if found.is_missing:
