@@ -116,13 +116,16 @@ class Gate:
 
         def checked(data: bytes, context: grpc.ServicerContext) -> bytes:
             key = keys().find(*_presented(context))
-            KEY_NAME.set(key.name)
             self._admit(key)
             check_role(key, role, name)
             if key.placements and answered is None:
                 check_placements(key, _placements(asked, data), name)
             if role is Role.ADMIN:
-                return self._audited(call, name, key.name, data, context)
+                token = KEY_NAME.set(key.name)
+                try:
+                    return self._audited(call, name, key.name, data, context)
+                finally:
+                    KEY_NAME.reset(token)
             answer = call(data, context)
             if key.placements and answered is not None:
                 check_placements(key, answered(answer), name)

@@ -163,6 +163,7 @@ def test_every_field_of_the_record_is_written() -> None:
         budget_spent=((1, 2.0),),
         inline=(InlineCandidate("offer", features),),
         excluded_by_caller=("other",),
+        imported=True,
     )
     record = pb.DecisionRecord.FromString(encode_decision(decision))
     assert {field.name for field, _ in record.ListFields()} == set(
