@@ -32,6 +32,7 @@ from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.hot_records import FORMAT_VERSION
 from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
+from offer_optimizer.store.hot_sweep import SweepTurns
 from offer_optimizer.store.hot_trial import MAP_BYTES, READERS, survives
 
 log = structlog.get_logger(__name__)
@@ -126,6 +127,7 @@ class LmdbCache:
         self._map_bytes = map_bytes
         self._trial = trial
         self._opened: _Opened | None = None
+        self.sweep_turns = SweepTurns()
 
     # --- what deciders use ---------------------------------------------------------------------------------
 
@@ -353,7 +355,9 @@ class _Transaction:
             raise
         # A reader has the number of the last commit, a writer already its own: the next.
         version = (opened.generation, self._transaction.id() - 1)
-        self._state = HotState(_Values(self._transaction), is_whole=is_whole, version=version)
+        self._state = HotState(
+            _Values(self._transaction), is_whole=is_whole, version=version, turns=self._cache.sweep_turns
+        )
         return self._state
 
     def __exit__(
