@@ -157,11 +157,12 @@ class Rollups:
         return offer_id if offer_id in catalog.offer_index else OTHER
 
     def _placement_of(self, feedback: Feedback, decision_position: int | None) -> str:
-        """Return the placement of an item without an open decision; EVERYWHERE where the catalog has none."""
+        """Return the placement of an item that was not applied; EVERYWHERE where the catalog has none."""
         placement_id = feedback.placement_id
         if decision_position is not None:
-            closed = self._fold_tables.closed_at(decision_position)
-            placement_id = closed.placement_id if closed else EVERYWHERE
+            tables = self._fold_tables
+            found = tables.open_at(decision_position) or tables.closed_at(decision_position)
+            placement_id = found.placement_id if found else EVERYWHERE
         newest = self._revisions.newest
         is_known = bool(newest) and placement_id in self._revisions.catalog(newest).placement_by_id
         return placement_id if is_known else EVERYWHERE
