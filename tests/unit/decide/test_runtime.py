@@ -271,12 +271,12 @@ def test_feedback_is_stamped_inside_and_only_addressed_by_visitor_with_a_digest(
         lambda: False,
     )
     by_decision = FeedbackInput("a", b"d" * 16, "", "", 0, "click", 1.0, None)
-    by_visitor = FeedbackInput("b", b"", "ann", "home", 0, "click", 2.0, 5)
+    by_visitor = FeedbackInput("b", b"", "ann", "home", 0, "click", 2.0, 5, "a", "shop")
     intake.record([by_decision, by_visitor])
     intake.record([])
     assert inbox.batches == [
         [
             (b"", Feedback("a", b"d" * 16, "", 0, "click", 1.0, NOW_US)),
-            (b"digest of ann", Feedback("b", b"", "home", 0, "click", 2.0, NOW_US, 5)),
+            (b"digest of ann", Feedback("b", b"", "home", 0, "click", 2.0, NOW_US, 5, "a", "shop")),
         ]
     ]
