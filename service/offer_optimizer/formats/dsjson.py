@@ -108,9 +108,7 @@ class DsjsonLog:
             time_us=np.array([event.time_us for event in events], dtype=np.int64),
             # Adding zero turns the -0.0 of a cost of 0 into 0.0.
             reward=np.array([self._sign * event.cost + 0.0 for event in events]),
-            chosen=np.array(
-                [offers[row, event.chosen] for row, event in enumerate(events)], dtype=np.int64
-            ),
+            chosen=np.array([offers[row, event.chosen] for row, event in enumerate(events)], dtype=np.int64),
             propensity=np.array([event.probability for event in events]),
             offers=offers,
             contexts=FeatureContexts([event.context for event in events]),
