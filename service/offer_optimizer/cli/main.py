@@ -42,6 +42,7 @@ COMMANDS: Final = (
     Command("report", "report", "Say what placements earned, what was added, and what offers are worth."),
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
+    Command("retention", "retention_app", "Move old days out of the ledger into an archive."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
     Command("health", "health", "Ask a running service whether it is ready."),
 )

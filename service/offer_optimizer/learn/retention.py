@@ -11,13 +11,14 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from offer_optimizer.core.errors import DamagedFile, NotFound, OfferOptimizerError
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.history_file import HISTORY_NAME
 from offer_optimizer.formats.parquet import ParquetLog
-from offer_optimizer.formats.parquet_files import SUFFIX
+from offer_optimizer.formats.parquet_files import SUFFIX, Source, count_rows
 from offer_optimizer.learn.base_snapshot import all_tables, base_in_force
 from offer_optimizer.learn.export import DAY_US, Written, export_log
 from offer_optimizer.learn.rebuild import Rebuilt
@@ -87,6 +88,16 @@ def prepare(files: Files, directory: DataDirectory, keep_days: int, progress: Pr
     Returns None where there is nothing to do, or where what was prepared waits for the learner. Raises
     CannotRetire, DamagedFile, StorageUnavailable, having left no trace.
     """
+    lock = files.hold(directory.retention_lock_path, b"", "retention.lock")
+    if lock is None:
+        raise CannotRetire("another process is moving days to the archive")
+    try:
+        return _prepare(files, directory, keep_days, progress)
+    finally:
+        files.close(lock)
+
+
+def _prepare(files: Files, directory: DataDirectory, keep_days: int, progress: Progress) -> Prepared | None:
     ledger = Ledger.open_for_reading(directory.ledger_path)
     with closing(ledger.connection):
         bases = BaseStore(files, directory.bases)
@@ -231,6 +242,12 @@ def remove_archived(files: Files, directory: DataDirectory, position: int) -> No
     for path, written_at in list(archived_files(files, directory)):
         if written_at == position:
             files.remove(path, "archive.remove")
+
+
+def archived_count(files: Files, directory: DataDirectory, position: int) -> int:
+    """Return how many decisions the files of a retention hold, as their ends say. Raises DamagedFile."""
+    paths = [path for path, written_at in archived_files(files, directory) if written_at == position]
+    return sum(count_rows(Source(str(path), partial(str, path))) for path in paths)
 
 
 def _folders(files: Files, directory: DataDirectory) -> list[Path]:
