@@ -18,7 +18,7 @@ import structlog
 
 from offer_optimizer.app.logs import configure_logging
 from offer_optimizer.core.errors import OfferOptimizerError
-from offer_optimizer.learn.retention import prepare
+from offer_optimizer.learn.retention import CannotRetire, prepare
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
 
@@ -70,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         done = prepare(
             Files(), DataDirectory(options.data), options.keep_days, lambda _stage, _done, _all: None
         )
+    except CannotRetire as error:
+        log.warning("retention_put_off", why=str(error))
+        return 0
     except OfferOptimizerError as error:
         log.error("retention_not_prepared", error=str(error))
         return 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from offer_optimizer.core.control import Promotion, Quarantine, Rollback
 from offer_optimizer.core.errors import DamagedFile, NotFound, OfferOptimizerError
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.history_file import HISTORY_NAME
@@ -110,12 +111,34 @@ def _prepare(files: Files, directory: DataDirectory, keep_days: int, progress: P
         position = find_position(ledger, cutoff_us(live.state("time_us"), keep_days), after)
         if position == after:
             return None
+        reason = what_asks_for(ledger, position, cutoff_us(live.state("time_us"), keep_days))
+        if reason:
+            raise CannotRetire(reason)
         run = _Preparation(files, directory, ledger, base, position, progress)
         try:
             return run.run(bases)
         except (OfferOptimizerError, sqlite3.Error):
             remove_archived(files, directory, position)
             raise
+
+
+def what_asks_for(ledger: Ledger, position: int, time_us: int) -> str:
+    """Return what behind a position steers learning by history before a time, for people; empty if nothing.
+
+    A base at that position would have learned what a later quarantine leaves out, or what a rollback undoes.
+    Once such a record is itself old enough, the base is made behind it.
+    """
+    for record in ledger.rare_records(ledger.last_position()):
+        if record.position <= position:
+            continue
+        match record.body():
+            case Quarantine(start_us=start_us) if start_us < time_us:
+                return f"the quarantine at position {record.position} asks for older history: put off"
+            case Rollback(close_time_us=close_time_us) if close_time_us < time_us:
+                return f"the rollback at position {record.position} asks for older history: put off"
+            case Promotion():
+                return f"the promotion at position {record.position} asks for older history: put off"
+    return ""
 
 
 class _Preparation:

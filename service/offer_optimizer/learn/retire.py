@@ -1,8 +1,8 @@
 """Retention, the learner's part: note what was moved to the archive, and take it out of the ledger.
 
 A base snapshot that is newer than the last Retention record waits to be noted. From its record on the fold
-knows no decision that the base has closed; the rows go in small transactions, between rounds. A rollback, a
-quarantine or a promotion that came while the base was made asks for history that it no longer tells apart:
+knows no decision that the base has closed; the rows go in small transactions, between rounds. A rollback,
+quarantine or promotion that came while the base was made may ask for history that it no longer tells apart:
 then the retention is given up, and tried again.
 """
 
@@ -13,11 +13,11 @@ from typing import Final, Protocol
 
 import structlog
 
-from offer_optimizer.core.control import Promotion, Quarantine, Retention, Rollback
+from offer_optimizer.core.control import Retention
 from offer_optimizer.core.errors import DamagedFile
 from offer_optimizer.learn.base_snapshot import base_in_force, base_model
 from offer_optimizer.learn.fold import Fold
-from offer_optimizer.learn.retention import archived_count, cutoff_us, remove_archived
+from offer_optimizer.learn.retention import archived_count, cutoff_us, remove_archived, what_asks_for
 from offer_optimizer.learn.trainer import Model
 from offer_optimizer.store.base_file import BaseFile, BaseStore
 from offer_optimizer.store.codec import Epoch
@@ -161,11 +161,7 @@ class LedgerRetirer:
         found = archived_count(self._files, self._directory, header.ledger_position)
         if found != header.archived_count:
             return f"the archive holds {found} decisions instead of {header.archived_count}"
-        for record in self._ledger.rare_records(self._ledger.last_position()):
-            is_behind = record.position > header.ledger_position
-            if is_behind and isinstance(record.body(), (Rollback, Quarantine, Promotion)):
-                return "what steers learning changed meanwhile"
-        return ""
+        return what_asks_for(self._ledger, header.ledger_position, header.ledger_time_us)
 
     def _begun_dropper(self) -> Dropper | None:
         if self._base is None:
