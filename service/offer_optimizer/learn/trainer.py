@@ -82,4 +82,5 @@ class Trainer:
             chosen=slot.chosen,
             propensity=slot.propensity,
             reward=(closed.reward - rules.reward.min) / span,
+            weight=closed.weight,
         )
