@@ -52,7 +52,7 @@ class Comparison:
                 yield f"{table} {other}: only live"
 
     def _is_moved(self, table: Settled, mine: Row | None, other: Row | None) -> bool:
-        """Return whether a row is of what a base stands for: dropped by now or soon, or late to hear of it."""
+        """Return whether a row is of what a base stands for: dropped by now or soon, or heard of late."""
         row = mine or other or ()
         if _number(row[_POSITION[table]]) <= self._base_position:
             return mine is None
