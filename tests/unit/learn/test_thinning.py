@@ -85,7 +85,8 @@ def test_silence_is_learned_by_lot_with_its_weight_and_answers_always() -> None:
     lessons = world.tables.lessons(PLACEMENT, EPOCH, (0, 0), None, 99)
     assert {lesson.weight for lesson in lessons} == {1.0, 4.0}
     trainer = Trainer(world.ledger, world.tables, world.fold.revisions)
-    assert [trainer._example(lesson).weight for lesson in lessons] == [lesson.weight for lesson in lessons]
+    examples = trainer._examples.make(lessons)
+    assert [example.weight for example in examples] == [lesson.weight for lesson in lessons]
 
 
 def test_thinning_concerns_its_placement_until_it_ends_and_nothing_that_is_not_learned() -> None:
