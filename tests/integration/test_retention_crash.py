@@ -15,7 +15,8 @@ from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.parquet import ParquetLog
-from offer_optimizer.learn.retention import CannotRetire, archived_files
+from offer_optimizer.learn.archive import archived_files
+from offer_optimizer.learn.retention import CannotRetire
 from offer_optimizer.learn.retire import LedgerRetirer
 from offer_optimizer.learn.trainer import BATCH, Trainer
 from offer_optimizer.store.base_file import BaseStore
