@@ -22,6 +22,7 @@ from offer_optimizer.core.decision import ModelVersion, Reason
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome, ShownSlot
 from offer_optimizer.evaluate.story import Story
+from offer_optimizer.learn.ports import Asker, KeptModel, Started
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
 _TAKEN = pb.RecordFeedbackResponse(
@@ -108,6 +109,29 @@ class FixedDecision:
         """Know nothing to report."""
         raise NotFound("this server remembers nothing")
 
+    def set_learning(self, _placement_id: str, _asker: Asker, *, frozen: bool) -> None:
+        """Learn nothing anyhow."""
+
+    def roll_back(self, _placement_id: str, _version: str, _asker: Asker) -> None:
+        """Have nothing to go back to."""
+
+    def quarantine(
+        self, _placement_id: str, _start_us: int, _end_us: int, _offer_id: str, _source: str, _asker: Asker
+    ) -> None:
+        """Learn nothing anyhow."""
+
+    def start_epoch(self, _placement_id: str, _document: str, _asker: Asker, *, uses_final: bool) -> Started:
+        """Start nothing."""
+        del uses_final
+        return Started(bytes(16), ())
+
+    def accept_clock(self, _asker: Asker) -> None:
+        """Have no clock."""
+
+    def kept(self, _placement_id: str, _policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
+        """Keep no model."""
+        return ()
+
     def error(self, event: str, **fields: object) -> None:
         """Print a fault: there should be none."""
         print(event, fields, file=sys.stderr, flush=True)
@@ -124,6 +148,7 @@ def edge_server() -> grpc.Server:
         visitors=fixed,
         stories=fixed,
         reports=fixed,
+        learning=fixed,
         log=fixed,
         make_error_id=lambda: "bench",
     )

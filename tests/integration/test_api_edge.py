@@ -177,8 +177,6 @@ def test_reports_under_way_hold_up_neither_decisions_nor_stories(service: Servic
     [
         (OFFERS, "EraseVisitor"),
         (OFFERS, "ExportVisitor"),
-        (CATALOGS, "SetLearning"),
-        (CATALOGS, "RollBackModel"),
         (INSIGHTS, "GetLoopHealth"),
     ],
 )

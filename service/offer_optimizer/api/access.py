@@ -32,7 +32,11 @@ ROLES: Final[Mapping[str, Role]] = {
     "CatalogService.DisableOffer": Role.ADMIN,
     "CatalogService.SetLearning": Role.ADMIN,
     "CatalogService.RollBackModel": Role.ADMIN,
+    "CatalogService.Quarantine": Role.ADMIN,
+    "CatalogService.StartEpoch": Role.ADMIN,
+    "CatalogService.AcceptClock": Role.ADMIN,
     "InsightService.GetModel": Role.READ,
+    "InsightService.ListModels": Role.READ,
     "InsightService.GetPlacementReport": Role.READ,
     "InsightService.GetLoopHealth": Role.READ,
 }

@@ -24,6 +24,7 @@ from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy
 from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
 from offer_optimizer.api.status import ErrorLog, FailureBook
+from offer_optimizer.api.steering import KeptModelsServicer, SteeringServicer
 from offer_optimizer.api.visitors import VisitorServicer
 from offer_optimizer.core.errors import CannotStart
 from offer_optimizer.decide.ports import (
@@ -34,6 +35,7 @@ from offer_optimizer.decide.ports import (
     VisitorDesk,
 )
 from offer_optimizer.evaluate.ports import ReportDesk, StoryDesk
+from offer_optimizer.learn.ports import LearningDesk
 from offer_optimizer.v1 import catalog_service_pb2, insight_service_pb2, offer_service_pb2
 
 OFFER_SERVICE: Final = offer_service_pb2.DESCRIPTOR.services_by_name["OfferService"]
@@ -102,6 +104,7 @@ class Ports:
     visitors: VisitorDesk
     stories: StoryDesk
     reports: ReportDesk
+    learning: LearningDesk
     log: ErrorLog
     make_error_id: Callable[[], str]
     guard: Guard = unguarded
@@ -150,9 +153,13 @@ def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[Servic
             **VisitorServicer(ports.visitors, durable).calls(),
             **StoryServicer(ports.stories, operator).calls(),
         },
-        CATALOG_SERVICE: {**CatalogServicer(ports.desk, operator).calls()},
+        CATALOG_SERVICE: {
+            **CatalogServicer(ports.desk, operator).calls(),
+            **SteeringServicer(ports.learning, operator).calls(),
+        },
         INSIGHT_SERVICE: {
             **InsightServicer(ports.models).calls(),
+            **KeptModelsServicer(ports.learning, operator).calls(),
             **ReportServicer(ports.reports, report).calls(),
         },
     }

@@ -25,6 +25,7 @@ from offer_optimizer.decide.models import REFRESH_S, ModelShelf
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
 from offer_optimizer.evaluate.desks import ChildReports, LedgerStories
+from offer_optimizer.learn.desk import ControlDesk
 from offer_optimizer.store.audit import AuditTrail
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.files import Files
@@ -73,7 +74,8 @@ def run_decider(
         wall_clock_us,
         check_policy,
     )
-    shelf = ModelShelf(SnapshotStore(files, directory.snapshots))
+    snapshots = SnapshotStore(files, directory.snapshots)
+    shelf = ModelShelf(snapshots)
     lock = HotLock(directory.hot_lock_path, boot, os.getpid(), time.monotonic_ns, time.sleep)
     cache = LmdbCache(directory.hot, lock, boot)
     in_force = InForce(store, shelf, cache, prepare_catalog(store.refresh()))
@@ -105,6 +107,12 @@ def run_decider(
         visitors=VisitorMerges(ControlSegment(control), cache, identity.digest),
         stories=LedgerStories(directory.ledger_path, in_force.current_model),
         reports=ChildReports(directory.ledger_path, wall_clock_us),
+        learning=ControlDesk(
+            ControlSegment(control),
+            snapshots,
+            lambda: in_force.prepared.catalog,
+            wall_clock_us,
+        ),
         log=log,
         make_error_id=lambda: entropy(6).hex(),
         guard=_gate(files, directory, writer_id, how, life).guard,

@@ -22,6 +22,7 @@ from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.retire import LedgerRetirer
 from offer_optimizer.learn.verifier import ChildVerifier
 from offer_optimizer.store.catalog import CatalogStore
+from offer_optimizer.store.clock_file import ClockFile
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.layout import DataDirectory
@@ -54,7 +55,8 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     catalog = CatalogStore(
         files, directory.catalog, directory.catalog_lock_path, _NoControl(), wall_clock_us, check_policy
     )
-    watch = ClockWatch(wall_clock_us, boot_clock_us)
+    boot = boot_id()
+    watch = ClockWatch(wall_clock_us, boot_clock_us, ClockFile(files, directory.clock_path, boot))
 
     def make_drainer(ledger: Ledger, fold: Fold) -> Drainer:
         return Drainer(files, directory.segments, directory.run, ledger, fold, catalog, wall_clock_us, watch)
@@ -63,7 +65,6 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     verifier = ChildVerifier()
     publisher = Publisher(snapshots, verifier, wall_clock_us, PUBLISH_INTERVAL_US)
     salts = load_or_create_salts(files, directory.salts_path, entropy)
-    boot = boot_id()
     lock = HotLock(directory.hot_lock_path, boot, os.getpid(), time.monotonic_ns, time.sleep)
     cache = LmdbCache(directory.hot, lock, boot)
 
@@ -73,7 +74,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     keeper = CacheKeeper(cache, ledger, oldest_stamp, wall_clock_us)
     preparer = ChildPreparer(directory)
     retirer = LedgerRetirer(files, directory, ledger, wall_clock_us, preparer, keep_days)
-    learner = Learner(ledger, make_drainer, snapshots, publisher, salts, keeper, retirer)
+    learner = Learner(ledger, make_drainer, snapshots, publisher, salts, keeper, retirer, time.monotonic)
     life.say_ready()
     while not life.stop.is_set():
         started_s = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offer_optimizer.core.control import (
+    ClockAccepted,
     Learning,
     Quarantine,
     Retention,
@@ -69,10 +70,13 @@ def _steering_line(body: Steering) -> str:
             what = f"back to {body.policy_epoch.hex()}:{body.model_position}"
         case Quarantine():
             what = f"quarantined {describe_time(body.start_us)} to {describe_time(body.end_us)}"
+        case ClockAccepted():
+            where, what = "all placements", "the jump of the clock is accepted"
         case _:
             what = f"epoch {body.policy_epoch.hex()} starts from history"
     by = f" by {body.audit.actor}" if body.audit.actor else ""
-    return f"{describe_time(body.audit.time_us)}  {where}: {what}{by}"
+    why = f": {body.audit.reason}" if body.audit.reason else ""
+    return f"{describe_time(body.audit.time_us)}  {where}: {what}{by}{why}"
 
 
 def _decision_line(decision: Decision, ledger: Ledger) -> str:

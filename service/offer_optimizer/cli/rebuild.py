@@ -1,4 +1,7 @@
-"""`offer-optimizer rebuild`: derive every model again from the ledger, and compare with the live ones."""
+"""`offer-optimizer rebuild`: derive every model again from the ledger, and compare with the live ones.
+
+Or ask what another reward would have made of history, and make it so.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from offer_optimizer.cli.operator_call import LOCAL, TIMEOUT_S, Reason, Target, Timeout
 from offer_optimizer.core.errors import OfferOptimizerError
 from offer_optimizer.learn.base_snapshot import base_in_force
 from offer_optimizer.learn.rebuild import ModelComparison, Rebuilt
@@ -26,18 +30,44 @@ from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 
 def rebuild(
     data: Annotated[Path, typer.Option(help="Data directory; a running server is not disturbed.")],
+    *,
     check: Annotated[
         bool, typer.Option("--check", help="Compare with the live models; change nothing.")
     ] = False,
+    reward: Annotated[str, typer.Option(help="Score history by another reward: CEL, or a YAML file.")] = "",
+    final: Annotated[bool, typer.Option("--final", help="Count late and retracted feedback too.")] = False,
+    placement: Annotated[str, typer.Option(help="The placement, with --reward or --final.")] = "",
+    do_promote: Annotated[
+        bool, typer.Option("--promote", help="Make it so: train the model, then apply the catalog.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before a promotion.")] = False,
+    reason: Reason = "",
+    target: Target = LOCAL,
+    timeout_s: Timeout = TIMEOUT_S,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Derive fold and models again from the ledger's beginning. Exits with 1 when anything differs.
+    """Derive models again from the ledger: to compare them, or to see what another reward would change.
 
     Where retention moved days to the archive, the beginning is the base snapshot that stands for them.
     """
-    if not check:
-        print("error: this release rebuilds to compare only: add --check", file=sys.stderr)
+    if check == bool(reward or final) or (do_promote and check):
+        print("error: one of --check, and --reward or --final, is needed", file=sys.stderr)
         raise typer.Exit(2)
+    if check:
+        _compare(data, as_json=as_json)
+        return
+    from offer_optimizer.cli.rescore import Wanted, print_change, promote, study
+
+    wanted = Wanted(placement, reward, final)
+    print_change(study(data, wanted, quiet=as_json), as_json=as_json)
+    if do_promote:
+        if not yes:
+            typer.confirm(f"Make it so at {placement}?", abort=True, err=True)
+        promote(wanted, reason, target, timeout_s)
+
+
+def _compare(data: Path, *, as_json: bool) -> None:
+    """Compare fold and models with those derived from the ledger; exit with 1 where they differ."""
     try:
         comparisons, differing, position, origin = _check(DataDirectory(data), quiet=as_json)
     except OfferOptimizerError as error:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from offer_optimizer.core.catalog import OfferStatus
+from offer_optimizer.core.catalog import OfferStatus, Reward
 from offer_optimizer.core.errors import InvalidInput, NotFound
 from offer_optimizer.core.features import show
 from offer_optimizer.core.yaml_tree import BYTE_ORDER_MARK, Entries, Items, Scalar, read_tree
@@ -36,7 +36,7 @@ def set_offer_status(document: str, offer_id: str, status: str) -> str:
     """
     if status not in [*OfferStatus]:
         raise InvalidInput("status", f"must be one of {', '.join(OfferStatus)} (is {show(status)})")
-    offer = _find_offer(document, offer_id)
+    offer = _find(document, "offers", offer_id)
     written = offer.nodes["status"][1] if "status" in offer.nodes else None
     if isinstance(written, Scalar):
         return document if written.text == status else _replace(document, written, status)
@@ -50,15 +50,59 @@ def set_offer_status(document: str, offer_id: str, status: str) -> str:
     return _insert_lines(document, name.end, [f"{' ' * offer.column}status: {status}"])
 
 
-def _find_offer(document: str, offer_id: str) -> Entries:
+def set_reward(document: str, placement_id: str, reward: Reward) -> str:
+    """Return the document with the reward of one placement changed; what already says so stays as written.
+
+    Raises NotFound for a placement that the document doesn't have.
+    """
+    placement = _find(document, "placements", placement_id)
+    written = placement.nodes["reward"][1] if "reward" in placement.nodes else None
+    wanted = reward.model_dump()
+    if not isinstance(written, Entries):
+        short = {key: value for key, value in wanted.items() if value != getattr(Reward(), key)}
+        return _add_entry(document, placement, "reward", short)
+    for key, value in wanted.items():
+        # Each change moves what stands behind it.
+        found = _find(document, "placements", placement_id).nodes["reward"][1]
+        assert isinstance(found, Entries)
+        scalar = found.nodes[key][1] if key in found.nodes else None
+        if isinstance(scalar, Scalar) and scalar.resolve() != value:
+            document = _rewrite(document, scalar, _json(value))
+        elif scalar is None and value != getattr(Reward(), key):
+            document = _add_entry(document, found, key, value)
+    return document
+
+
+def _add_entry(document: str, entries: Entries, key: str, value: object) -> str:
+    """Insert an entry into a mapping: in front of all where it is in brackets, else behind the first."""
+    if entries.flow:
+        is_json = (
+            document[entries.offset + 1 + document.startswith(BYTE_ORDER_MARK) :].lstrip().startswith('"')
+        )
+        name = _json(key) if is_json else key
+        return _insert_inside(document, entries.offset, f"{name}: {_json(value)}, ")
+    _, first = next(iter(entries.nodes.values()))
+    return _insert_lines(document, first.end, [f"{' ' * entries.column}{key}: {_json(value)}"])
+
+
+def _find(document: str, key: str, part_id: str) -> Entries:
+    """Return the offer or placement of an id. Raises NotFound."""
     root = read_tree(document).root
     assert isinstance(root, Entries)
-    offers = root.nodes["offers"][1] if "offers" in root.nodes else None
-    for offer in offers.nodes if isinstance(offers, Items) else ():
-        name = offer.nodes["id"][1] if isinstance(offer, Entries) and "id" in offer.nodes else None
-        if isinstance(offer, Entries) and isinstance(name, Scalar) and name.text == offer_id:
-            return offer
-    raise NotFound(f"offer {show(offer_id)} is not in the catalog")
+    parts = root.nodes[key][1] if key in root.nodes else None
+    for part in parts.nodes if isinstance(parts, Items) else ():
+        name = part.nodes["id"][1] if isinstance(part, Entries) and "id" in part.nodes else None
+        if isinstance(part, Entries) and isinstance(name, Scalar) and name.text == part_id:
+            return part
+    raise NotFound(f"{key.removesuffix('s')} {show(part_id)} is not in the catalog")
+
+
+def _rewrite(document: str, value: Scalar, text: str) -> str:
+    """Write a value anew, as YAML that is also JSON."""
+    skipped = int(document.startswith(BYTE_ORDER_MARK))
+    start, end = value.offset + skipped, value.offset_end + skipped
+    written = document[start:end]
+    return document[:start] + text + written[len(written.rstrip()) :] + document[end:]
 
 
 def _replace(document: str, value: Scalar, text: str) -> str:

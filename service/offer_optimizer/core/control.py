@@ -31,7 +31,8 @@ class Learning:
 class Rollback:
     """The model of an epoch goes back to the version (`policy_epoch`, `model_position`).
 
-    That version had learned `learned_count` examples, up to the close cursor.
+    That version had learned `learned_count` examples, up to the close cursor. What closed behind it up to
+    `ledger_time_us`, when the rollback took effect, is not learned again.
     """
 
     placement_id: str
@@ -41,6 +42,8 @@ class Rollback:
     close_position: int
     learned_count: int
     audit: Audit
+    ledger_time_us: int = 0
+    """Set by the learner, who knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,13 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockAccepted:
+    """The wall clock had jumped and is taken as it is: windows close by it again."""
+
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
 class Thinning:
     """What closes in silence is learned with this probability, in (0, 1], weighted by its inverse."""
 
@@ -90,7 +100,7 @@ class Retention:
     base_sha256: bytes
 
 
-Control = Learning | Rollback | Quarantine | Promotion
+Control = Learning | Rollback | Quarantine | Promotion | ClockAccepted
 """What people ask for, through a control segment."""
 Steering = Control | Thinning | Retention
 """All that steers learning, as the ledger keeps it."""

@@ -20,6 +20,10 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 """A BatchDecide or RecordFeedback request."""
 DOCUMENT_BYTES: Final = 1024 * 1024
 """A catalog document."""
+REASON_BYTES: Final = 1000
+"""Why an operator changed something, as the ledger keeps it."""
+ACTOR_BYTES: Final = 200
+"""Who an operator says to be."""
 BATCH_DECISIONS: Final = 500
 """Items of a BatchDecide."""
 BATCH_FEEDBACK: Final = 1000

@@ -23,6 +23,7 @@ _FATES = {
     CloseStatus.NOT_ACTIVATED: "deferred and never shown: no reward, not learned",
     CloseStatus.THINNED: "silent and left out of learning by lot; others stand for it",
     CloseStatus.NOT_LEARNABLE: "not learned",
+    CloseStatus.FROZEN: "not learned: learning was frozen",
     CloseStatus.REWARD_FAILED: "the reward formula failed: no reward, not learned",
 }
 

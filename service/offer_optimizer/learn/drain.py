@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
-from offer_optimizer.core.control import Thinning
+from offer_optimizer.core.control import ClockAccepted, Control, Promotion, Rollback, Thinning
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.fold import Fold
+from offer_optimizer.learn.lineage import END
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import (
     Change,
@@ -210,13 +211,28 @@ class Drainer:
             self._add_catalog(change)
             return
         if not isinstance(change, MergeChange):
-            self._fold.apply(self._ledger.append_body(change))
+            self._steer(change)
             return
         merge = self._ledger.merge_visitors(change.from_digest, change.into_digest)
         if merge is not None:
             self._fold.apply(self._ledger.append_body(merge))
         if self.feed is not None:
             self.feed.merged(change)
+
+    def _steer(self, change: Control) -> None:
+        """Put what people asked for into the ledger, with the ledger time at which it takes effect."""
+        match change:
+            case ClockAccepted():
+                self._watch.accept()
+            case Rollback():
+                change = replace(change, ledger_time_us=self._fold.time_us)
+            case Promotion():
+                change = replace(change, close_time_us=self._fold.time_us, close_position=END[1])
+                if self._fold.revisions.epoch(change.policy_epoch) is None:
+                    revision = self._fold.revisions.newest
+                    epoch = Epoch(change.placement_id, revision, change.policy_epoch, change.description)
+                    self._fold.apply(self._ledger.append_body(epoch))
+        self._fold.apply(self._ledger.append_body(change))
 
     def _bring_revisions(self, up_to: int) -> None:
         """Take revisions from their files: a crash, or this moment, may lie before their control record."""

@@ -8,17 +8,18 @@ always ends after the ledger time at which its decision arrived, and (close time
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog
-from offer_optimizer.core.control import Retention, Thinning
+from offer_optimizer.core.control import Learning, Promotion, Quarantine, Retention, Rollback, Thinning
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import SHOWN, Fate, Feedback
 from offer_optimizer.learn.attribution import Arrival, Attribution, Verdict
 from offer_optimizer.learn.close import close_one
 from offer_optimizer.learn.counters import FoldCounters
 from offer_optimizer.learn.late import joined
+from offer_optimizer.learn.lineage import SteeringRecords
 from offer_optimizer.learn.parking import Parking
 from offer_optimizer.learn.revisions import PlacementRules, Revisions
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
@@ -53,6 +54,7 @@ class Fold:
         self._ledger = ledger
         self._tables = tables
         self.revisions = Revisions()
+        self.steering = SteeringRecords()
         self.kept_share: dict[str, float] = {}
         """The share of silence that is learned, by placement; 1 where none is named."""
         self._attribution = Attribution(ledger, tables, self.revisions)
@@ -111,6 +113,8 @@ class Fold:
                 self.kept_share[thinning.placement_id] = thinning.probability
             case Salt():
                 pass  # kept for readers who repeat draws; the fold draws nothing
+            case Learning() | Rollback() | Quarantine() | Promotion() as steering:
+                self.steering.add(record.position, steering)
 
     def _open(self, record: LedgerRecord, decision: Decision) -> None:
         rules = self.revisions.rules(decision.catalog_revision, decision.placement_id)
@@ -223,6 +227,8 @@ class Fold:
         feedback = self._tables.joined(decision.position)
         kept_share = self.kept_share.get(decision.placement_id, 1.0)
         closed = close_one(decision, feedback, self._ledger, self.revisions, kept_share)
+        if closed.status is CloseStatus.LEARNED and self.steering.is_frozen(closed.placement_id):
+            closed = replace(closed, status=CloseStatus.FROZEN)
         if decision.close_time_us < decision.last_close_us and decision.visitor_key is not None:
             # Feedback by visitor goes on to belong to it, not to an older one.
             self._tables.keep_ended(decision)

@@ -14,19 +14,21 @@ from typing import Protocol
 import structlog
 
 from offer_optimizer.core.control import Thinning
-from offer_optimizer.core.errors import OfferOptimizerError, PolicyFault, StorageUnavailable
+from offer_optimizer.core.errors import PolicyFault, StorageUnavailable
 from offer_optimizer.learn.drain import Drainer, Feed
 from offer_optimizer.learn.fold import Fold
+from offer_optimizer.learn.models import Models, Pair
 from offer_optimizer.learn.pressure import Pressure
 from offer_optimizer.learn.publish import Publisher
-from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model, restore_model
+from offer_optimizer.learn.restore import Restorer
+from offer_optimizer.learn.trainer import BATCH, Model, Trainer
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action
-from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.policy.epoch import epoch_of, is_of_this_release
 from offer_optimizer.store.codec import Epoch, Salt
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
+from offer_optimizer.store.snapshots import SnapshotStore
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +64,10 @@ class Retirer(Protocol):
 MakeDrainer = Callable[[Ledger, Fold], Drainer]
 
 
+def _none(_epoch: Epoch) -> Model | None:
+    return None
+
+
 @dataclass
 class Learner:
     """One round is `step`; the process loop calls it until told to stop."""
@@ -73,21 +79,31 @@ class Learner:
     salts: tuple[Salt, ...]
     keeper: Keeper | None = None
     retirer: Retirer | None = None
-    _models: dict[bytes, Model] = field(default_factory=dict)
+    seconds: Callable[[], float] = lambda: 0.0
+    """A clock that only goes forward; one that stands still leaves slices of training to their count."""
+    _models: Models = field(init=False)
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
+    _prepared: tuple[int, set[bytes]] = field(default_factory=lambda: (-1, set()))
+    """Promoted epochs whose model is published, as of a count of what steers learning."""
     _is_stale: bool = True
 
     def __post_init__(self) -> None:
-        self.restart()
+        self._begin()
 
     def restart(self) -> None:
         """Read everything again from tables and snapshots. Raises sqlite3.Error, StorageUnavailable."""
         self._is_stale = True
-        self._drop_models(set(self._models))
+        self._models.keep_only(())
+        self._begin()
+
+    def _begin(self) -> None:
         self.tables = FoldTables.create(self.ledger.connection)
         self.ledger.forget_cached_keys()
         self.fold = Fold(self.ledger, self.tables)
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
+        kept = self.retirer.model if self.retirer is not None else _none
+        restorer = Restorer(self.snapshots, self.tables, self.fold, kept)
+        self._models = Models(self.trainer, restorer, self.publisher, self.seconds)
         self.pressure = Pressure(self.tables)
         self.drainer = self.make_drainer(self.ledger, self.fold)
         self.drainer.begin(self.salts)
@@ -97,6 +113,7 @@ class Learner:
         if self.retirer is not None:
             self.retirer.begin(self.fold)
         self._in_force = (0, [])
+        self._prepared = (-1, set())
         self._is_stale = False
 
     def step(self) -> bool:
@@ -113,33 +130,62 @@ class Learner:
             log.error("learner_round_failed", error=str(error), effect="retried; deciders go on")
             # The fold may be ahead of what was committed: nothing that it says may be published.
             self._is_stale = True
-            self._drop_models(set(self._models))
+            self._models.keep_only(())
             return False
         return drained > 0 or taught >= BATCH or retires
 
     def publish_all(self) -> None:
         """Publish every model that learned something, whatever its interval: before stopping."""
-        for model in self._models.values():
-            if self.publisher.has_news(model):
-                self._publish(model)
+        for pair in self._models.pairs.values():
+            if self.publisher.has_news(pair.serving):
+                self._publish(pair.serving)
 
     def close(self) -> None:
         """Publish and let go of models."""
         self.publish_all()
-        self._drop_models(set(self._models))
+        self._models.keep_only(())
 
     def _teach(self) -> int:
         epochs = self._epochs_in_force()
-        self._drop_models(self._models.keys() - {epoch.policy_epoch for epoch in epochs})
+        promoted = self._promoted_epochs({epoch.policy_epoch for epoch in epochs})
+        self._models.keep_only(epoch.policy_epoch for epoch in (*epochs, *promoted))
+        for epoch in promoted:
+            self._prepare(self._models.pair(epoch))
         most = 0
         for epoch in epochs:
-            model = self._models.get(epoch.policy_epoch) or self._restore(epoch)
-            taught = self.trainer.teach(model)
+            pair = self._models.pair(epoch)
+            taught = self.trainer.teach(pair.serving)
             most = max(most, taught)
-            self._thin(model, taught)
-            if self.publisher.is_due(model):
-                self._publish(model)
+            self._thin(pair.serving, taught)
+            self._models.teach_anew(pair)
+            if self.publisher.is_due(pair.serving):
+                self._publish(pair.serving)
         return most
+
+    def _promoted_epochs(self, in_force: AbstractSet[bytes]) -> list[Epoch]:
+        """Return epochs that were promoted, are not in force, and are not known to have their model."""
+        revisions, steering = self.fold.revisions, self.fold.steering
+        if steering.count != self._prepared[0]:
+            self._prepared = (steering.count, set())
+        found = []
+        for placement in revisions.catalog(revisions.newest).placements if revisions.newest else ():
+            promotion = steering.newest_promotion(placement.id)
+            if promotion is None or promotion.policy_epoch in in_force | self._prepared[1]:
+                continue
+            epoch = revisions.epoch(promotion.policy_epoch)
+            if epoch is not None and is_of_this_release(epoch.description):
+                found.append(epoch)
+        return found
+
+    def _prepare(self, pair: Pair) -> None:
+        """Train the model of a promoted epoch, so that deciders find it once the epoch is in force."""
+        self._models.teach_anew(pair)
+        if pair.anew is not None:
+            return
+        if self.publisher.is_due(pair.serving):
+            self._publish(pair.serving)
+        if not self.publisher.has_news(pair.serving):
+            self._prepared[1].add(pair.epoch.policy_epoch)
 
     def _thin(self, model: Model, taught: int) -> None:
         """Let silence be thinned while a model can't keep up."""
@@ -149,10 +195,6 @@ class Learner:
         if wanted is not None:
             self.drainer.note(Thinning(placement_id, wanted))
             log.warning("silence_thinned", placement=placement_id, learned_share=wanted)
-
-    def _drop_models(self, policy_epochs: AbstractSet[bytes]) -> None:
-        for policy_epoch in policy_epochs:
-            self._models.pop(policy_epoch).policy.close()
 
     def _epochs_in_force(self) -> list[Epoch]:
         revisions = self.fold.revisions
@@ -164,36 +206,6 @@ class Learner:
                     found.append(epoch)
             self._in_force = (revisions.newest, found)
         return self._in_force[1]
-
-    def _restore(self, epoch: Epoch) -> Model:
-        key = (epoch.placement_id, epoch.policy_epoch)
-        tried = ((name, self._continued(epoch, snapshot)) for name, snapshot in self.snapshots.readable(*key))
-        name, continued = next((pair for pair in tried if pair[1] is not None), ("", None))
-        kept = self.retirer.model(epoch) if self.retirer is not None and continued is None else None
-        model = continued or kept or initial_model(epoch)
-        if continued is not None and name == self.snapshots.current_name(*key):
-            self.publisher.note_restored(model)
-        else:
-            self.publisher.note_unpublished(model)
-        self._models[epoch.policy_epoch] = model
-        return model
-
-    def _continued(self, epoch: Epoch, snapshot: Snapshot) -> Model | None:
-        """Return the model of a snapshot; None unless it was learned from this very ledger."""
-        cursor = (snapshot.close_time_us, snapshot.close_position)
-        known = snapshot.learned_count == 0 or self.tables.has_lesson(
-            epoch.placement_id, epoch.policy_epoch, cursor
-        )
-        if snapshot.ledger_position > self.fold.position or not known:
-            log.error("snapshot_of_another_ledger", placement=epoch.placement_id, effect="passed over")
-            return None
-        try:
-            return restore_model(epoch, snapshot.state, cursor, snapshot.learned_count)
-        except OfferOptimizerError as error:
-            log.error(
-                "snapshot_unusable", placement=epoch.placement_id, error=str(error), effect="passed over"
-            )
-            return None
 
     def _publish(self, model: Model) -> None:
         epoch = self.fold.revisions.epoch(model.policy_epoch)

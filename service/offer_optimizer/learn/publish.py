@@ -93,8 +93,12 @@ class Publisher:
                 close_position=model.cursor[1],
                 learned_count=model.learned_count,
                 state=state,
+                lineage_position=model.lineage.position,
             ),
             now_us,
+            is_promoted=model.is_promoted,
         )
         self._states[model.policy_epoch] = PublishState(model.learned_count, now_us)
-        self.store.prune(model.placement_id, model.policy_epoch, now_us)
+        if not model.is_promoted:  # else the one in force may be another, and must not be taken for left
+            self.store.prune(model.placement_id, model.policy_epoch, now_us)
+        model.is_promoted = False

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from offer_optimizer.learn.base_snapshot import base_model
 from offer_optimizer.learn.compare import Comparison
 from offer_optimizer.learn.fold import Fold
+from offer_optimizer.learn.lineage import Cursor, Lineage
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.epoch import is_of_this_release
 from offer_optimizer.store.base_file import BaseFile
@@ -72,15 +73,21 @@ class Rebuilt:
         self.connection.execute("COMMIT")
         progress(up_to, up_to)
 
-    def model(self, policy_epoch: bytes, cursor: tuple[int, int] | None = None) -> Model:
+    def model(
+        self, policy_epoch: bytes, cursor: Cursor | None = None, lineage: Lineage | None = None
+    ) -> Model:
         """Train the model of an epoch from its beginning or the base's, up to a close cursor if given.
 
-        Raises KeyError when the ledger does not know the epoch.
+        Without a lineage it is the one that the ledger asks for by now. Raises KeyError when the ledger does
+        not know the epoch.
         """
         epoch = self.fold.revisions.epoch(policy_epoch)
         if epoch is None:
             raise KeyError(policy_epoch.hex())
         model = (base_model(self._base, epoch) if self._base else None) or initial_model(epoch)
+        model.lineage = lineage or self.fold.steering.lineage(
+            epoch.placement_id, policy_epoch, self.fold.position
+        )
         trainer = Trainer(self._ledger, self.tables, self.fold.revisions)
         while trainer.teach(model, up_to=cursor) == BATCH:
             pass
@@ -102,7 +109,14 @@ class Rebuilt:
 
     def compare(self, snapshot: Snapshot) -> ModelComparison:
         """Train to where a snapshot stands and compare."""
-        model = self.model(snapshot.policy_epoch, (snapshot.close_time_us, snapshot.close_position))
+        lineage = self.fold.steering.lineage(
+            snapshot.placement_id,
+            snapshot.policy_epoch,
+            snapshot.ledger_position,
+            snapshot.lineage_position,
+        )
+        cursor = (snapshot.close_time_us, snapshot.close_position)
+        model = self.model(snapshot.policy_epoch, cursor, lineage)
         try:
             state = model.policy.save()
         finally:

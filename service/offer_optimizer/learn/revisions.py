@@ -64,6 +64,10 @@ class Revisions:
         """Return what an epoch stands for, or None."""
         return self._epochs.get(policy_epoch)
 
+    def epochs_of(self, placement_id: str) -> list[bytes]:
+        """Return all policy epochs that a placement has had."""
+        return [key for key, epoch in self._epochs.items() if epoch.placement_id == placement_id]
+
     def rules(self, revision: int, placement_id: str) -> PlacementRules | None:
         """Return how to close decisions of a placement under a revision; None when either is unknown."""
         key = (revision, placement_id)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from offer_optimizer.core.control import (
+    ClockAccepted,
     Control,
     Learning,
     Promotion,
@@ -52,6 +53,7 @@ class RecordKind(IntEnum):
     PROMOTION = 11
     THINNING = 12
     RETENTION = 13
+    CLOCK_ACCEPTED = 14
 
 
 STEERING_KINDS: Final[dict[RecordKind, type[Steering]]] = {
@@ -61,6 +63,7 @@ STEERING_KINDS: Final[dict[RecordKind, type[Steering]]] = {
     RecordKind.PROMOTION: Promotion,
     RecordKind.THINNING: Thinning,
     RecordKind.RETENTION: Retention,
+    RecordKind.CLOCK_ACCEPTED: ClockAccepted,
 }
 """Which body each kind of record that steers learning has."""
 

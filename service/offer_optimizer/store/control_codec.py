@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from offer_optimizer.core.control import (
     Audit,
+    ClockAccepted,
     Control,
     Learning,
     Promotion,
@@ -22,6 +26,7 @@ _Record = (
     | pb.PromotionRecord
     | pb.ThinningRecord
     | pb.RetentionRecord
+    | pb.ClockAcceptedRecord
 )
 
 
@@ -32,21 +37,7 @@ def encode_steering(body: Steering) -> bytes:
 
 def decode_steering(kind: type[Steering], data: bytes) -> Steering:
     """Parse one, of the kind that it was encoded from."""
-    match kind.__name__:
-        case "Learning":
-            return load_learning(pb.LearningRecord.FromString(data))
-        case "Rollback":
-            return load_rollback(pb.RollbackRecord.FromString(data))
-        case "Quarantine":
-            return load_quarantine(pb.QuarantineRecord.FromString(data))
-        case "Promotion":
-            return load_promotion(pb.PromotionRecord.FromString(data))
-        case "Thinning":
-            thinning = pb.ThinningRecord.FromString(data)
-            return Thinning(thinning.placement_id, thinning.probability)
-        case _:
-            retention = pb.RetentionRecord.FromString(data)
-            return Retention(retention.position, retention.base_sha256)
+    return _LOADERS[kind](data)
 
 
 def control_entry(control: Control) -> pb.ControlEntry:
@@ -60,6 +51,8 @@ def control_entry(control: Control) -> pb.ControlEntry:
             return pb.ControlEntry(quarantine=quarantine)
         case pb.PromotionRecord() as promotion:
             return pb.ControlEntry(promotion=promotion)
+        case pb.ClockAcceptedRecord() as accepted:
+            return pb.ControlEntry(clock_accepted=accepted)
         case _:
             raise TypeError(f"{type(control).__name__} does not come through a control segment")
 
@@ -75,6 +68,8 @@ def load_control(entry: pb.ControlEntry) -> Control | None:
             return load_quarantine(entry.quarantine)
         case "promotion":
             return load_promotion(entry.promotion)
+        case "clock_accepted":
+            return load_clock_accepted(entry.clock_accepted)
         case _:
             return None
 
@@ -94,6 +89,7 @@ def load_rollback(record: pb.RollbackRecord) -> Rollback:
         record.close_position,
         record.learned_count,
         _load_audit(record.audit),
+        record.ledger_time_us,
     )
 
 
@@ -122,6 +118,11 @@ def load_promotion(record: pb.PromotionRecord) -> Promotion:
     )
 
 
+def load_clock_accepted(record: pb.ClockAcceptedRecord) -> ClockAccepted:
+    """Return an accepted jump of the clock."""
+    return ClockAccepted(_load_audit(record.audit))
+
+
 def _record(body: Steering) -> _Record:
     match body:
         case Learning():
@@ -137,6 +138,7 @@ def _record(body: Steering) -> _Record:
                 close_position=body.close_position,
                 learned_count=body.learned_count,
                 audit=_store_audit(body.audit),
+                ledger_time_us=body.ledger_time_us,
             )
         case Quarantine():
             return pb.QuarantineRecord(
@@ -157,10 +159,17 @@ def _record(body: Steering) -> _Record:
                 uses_final=body.uses_final,
                 audit=_store_audit(body.audit),
             )
-        case Thinning():
-            return pb.ThinningRecord(placement_id=body.placement_id, probability=body.probability)
-        case Retention():
-            return pb.RetentionRecord(position=body.position, base_sha256=body.base_sha256)
+        case ClockAccepted():
+            return pb.ClockAcceptedRecord(audit=_store_audit(body.audit))
+        case _:
+            return _own_record(body)
+
+
+def _own_record(body: Thinning | Retention) -> pb.ThinningRecord | pb.RetentionRecord:
+    """Return what the learner alone decides as a record."""
+    if isinstance(body, Thinning):
+        return pb.ThinningRecord(placement_id=body.placement_id, probability=body.probability)
+    return pb.RetentionRecord(position=body.position, base_sha256=body.base_sha256)
 
 
 def _store_audit(audit: Audit) -> pb.Audit:
@@ -169,3 +178,22 @@ def _store_audit(audit: Audit) -> pb.Audit:
 
 def _load_audit(record: pb.Audit) -> Audit:
     return Audit(record.actor, record.reason, record.time_us)
+
+
+def _load_thinning(record: pb.ThinningRecord) -> Thinning:
+    return Thinning(record.placement_id, record.probability)
+
+
+def _load_retention(record: pb.RetentionRecord) -> Retention:
+    return Retention(record.position, record.base_sha256)
+
+
+_LOADERS: Final[dict[type[Steering], Callable[[bytes], Steering]]] = {
+    Learning: lambda data: load_learning(pb.LearningRecord.FromString(data)),
+    Rollback: lambda data: load_rollback(pb.RollbackRecord.FromString(data)),
+    Quarantine: lambda data: load_quarantine(pb.QuarantineRecord.FromString(data)),
+    Promotion: lambda data: load_promotion(pb.PromotionRecord.FromString(data)),
+    ClockAccepted: lambda data: load_clock_accepted(pb.ClockAcceptedRecord.FromString(data)),
+    Thinning: lambda data: _load_thinning(pb.ThinningRecord.FromString(data)),
+    Retention: lambda data: _load_retention(pb.RetentionRecord.FromString(data)),
+}

@@ -7,7 +7,7 @@ from the ledger. Small tables are indexed at will; what only grows is appended i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal
@@ -43,11 +43,15 @@ class CloseStatus(IntEnum):
     NOT_ACTIVATED = 2
     NOT_LEARNABLE = 3
     REWARD_FAILED = 4
+    FROZEN = 5
+    """Closed while learning was frozen: never learned, but as good as any for reports."""
     THINNED = 6
     """Silent, and left out of learning by lot while the model lagged: others stand for it by their weight."""
 
 
-COUNTED: Final = frozenset({CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE, CloseStatus.THINNED})
+COUNTED: Final = frozenset(
+    {CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE, CloseStatus.FROZEN, CloseStatus.THINNED}
+)
 """Closed decisions that have a reward: reports and evaluation count them all alike."""
 
 
@@ -170,12 +174,35 @@ class FoldTables(OpenTables):
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def has_lesson(self, placement_id: str, policy_epoch: bytes, cursor: tuple[int, int]) -> bool:
-        """Return whether a close cursor names an example of this epoch."""
+    def history(
+        self,
+        placement_id: str,
+        policy_epochs: Sequence[bytes],
+        statuses: Sequence[CloseStatus],
+        after: tuple[int, int],
+        up_to: tuple[int, int],
+        limit: int,
+    ) -> list[ClosedDecision]:
+        """Return closed decisions of several epochs, with one of `statuses`, in closing order."""
+        found = [
+            _closed_decision(row)
+            for policy_epoch in policy_epochs
+            for status in statuses
+            for row in self.connection.execute(
+                "SELECT * FROM closed WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
+                "AND (close_time_us, position) > (?, ?) AND (close_time_us, position) <= (?, ?) "
+                "ORDER BY close_time_us, position LIMIT ?",
+                (placement_id, policy_epoch, int(status), *after, *up_to, limit),
+            )
+        ]
+        return sorted(found, key=lambda closed: (closed.close_time_us, closed.position))[:limit]
+
+    def has_lesson(self, placement_id: str, cursor: tuple[int, int]) -> bool:
+        """Return whether a close cursor names an example of this placement."""
         row = self.connection.execute(
-            "SELECT 1 FROM closed WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
-            "AND close_time_us = ? AND position = ?",
-            (placement_id, policy_epoch, int(CloseStatus.LEARNED), *cursor),
+            "SELECT 1 FROM closed WHERE close_time_us = ? AND position = ? AND placement_id = ? "
+            "AND status = ?",
+            (*cursor, placement_id, int(CloseStatus.LEARNED)),
         ).fetchone()
         return row is not None
 

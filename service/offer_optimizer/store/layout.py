@@ -55,6 +55,7 @@ class DataDirectory:
         self.catalog_lock_path = self.path / "catalog.lock"
         self.learner_lock_path = self.path / "learner.lock"
         self.retention_lock_path = self.path / "retention.lock"
+        self.clock_path = self.path / "clock"
         self.format_path = self.path / "FORMAT"
 
     def prepare(self, files: Files) -> bool:

@@ -25,6 +25,7 @@ FORMAT_VERSION: Final = 1
 _MAGIC: Final = b"OOSN"
 _SNAPSHOT: Final = ".snap"
 _CURRENT: Final = ".current"
+_PROMOTED: Final = ".promoted"
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 _MONTH_US: Final = 30 * _DAY_US
@@ -32,7 +33,10 @@ _MONTH_US: Final = 30 * _DAY_US
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A model's saved state with its ledger position and close cursor."""
+    """A model's saved state with its ledger position and close cursor.
+
+    `lineage_position` is that of the last quarantine or promotion that the model takes account of.
+    """
 
     placement_id: str
     policy_epoch: bytes
@@ -42,6 +46,7 @@ class Snapshot:
     close_position: int
     learned_count: int
     state: bytes
+    lineage_position: int = 0
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -55,6 +60,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         close_position=snapshot.close_position,
         learned_count=snapshot.learned_count,
         policy=snapshot.policy,
+        lineage_position=snapshot.lineage_position,
     ).SerializeToString(deterministic=True)
     body = b"".join(
         (
@@ -91,6 +97,7 @@ def decode_snapshot(data: bytes, path: str) -> Snapshot:
         close_position=header.close_position,
         learned_count=header.learned_count,
         state=body[16 + header_length :],
+        lineage_position=header.lineage_position,
     )
 
 
@@ -101,19 +108,22 @@ class SnapshotStore:
     after a restart, a model learns while the position stands still: the count tells those apart. The time is
     the publisher's clock; a file's own time would not survive a copy. `<epoch>.current` names the newest one
     published of an epoch, so that a placement whose policy is changed back serves what it had learned.
+    `<name>.promoted` stands beside one that began to serve by a promotion: it is never pruned.
     """
 
     def __init__(self, files: Files, directory: Path) -> None:
         self._files = files
         self._directory = directory
 
-    def publish(self, snapshot: Snapshot, now_us: int) -> Path:
+    def publish(self, snapshot: Snapshot, now_us: int, *, is_promoted: bool = False) -> Path:
         """Write a snapshot and make it the current one of its epoch. Raises StorageUnavailable."""
         folder = self._directory / snapshot.placement_id
         self._files.make_dir(folder, "snapshot.folder")
         epoch = snapshot.policy_epoch.hex()
         numbers = (snapshot.ledger_position, snapshot.learned_count, max(now_us, 0))
         path = folder / ("-".join([epoch, *(f"{number:016d}" for number in numbers)]) + _SNAPSHOT)
+        if is_promoted:
+            self._files.replace(folder / f"{path.name}{_PROMOTED}", b"", "snapshot.promoted")
         self._files.replace(path, encode_snapshot(snapshot), "snapshot.write")
         self._files.replace(folder / f"{epoch}{_CURRENT}", path.name.encode(), "snapshot.point")
         return path
@@ -151,6 +161,11 @@ class SnapshotStore:
         ]
         return sorted(found, key=order_of)
 
+    def promoted_names(self, placement_id: str) -> set[str]:
+        """Return the file names of a placement's snapshots that began to serve by a promotion."""
+        found = (name for name in self._listed(placement_id) if name.endswith(_PROMOTED))
+        return {name.removesuffix(_PROMOTED) for name in found}
+
     def placements(self) -> list[str]:
         """Return the placements that have snapshots."""
         try:
@@ -164,8 +179,12 @@ class SnapshotStore:
         return [bytes.fromhex(name.removesuffix(_CURRENT)) for name in found]
 
     def prune(self, placement_id: str, policy_epoch: bytes, now_us: int) -> None:
-        """Delete what the retention rule does not keep, and epochs left for thirty days, except this one."""
+        """Delete what the retention rule does not keep, and epochs left for thirty days, except this one.
+
+        What was promoted stays.
+        """
         folder = self._directory / placement_id
+        promoted = self.promoted_names(placement_id)
         for epoch in self.epochs(placement_id):
             names = self.names(placement_id, epoch)
             if epoch != policy_epoch and all(now_us - written_us(name) >= _MONTH_US for name in names):
@@ -175,7 +194,7 @@ class SnapshotStore:
             else:
                 keep = {*keep_rule(names, now_us), self.current_name(placement_id, epoch)}
             for name in names:
-                if name not in keep:
+                if name not in keep | promoted:
                     self._files.remove(folder / name, "snapshot.prune")
 
     def _listed(self, placement_id: str) -> list[str]:

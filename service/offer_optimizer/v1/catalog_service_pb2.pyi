@@ -56,25 +56,89 @@ class DisableOfferResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class SetLearningRequest(_message.Message):
-    __slots__ = ("placement", "frozen")
+    __slots__ = ("placement", "frozen", "reason", "actor")
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     FROZEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
     placement: str
     frozen: bool
-    def __init__(self, placement: _Optional[str] = ..., frozen: _Optional[bool] = ...) -> None: ...
+    reason: str
+    actor: str
+    def __init__(self, placement: _Optional[str] = ..., frozen: _Optional[bool] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class SetLearningResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class RollBackModelRequest(_message.Message):
-    __slots__ = ("placement", "model_version")
+    __slots__ = ("placement", "model_version", "reason", "actor")
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
     placement: str
     model_version: str
-    def __init__(self, placement: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
+    reason: str
+    actor: str
+    def __init__(self, placement: _Optional[str] = ..., model_version: _Optional[str] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class RollBackModelResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class QuarantineRequest(_message.Message):
+    __slots__ = ("placement", "start_time", "end_time", "offer_id", "source", "reason", "actor")
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    placement: str
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    offer_id: str
+    source: str
+    reason: str
+    actor: str
+    def __init__(self, placement: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offer_id: _Optional[str] = ..., source: _Optional[str] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class QuarantineResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StartEpochRequest(_message.Message):
+    __slots__ = ("placement", "document", "uses_final", "reason", "actor")
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    USES_FINAL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    placement: str
+    document: str
+    uses_final: bool
+    reason: str
+    actor: str
+    def __init__(self, placement: _Optional[str] = ..., document: _Optional[str] = ..., uses_final: _Optional[bool] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class StartEpochResponse(_message.Message):
+    __slots__ = ("policy_epoch", "promoted_versions")
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PROMOTED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    policy_epoch: str
+    promoted_versions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, policy_epoch: _Optional[str] = ..., promoted_versions: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AcceptClockRequest(_message.Message):
+    __slots__ = ("reason", "actor")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    actor: str
+    def __init__(self, reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class AcceptClockResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -25,6 +25,34 @@ class GetModelResponse(_message.Message):
     learned_count: int
     def __init__(self, policy: _Optional[str] = ..., model_version: _Optional[str] = ..., learned_count: _Optional[int] = ...) -> None: ...
 
+class ListModelsRequest(_message.Message):
+    __slots__ = ("placement", "policy_epoch")
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    placement: str
+    policy_epoch: str
+    def __init__(self, placement: _Optional[str] = ..., policy_epoch: _Optional[str] = ...) -> None: ...
+
+class KeptModel(_message.Message):
+    __slots__ = ("model_version", "learned_count", "publish_time", "is_current", "is_promoted")
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_TIME_FIELD_NUMBER: _ClassVar[int]
+    IS_CURRENT_FIELD_NUMBER: _ClassVar[int]
+    IS_PROMOTED_FIELD_NUMBER: _ClassVar[int]
+    model_version: str
+    learned_count: int
+    publish_time: _timestamp_pb2.Timestamp
+    is_current: bool
+    is_promoted: bool
+    def __init__(self, model_version: _Optional[str] = ..., learned_count: _Optional[int] = ..., publish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_current: _Optional[bool] = ..., is_promoted: _Optional[bool] = ...) -> None: ...
+
+class ListModelsResponse(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[KeptModel]
+    def __init__(self, models: _Optional[_Iterable[_Union[KeptModel, _Mapping]]] = ...) -> None: ...
+
 class GetPlacementReportRequest(_message.Message):
     __slots__ = ("placement", "start_time", "end_time")
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]

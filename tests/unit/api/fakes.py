@@ -25,6 +25,7 @@ from offer_optimizer.evaluate.story import (
     StoryCandidate,
     StoryFeedback,
 )
+from offer_optimizer.learn.ports import Asker, KeptModel, Started
 from offer_optimizer.store.fold_tables import CloseStatus
 
 DECISION_ID = bytes.fromhex("0192f0a1b2c37def8123456789abcdef")
@@ -184,6 +185,39 @@ class FakeReports:
         return self.found
 
 
+class FakeLearning:
+    """Remembers what was asked of learning, and keeps two models."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def set_learning(self, placement_id: str, asker: Asker, *, frozen: bool) -> None:
+        self.asked.append((placement_id, frozen, asker))
+
+    def roll_back(self, placement_id: str, version: str, asker: Asker) -> None:
+        self.asked.append((placement_id, version, asker))
+
+    def quarantine(
+        self, placement_id: str, start_us: int, end_us: int, offer_id: str, source: str, asker: Asker
+    ) -> None:
+        self.asked.append((placement_id, start_us, end_us, offer_id, source, asker))
+
+    def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> Started:
+        self.asked.append((placement_id, document, asker, uses_final))
+        return Started(bytes(range(16)), (ModelVersion(bytes(range(16)), 5),))
+
+    def accept_clock(self, asker: Asker) -> None:
+        self.asked.append((asker,))
+
+    def kept(self, placement_id: str, policy_epoch: bytes | None) -> tuple[KeptModel, ...]:
+        self.asked.append((placement_id, policy_epoch))
+        epoch = policy_epoch or bytes(16)
+        return (
+            KeptModel(ModelVersion(epoch, 7), 41, DECIDED_US, is_current=True, is_promoted=True),
+            KeptModel(ModelVersion(epoch, 0), 0, None, is_current=False, is_promoted=False),
+        )
+
+
 class Aborted(Exception):
     """A call ended with a status."""
 
@@ -205,6 +239,9 @@ class FakeContext(_Anything):  # type: ignore[misc]
 
     def time_remaining(self) -> float:
         return self.remaining_s
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:40404"
 
     def is_active(self) -> bool:
         return self.active
@@ -245,6 +282,7 @@ class FakePorts:
             FakeReports(),
             FakeLog(),
         )
+        self.learning = FakeLearning()
 
     def ports(self) -> Ports:
         return Ports(
@@ -255,6 +293,7 @@ class FakePorts:
             visitors=self.visitors,
             stories=self.stories,
             reports=self.reports,
+            learning=self.learning,
             log=self.log,
             make_error_id=error_id,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from offer_optimizer.core.control import Control
 from offer_optimizer.core.decision import Decision, Pmf64
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.feedback import Feedback
@@ -18,6 +19,7 @@ from offer_optimizer.learn.publish import CANARY_CONTEXT, Publisher
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action
 from offer_optimizer.policy.epoch import parse_description
+from offer_optimizer.store.clock_file import ClockFile
 from offer_optimizer.store.codec import Epoch, Salt, StoredCatalog, encode_control
 from offer_optimizer.store.files import OnStep, nothing
 from offer_optimizer.store.group_sync import GroupSync
@@ -35,15 +37,16 @@ SALTS = (Salt(1, "draw", bytes(32)), Salt(2, "holdout", bytes(range(32))))
 
 
 class FailingConnection(sqlite3.Connection):
-    """Fails the statement whose number, counted from now, is `fail_at`; -1: none."""
+    """Fails the statement whose number, counted from now, is `fail_at`, with `failure`; -1: none."""
 
     fail_at = -1
+    failure: BaseException = sqlite3.OperationalError("disk I/O error")
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401  (as sqlite3 has it)
         """Count down, then fail once."""
         if self.fail_at == 0:
             self.fail_at = -1
-            raise sqlite3.OperationalError("disk I/O error")
+            raise self.failure
         self.fail_at = max(self.fail_at - 1, -1)
         return super().execute(sql, parameters)
 
@@ -125,7 +128,8 @@ class ServiceInMemory:
         self.entropy = counted_entropy()
         self.ledger = Ledger.create(self.connection, self.entropy)
         self.revisions = RevisionsInMemory()
-        self.watch = ClockWatch(lambda: self.clock_us, lambda: self.boot_us)
+        self.boot = BOOT
+        self.watch = self.look_at_clock()
         self.verifier = LocalVerifier()
         self.snapshots = SnapshotStore(self.files, SNAPSHOTS)
         self.publish_interval_us = 0
@@ -133,9 +137,15 @@ class ServiceInMemory:
 
     def start(self) -> Learner:
         """Start a learner over what is on the disk, as a new process does."""
+        self.watch = self.look_at_clock()
         publisher = Publisher(self.snapshots, self.verifier, lambda: self.clock_us, self.publish_interval_us)
         self.learner = Learner(self.ledger, self._drainer, self.snapshots, publisher, SALTS)
         return self.learner
+
+    def look_at_clock(self) -> ClockWatch:
+        """Start to watch the clock, as a new process does."""
+        kept = ClockFile(self.files, Path("/data/clock"), self.boot)
+        return ClockWatch(lambda: self.clock_us, lambda: self.boot_us, kept)
 
     def _drainer(self, ledger: Ledger, fold: Fold) -> Drainer:
         return Drainer(
@@ -167,6 +177,10 @@ class ServiceInMemory:
         """Put a catalog revision in force, as the catalog store does."""
         self.revisions.stored[change.revision] = change
         writer.control.append_durable(encode_control(change))
+
+    def steer(self, writer: Writer, control: Control) -> None:
+        """Ask for what steers learning."""
+        writer.control.append_durable(encode_control(control))
 
     def run_for(self, seconds: float) -> None:
         """Let both clocks go on, and the learner do all it can."""

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offer_optimizer.core.catalog import Reward
+from offer_optimizer.learn.examples import ExampleMaker
+from offer_optimizer.learn.lineage import Lineage
 from offer_optimizer.learn.trainer import Trainer, initial_model, restore_model
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.snapshots import Snapshot
@@ -109,7 +111,8 @@ def test_rewards_reach_the_policy_scaled_to_zero_to_one_with_the_logged_propensi
     world.hear(feedback_of("f", START_US, decision=1, value=1.25))
     world.tick(START_US + WINDOW_US)
     (lesson,) = world.tables.lessons(PLACEMENT, epoch, (0, 0), None, 9)
-    (example,) = Trainer(world.ledger, world.tables, world.fold.revisions)._examples.make([lesson])
+    example = ExampleMaker(world.ledger, world.tables, world.fold.revisions).make(lesson, Lineage())
+    assert example is not None
     assert (example.reward, example.propensity, example.chosen) == (0.75, 0.25, 1)
     assert [action.id for action in example.actions] == ["msg", "save5", "nothing"]
     assert example.context.categories == (("device", "mobile"),)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from offer_optimizer.core import draw
 from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.decision import Consent
+from offer_optimizer.learn.examples import ExampleMaker
+from offer_optimizer.learn.lineage import WHOLE
 from offer_optimizer.learn.pressure import LEAST_SHARE, Pressure
 from offer_optimizer.learn.rebuild import Rebuilt
 from offer_optimizer.learn.thinning import is_kept
@@ -84,9 +86,11 @@ def test_silence_is_learned_by_lot_with_its_weight_and_answers_always() -> None:
         assert (closed.status, closed.weight, closed.reward) == expected
     lessons = world.tables.lessons(PLACEMENT, EPOCH, (0, 0), None, 99)
     assert {lesson.weight for lesson in lessons} == {1.0, 4.0}
-    trainer = Trainer(world.ledger, world.tables, world.fold.revisions)
-    examples = trainer._examples.make(lessons)
-    assert [example.weight for example in examples] == [lesson.weight for lesson in lessons]
+    maker = ExampleMaker(world.ledger, world.tables, world.fold.revisions)
+    for lesson in lessons:
+        example = maker.make(lesson, WHOLE)
+        assert example is not None
+        assert example.weight == lesson.weight
 
 
 def test_thinning_concerns_its_placement_until_it_ends_and_nothing_that_is_not_learned() -> None:

@@ -202,4 +202,5 @@ def test_stored_numbers_never_change() -> None:
         "PROMOTION": 11,
         "THINNING": 12,
         "RETENTION": 13,
+        "CLOCK_ACCEPTED": 14,
     }

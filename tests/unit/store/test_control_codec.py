@@ -6,6 +6,7 @@ import pytest
 
 from offer_optimizer.core.control import (
     Audit,
+    ClockAccepted,
     Control,
     Learning,
     Promotion,
@@ -21,8 +22,9 @@ from offer_optimizer.store.control_codec import encode_steering
 AUDIT = Audit("ops@shop", "bad deploy", 1_700_000_000_000_000)
 CONTROLS: tuple[Control, ...] = (
     Learning("home", frozen=True, audit=AUDIT),
-    Rollback("home", bytes(range(16)), 77, 1_700_000_000_000_001, 55, 12, AUDIT),
+    Rollback("home", bytes(range(16)), 77, 1_700_000_000_000_001, 55, 12, AUDIT, 99),
     Quarantine("", 5, 9, "coupon", "crm", AUDIT),
+    ClockAccepted(AUDIT),
     Promotion("home", bytes(16), '{"policy":"vw"}', 8, 9, uses_final=True, audit=AUDIT),
 )
 STEERINGS: tuple[Steering, ...] = (*CONTROLS, Thinning("home", 0.25), Retention(99, bytes(32)))

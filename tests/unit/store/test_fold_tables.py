@@ -69,7 +69,7 @@ def test_a_close_cursor_is_known_if_it_names_a_lesson(
 ) -> None:
     tables.close(closed(5, 10))
     tables.close(closed(4, 20, CloseStatus.NOT_LEARNABLE))
-    assert tables.has_lesson("home", EPOCH, cursor) is known
+    assert tables.has_lesson("home", cursor) is known
 
 
 def test_ids_by_visitor_are_spent_until_the_grace_ends_and_ids_by_decision_go(tables: FoldTables) -> None:

@@ -163,3 +163,16 @@ def test_the_newest_is_the_furthest_and_not_the_latest_by_a_clock_that_went_back
     ]
     assert found == [(13, 9), (13, 3), (12, 3)]
     assert keep_rule(snapshots.names("home"), 3 * DAY_US) >= set(snapshots.names("home")[-2:])
+
+
+def test_what_was_promoted_is_never_pruned() -> None:
+    snapshots = store()
+    promoted = snapshots.publish(SNAPSHOT, 100 * DAY_US, is_promoted=True).name
+    for day in range(40):
+        snapshots.publish(replace(SNAPSHOT, ledger_position=20 + day), (100 + day) * DAY_US)
+        snapshots.prune("home", E1, (100 + day) * DAY_US)
+    assert snapshots.promoted_names("home") == {promoted}
+    assert snapshots.names("home", E1)[0] == promoted
+    snapshots.prune("home", E2, 400 * DAY_US)
+    assert snapshots.names("home", E1) == [promoted]
+    assert snapshots.current_name("home", E1) is None

@@ -209,7 +209,7 @@ class LearningRecord(_message.Message):
     def __init__(self, placement_id: _Optional[str] = ..., frozen: _Optional[bool] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
 
 class RollbackRecord(_message.Message):
-    __slots__ = ("placement_id", "policy_epoch", "model_position", "close_time_us", "close_position", "learned_count", "audit")
+    __slots__ = ("placement_id", "policy_epoch", "model_position", "close_time_us", "close_position", "learned_count", "audit", "ledger_time_us")
     PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODEL_POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -217,6 +217,7 @@ class RollbackRecord(_message.Message):
     CLOSE_POSITION_FIELD_NUMBER: _ClassVar[int]
     LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
     AUDIT_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_TIME_US_FIELD_NUMBER: _ClassVar[int]
     placement_id: str
     policy_epoch: bytes
     model_position: int
@@ -224,7 +225,8 @@ class RollbackRecord(_message.Message):
     close_position: int
     learned_count: int
     audit: Audit
-    def __init__(self, placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+    ledger_time_us: int
+    def __init__(self, placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ..., ledger_time_us: _Optional[int] = ...) -> None: ...
 
 class QuarantineRecord(_message.Message):
     __slots__ = ("placement_id", "start_us", "end_us", "offer_id", "source", "audit")
@@ -260,6 +262,12 @@ class PromotionRecord(_message.Message):
     audit: Audit
     def __init__(self, placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., description: _Optional[str] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., uses_final: _Optional[bool] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
 
+class ClockAcceptedRecord(_message.Message):
+    __slots__ = ("audit",)
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    audit: Audit
+    def __init__(self, audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+
 class ThinningRecord(_message.Message):
     __slots__ = ("placement_id", "probability")
     PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -283,7 +291,7 @@ class TickRecord(_message.Message):
     def __init__(self, time_us: _Optional[int] = ...) -> None: ...
 
 class ControlEntry(_message.Message):
-    __slots__ = ("catalog", "salt", "merge", "learning", "rollback", "quarantine", "promotion")
+    __slots__ = ("catalog", "salt", "merge", "learning", "rollback", "quarantine", "promotion", "clock_accepted")
     CATALOG_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
     MERGE_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +299,7 @@ class ControlEntry(_message.Message):
     ROLLBACK_FIELD_NUMBER: _ClassVar[int]
     QUARANTINE_FIELD_NUMBER: _ClassVar[int]
     PROMOTION_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     catalog: CatalogRecord
     salt: SaltRecord
     merge: MergeEntry
@@ -298,7 +307,8 @@ class ControlEntry(_message.Message):
     rollback: RollbackRecord
     quarantine: QuarantineRecord
     promotion: PromotionRecord
-    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ..., learning: _Optional[_Union[LearningRecord, _Mapping]] = ..., rollback: _Optional[_Union[RollbackRecord, _Mapping]] = ..., quarantine: _Optional[_Union[QuarantineRecord, _Mapping]] = ..., promotion: _Optional[_Union[PromotionRecord, _Mapping]] = ...) -> None: ...
+    clock_accepted: ClockAcceptedRecord
+    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ..., learning: _Optional[_Union[LearningRecord, _Mapping]] = ..., rollback: _Optional[_Union[RollbackRecord, _Mapping]] = ..., quarantine: _Optional[_Union[QuarantineRecord, _Mapping]] = ..., promotion: _Optional[_Union[PromotionRecord, _Mapping]] = ..., clock_accepted: _Optional[_Union[ClockAcceptedRecord, _Mapping]] = ...) -> None: ...
 
 class MergeEntry(_message.Message):
     __slots__ = ("from_digest", "into_digest")
@@ -339,7 +349,7 @@ class SegmentHeader(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., kind: _Optional[str] = ..., boot_id: _Optional[str] = ..., writer_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class SnapshotHeader(_message.Message):
-    __slots__ = ("format_version", "placement_id", "policy_epoch", "ledger_position", "close_time_us", "close_position", "learned_count", "policy")
+    __slots__ = ("format_version", "placement_id", "policy_epoch", "ledger_position", "close_time_us", "close_position", "learned_count", "policy", "lineage_position")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -348,6 +358,7 @@ class SnapshotHeader(_message.Message):
     CLOSE_POSITION_FIELD_NUMBER: _ClassVar[int]
     LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_POSITION_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     placement_id: str
     policy_epoch: bytes
@@ -356,7 +367,8 @@ class SnapshotHeader(_message.Message):
     close_position: int
     learned_count: int
     policy: str
-    def __init__(self, format_version: _Optional[int] = ..., placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., ledger_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., policy: _Optional[str] = ...) -> None: ...
+    lineage_position: int
+    def __init__(self, format_version: _Optional[int] = ..., placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., ledger_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., policy: _Optional[str] = ..., lineage_position: _Optional[int] = ...) -> None: ...
 
 class BaseHeader(_message.Message):
     __slots__ = ("format_version", "ledger_position", "ledger_time_us", "from_position", "dropped_position", "archived_count")
