@@ -16,6 +16,8 @@ from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.learn.archive import archived_files
+from offer_optimizer.learn.rebuild import Rebuilt
+from offer_optimizer.learn.restore import Restorer
 from offer_optimizer.learn.retention import CannotRetire
 from offer_optimizer.learn.retire import LedgerRetirer
 from offer_optimizer.learn.trainer import BATCH, Trainer
@@ -23,6 +25,7 @@ from offer_optimizer.store.base_file import BaseStore
 from offer_optimizer.store.disk import OsDisk
 from offer_optimizer.store.files import Files, Moment, OnStep
 from offer_optimizer.store.outcomes import logged_decisions
+from offer_optimizer.store.snapshots import SnapshotStore
 from tests.conftest import Size
 from tests.integration.days import DAY_US, SLOW, Days
 from tests.unit.learn.worlds import PLACEMENT
@@ -219,7 +222,7 @@ def test_what_asks_for_moved_history_puts_retention_off(days: Days, back_days: i
     """A quarantine of today does not; one of the days that are to go does, until it is one of them."""
     days.prepare()
     start_us = days.now_us - back_days * DAY_US
-    days.world.add(Quarantine(PLACEMENT, start_us, start_us + 1, "", "", Audit("ann", "", 1)))  # type: ignore[arg-type]
+    days.world.add(Quarantine(PLACEMENT, start_us, start_us + 1, "", "", Audit("ann", "", 1)))
     if back_days == 0:
         assert days.retire()
         return
@@ -260,6 +263,34 @@ def test_a_model_that_lost_its_snapshots_goes_on_from_the_base(days: Days) -> No
             pass
         assert model.policy.save() == live.policy.save()
         model.policy.close()
+
+
+def test_a_quarantine_behind_the_base_trains_anew_from_it_and_so_does_a_rebuild(days: Days) -> None:
+    days.prepare()
+    days.retire()
+    start_us = days.now_us
+    days.live(1)
+    days.world.add(Quarantine(PLACEMENT, start_us, days.now_us - DAY_US // 2, "", "", Audit("ann", "", 1)))
+    days.live(1)
+    retirer = LedgerRetirer(days.files, days.directory, days.world.ledger, lambda: days.now_us)
+    retirer.begin(days.world.fold)
+    snapshots = SnapshotStore(Files(), days.directory.snapshots)
+    restorer = Restorer(snapshots, days.world.tables, days.world.fold, retirer.model)
+    live = days.models[PLACEMENT]
+    epoch = days.world.fold.revisions.epoch(live.policy_epoch)
+    assert epoch is not None
+    model = restorer.begun(epoch, restorer.lineage(epoch))
+    assert model.learned_count > 0, "the base's"
+    trainer = Trainer(days.world.ledger, days.world.tables, days.world.fold.revisions)
+    while trainer.teach(model) == BATCH:
+        pass
+    assert model.learned_count < live.learned_count
+
+    def check(rebuilt: Rebuilt) -> None:
+        same = rebuilt.model(live.policy_epoch)
+        assert (same.learned_count, same.policy.save()) == (model.learned_count, model.policy.save())
+
+    days.rebuilt(check)
 
 
 def test_a_failed_drop_is_begun_again(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
