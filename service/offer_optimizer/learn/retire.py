@@ -83,14 +83,17 @@ class LedgerRetirer:
         self._fold = fold
         retention = newest_retention(self._ledger)
         self._known = retention.position if retention is not None else 0
-        try:
-            self._base = base_in_force(self._ledger, self._bases)
-        except DamagedFile as error:
-            self._base = None
-            log.error(
-                "base_snapshot_damaged", error=str(error), effect="learning goes on; nothing is dropped"
-            )
+        if self._base is None or self._base.header.ledger_position != self._known:
+            self._base = self._checked()
         self._dropper = self._begun_dropper()
+
+    def _checked(self) -> BaseFile | None:
+        try:
+            return base_in_force(self._ledger, self._bases)
+        except DamagedFile as error:
+            effect = "learning goes on; nothing is dropped"
+            log.error("base_snapshot_damaged", error=str(error), effect=effect)
+            return None
 
     def model(self, epoch: Epoch) -> Model | None:
         """See loop.Retirer."""
