@@ -52,6 +52,7 @@ _READ: Final = [
     "catalog_revision",
     "reason",
     "consent",
+    "imported",
     *MAPS,
     "eligible",
     "pmf",
@@ -180,6 +181,7 @@ class ParquetLog:
         offers = offer_numbers(table.column("eligible"), self._vocabulary)
         chosen = offers[np.arange(len(offers)), table.column("chosen_position").to_numpy()]
         is_learned = equals(table, "close_status", LEARNED)
+        has_imported = table.column("imported").to_numpy().any()
         history = self.history
         return LogRows(
             visitor=self._visitors(table),
@@ -189,7 +191,8 @@ class ParquetLog:
             propensity=floats(table, "propensity"),
             offers=offers,
             contexts=ParquetContexts(table),
-            pmf=dense_pmf(table.column("pmf"), offers.shape[1]),
+            # What another system drew may have a probability at the chosen offer alone.
+            pmf=None if has_imported else dense_pmf(table.column("pmf"), offers.shape[1]),
             is_learned=None if is_learned.all() else is_learned,
             attributes=ParquetAttributes(table, offers, self._vocabulary.ids, history.catalogs)
             if history is not None

@@ -60,9 +60,12 @@ def test_batches_have_what_a_model_drew_and_what_it_earned(rows: list[LoggedDeci
         assert ids[batch.chosen[number]] == eligible[slot.chosen]
         assert batch.propensity[number] == slot.propensity
         assert batch.reward[number] == row.outcome.reward_final
-        assert batch.pmf is not None
-        assert batch.pmf[number][: len(eligible)].tolist() == slot.pmf.tolist()
-        assert not batch.pmf[number][len(eligible) :].any()
+        if any(other.decision.imported for other in usable):
+            assert batch.pmf is None
+        else:
+            assert batch.pmf is not None
+            assert batch.pmf[number][: len(eligible)].tolist() == slot.pmf.tolist()
+            assert not batch.pmf[number][len(eligible) :].any()
         assert batch.contexts.features(number) == row.decision.context
         assert batch.time_us[number] == row.decision.decide_time_us
 
