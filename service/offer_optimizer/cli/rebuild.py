@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,9 @@ from rich.table import Table
 
 from offer_optimizer.cli.operator_call import LOCAL, TIMEOUT_S, Reason, Target, Timeout
 from offer_optimizer.core.errors import OfferOptimizerError
+from offer_optimizer.learn.base_snapshot import base_in_force
 from offer_optimizer.learn.rebuild import ModelComparison, Rebuilt
+from offer_optimizer.store.base_file import BaseFile, BaseStore
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
@@ -43,7 +46,10 @@ def rebuild(
     timeout_s: Timeout = TIMEOUT_S,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Derive models again from the ledger: to compare them, or to see what another reward would change."""
+    """Derive models again from the ledger: to compare them, or to see what another reward would change.
+
+    Where retention moved days to the archive, the beginning is the base snapshot that stands for them.
+    """
     if check == bool(reward or final) or (do_promote and check):
         print("error: one of --check, and --reward or --final, is needed", file=sys.stderr)
         raise typer.Exit(2)
@@ -63,7 +69,7 @@ def rebuild(
 def _compare(data: Path, *, as_json: bool) -> None:
     """Compare fold and models with those derived from the ledger; exit with 1 where they differ."""
     try:
-        comparisons, differing, position = _check(DataDirectory(data), quiet=as_json)
+        comparisons, differing, position, origin = _check(DataDirectory(data), quiet=as_json)
     except OfferOptimizerError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -82,32 +88,49 @@ def _compare(data: Path, *, as_json: bool) -> None:
         ]
         print(
             json.dumps(
-                {"ledger_position": position, "equal": is_equal, "models": models, "differing": differing}
+                {
+                    "ledger_position": position,
+                    "from": origin,
+                    "equal": is_equal,
+                    "models": models,
+                    "differing": differing,
+                }
             )
         )
     else:
+        print(f"from {origin}")
         _print(comparisons, differing, position, is_equal=is_equal)
     raise typer.Exit(0 if is_equal else 1)
 
 
-def _check(directory: DataDirectory, *, quiet: bool) -> tuple[list[ModelComparison], list[str], int]:
+def _check(directory: DataDirectory, *, quiet: bool) -> tuple[list[ModelComparison], list[str], int, str]:
     store = SnapshotStore(Files(), directory.snapshots)
     # Snapshots first: whatever they have learned is in the ledger by then.
     snapshots = _current(store)
     ledger = Ledger.open_for_reading(directory.ledger_path)
+    base = base_in_force(ledger, BaseStore(Files(), directory.bases))
     live = FoldTables(ledger.connection)
     position = live.state("position")
     with Progress(disable=quiet, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("folding the ledger", total=position)
-        rebuilt = Rebuilt(ledger, position, lambda done, _all: progress.update(task, completed=done))
+        rebuilt = Rebuilt(ledger, position, lambda done, _all: progress.update(task, completed=done), base)
         comparisons = [
             rebuilt.compare(snapshot)
             for snapshot in snapshots
-            if rebuilt.is_of_this_release(snapshot.policy_epoch)
+            if rebuilt.is_of_this_release(snapshot.policy_epoch) and not rebuilt.is_before_base(snapshot)
         ]
     differing = rebuilt.differing_rows(live)
     rebuilt.close()
-    return comparisons, differing, position
+    return comparisons, differing, position, origin_of(base)
+
+
+def origin_of(base: BaseFile | None) -> str:
+    """Return what a rebuild starts from, for people."""
+    if base is None:
+        return "the beginning of the ledger"
+    header = base.header
+    when = datetime.fromtimestamp(header.ledger_time_us // 1_000_000, UTC).isoformat(timespec="seconds")
+    return f"the base snapshot of position {header.ledger_position} ({when}), then the ledger"
 
 
 def _current(store: SnapshotStore) -> list[Snapshot]:

@@ -54,6 +54,15 @@ def serve(
             envvar="OFFER_OPTIMIZER_JOURNAL_SYNC_MS",
         ),
     ] = 50,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=36_500,
+            help="Whole days that stay in the ledger; older ones move to DATA/archive. Default: all stay.",
+            envvar="OFFER_OPTIMIZER_KEEP_DAYS",
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(help="PEM file of the certificate chain.", envvar="OFFER_OPTIMIZER_TLS_CERT"),
@@ -105,7 +114,7 @@ def serve(
                 _settle_secrets(files, directory)
                 _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
                 protection += ["--journal-sync-ms", str(journal_sync_ms)]
-                status = _supervise(files, directory, address, workers, protection)
+                status = _supervise(files, directory, address, workers, protection, keep_days)
         finally:
             lock.release()
     except OfferOptimizerError as error:
@@ -135,12 +144,18 @@ def _protection(
 
 
 def _supervise(
-    files: Files, directory: DataDirectory, address: Address, workers: int, options: list[str]
+    files: Files,
+    directory: DataDirectory,
+    address: Address,
+    workers: int,
+    options: list[str],
+    keep_days: int | None,
 ) -> int:
     common = ["--data", str(directory.path)]
     decider = ["decider", *common, "--listen", str(address), *options]
     deciders = [Child(f"decider-{number}", decider) for number in range(workers)]
-    children = [*deciders, Child("learner", ["learner", *common])]
+    learner = ["learner", *common, *(["--keep-days", str(keep_days)] if keep_days is not None else [])]
+    children = [*deciders, Child("learner", learner)]
     return Supervisor(directory, files, children, lambda: print(f"ready {address}", flush=True)).run()
 
 

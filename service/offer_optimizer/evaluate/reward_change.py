@@ -22,7 +22,6 @@ from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.log import Vocabulary
 from offer_optimizer.evaluate.estimators import Estimate
 from offer_optimizer.evaluate.judged_rows import JudgedRow, JudgedRows, Verdict
-from offer_optimizer.evaluate.ledger_log import merged_keys
 from offer_optimizer.learn.background import Background
 from offer_optimizer.learn.examples import ExampleMaker
 from offer_optimizer.learn.lineage import END, START, Cursor, Lineage, Start
@@ -31,6 +30,7 @@ from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import Epoch
 from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.outcomes import merged_keys
 
 ROW_LIMIT: Final = 200_000
 """Decisions of the newer half that estimates are from: the first ones."""

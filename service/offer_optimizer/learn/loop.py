@@ -45,7 +45,27 @@ class Keeper(Feed, Protocol):
         ...
 
 
+class Retirer(Protocol):
+    """Who takes out of the ledger what was moved to the archive."""
+
+    def begin(self, fold: Fold) -> None:
+        """Start from what is committed: a fold was made anew."""
+        ...
+
+    def step(self) -> bool:
+        """Do a piece of what there is to do; return whether there is more."""
+        ...
+
+    def model(self, epoch: Epoch) -> Model | None:
+        """Return the model that the base snapshot has of an epoch: nothing before it can be learned again."""
+        ...
+
+
 MakeDrainer = Callable[[Ledger, Fold], Drainer]
+
+
+def _none(_epoch: Epoch) -> Model | None:
+    return None
 
 
 @dataclass
@@ -58,6 +78,7 @@ class Learner:
     publisher: Publisher
     salts: tuple[Salt, ...]
     keeper: Keeper | None = None
+    retirer: Retirer | None = None
     seconds: Callable[[], float] = lambda: 0.0
     """A clock that only goes forward; one that stands still leaves slices of training to their count."""
     _models: Models = field(init=False)
@@ -81,13 +102,16 @@ class Learner:
         self.fold = Fold(self.ledger, self.tables)
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
         self.pressure = Pressure(self.tables)
-        restorer = Restorer(self.snapshots, self.tables, self.fold)
+        kept = self.retirer.model if self.retirer is not None else _none
+        restorer = Restorer(self.snapshots, self.tables, self.fold, kept)
         self._models = Models(self.trainer, restorer, self.publisher, self.seconds)
         self.drainer = self.make_drainer(self.ledger, self.fold)
         self.drainer.begin(self.salts)
         if self.keeper is not None:
             self.drainer.feed = self.keeper
             self.keeper.begin(self.fold)
+        if self.retirer is not None:
+            self.retirer.begin(self.fold)
         self._in_force = (0, [])
         self._prepared = (-1, set())
         self._is_stale = False
@@ -101,13 +125,14 @@ class Learner:
             if self.keeper is not None:
                 self.keeper.step()
             taught = self._teach()
+            retires = self.retirer is not None and self.retirer.step()
         except (sqlite3.Error, StorageUnavailable) as error:
             log.error("learner_round_failed", error=str(error), effect="retried; deciders go on")
             # The fold may be ahead of what was committed: nothing that it says may be published.
             self._is_stale = True
             self._models.keep_only(())
             return False
-        return drained > 0 or taught >= BATCH
+        return drained > 0 or taught >= BATCH or retires
 
     def publish_all(self) -> None:
         """Publish every model that learned something, whatever its interval: before stopping."""

@@ -5,6 +5,7 @@ A snapshot is passed over that is damaged, of another ledger, or that learned wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -27,6 +28,8 @@ class Restorer:
     snapshots: SnapshotStore
     tables: FoldTables
     fold: Fold
+    kept: Callable[[Epoch], Model | None] = lambda _epoch: None
+    """Returns the model that the base snapshot has of an epoch: nothing before it can be learned again."""
 
     def lineage(self, epoch: Epoch, trained_to: int | None = None) -> Lineage:
         """Return the lineage of an epoch's model now; `trained_to` as for SteeringRecords."""
@@ -44,15 +47,24 @@ class Restorer:
             model = self._continued(epoch, snapshot, lineage)
             if model is not None:
                 return name, model
-        return "", initial_model(epoch, self.lineage(epoch, 0))
+        return "", self._first(epoch, self.lineage(epoch, 0))
 
     def begun(self, epoch: Epoch, lineage: Lineage) -> Model:
-        """Return the furthest model, the initial one at least, from which a lineage can be trained."""
+        """Return the furthest model, the first one at least, from which a lineage can be trained."""
         for _, snapshot in self.snapshots.readable(epoch.placement_id, epoch.policy_epoch):
             model = self._continued(epoch, snapshot, lineage)
             if model is not None:
                 return model
-        return initial_model(epoch, lineage)
+        return self._first(epoch, lineage)
+
+    def _first(self, epoch: Epoch, lineage: Lineage) -> Model:
+        """Return the model that a history begins with: the initial one, or the base snapshot's.
+
+        What retention moved out stays learned, whatever a lineage asks for.
+        """
+        model = self.kept(epoch) or initial_model(epoch)
+        model.lineage = lineage
+        return model
 
     def _continued(self, epoch: Epoch, snapshot: Snapshot, lineage: Lineage) -> Model | None:
         """Return the model of a snapshot; None unless it learned from this very ledger, in this lineage."""

@@ -6,14 +6,16 @@ restart, learning live, training anew behind a quarantine and a rebuild are the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from offer_optimizer.learn.drawn_examples import DrawnExamples
 from offer_optimizer.learn.examples import ExampleMaker
 from offer_optimizer.learn.lineage import END, START, WHOLE, Cursor, Lineage
 from offer_optimizer.learn.revisions import Revisions
 from offer_optimizer.policy import registry
-from offer_optimizer.policy.contract import Policy
+from offer_optimizer.policy.contract import Example, Policy
 from offer_optimizer.policy.epoch import parse_description
 from offer_optimizer.store.codec import Epoch
 from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
@@ -64,6 +66,7 @@ class Trainer:
         self._tables = tables
         self._revisions = revisions
         self._examples = ExampleMaker(ledger, tables, revisions)
+        self._drawn = DrawnExamples(ledger, revisions)
 
     def teach(self, model: Model, up_to: Cursor | None = None, limit: int = BATCH) -> int:
         """Let a model learn what it has not met yet; return how many examples it met, at most `limit`.
@@ -71,13 +74,18 @@ class Trainer:
         Fewer than `limit` means that there are no more. A quarantined one is met and not learned.
         """
         lessons = self._lessons(model, up_to or END, limit)
-        for lesson in lessons:
-            example = self._examples.make(lesson, model.lineage)
+        for lesson, example in zip(lessons, self._made(lessons, model.lineage), strict=True):
             if example is not None:
                 model.policy.learn(example)
                 model.learned_count += 1
             model.cursor = (lesson.close_time_us, lesson.position)
         return len(lessons)
+
+    def _made(self, lessons: list[ClosedDecision], lineage: Lineage) -> Iterator[Example | None]:
+        """Yield the example of each; nearly always there is nothing to leave out or to score anew."""
+        if lineage.start is None and not lineage.quarantines:
+            return self._drawn.make(lessons)
+        return (self._examples.make(lesson, lineage) for lesson in lessons)
 
     def _lessons(self, model: Model, up_to: Cursor, limit: int) -> list[ClosedDecision]:
         found: list[ClosedDecision] = []

@@ -43,6 +43,8 @@ class DataDirectory:
         self.run = self.path / "run"
         self.snapshots = self.path / "snapshots"
         self.catalog = self.path / "catalog"
+        self.archive = self.path / "archive"
+        self.bases = self.path / "bases"
         self.hot = self.path / "hot"
         self.audit = self.path / "audit"
         self.hot_lock_path = self.path / "hot.lock"
@@ -52,6 +54,7 @@ class DataDirectory:
         self.salts_path = self.path / "salts"
         self.catalog_lock_path = self.path / "catalog.lock"
         self.learner_lock_path = self.path / "learner.lock"
+        self.retention_lock_path = self.path / "retention.lock"
         self.clock_path = self.path / "clock"
         self.format_path = self.path / "FORMAT"
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from offer_optimizer.core.catalog import Catalog, Kind, Offer, OfferType, Placement, PolicyChoice, Reward
-from offer_optimizer.core.control import Thinning
+from offer_optimizer.core.control import Steering
 from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Reason, SlotChoice
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.feedback import Fate, Feedback
@@ -155,7 +155,7 @@ class World:
         self.fold.save_state()
         return record
 
-    def add(self, body: Tick | Epoch | StoredCatalog | Thinning) -> LedgerRecord:
+    def add(self, body: Tick | Epoch | StoredCatalog | Steering) -> LedgerRecord:
         """Append and fold a record of the learner's own."""
         return self.take(self.ledger.append_body(body))
 

@@ -1,0 +1,52 @@
+"""The child process that archives days and makes a base snapshot: `python -m offer_optimizer.app.retention`.
+
+It only reads the ledger, gives way to everybody else, and may die at any moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from offer_optimizer.app.logs import configure_logging
+from offer_optimizer.core.errors import OfferOptimizerError
+from offer_optimizer.learn.retention import CannotRetire, prepare
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.layout import DataDirectory
+
+log = structlog.get_logger(__name__)
+
+_NICE: Final = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepare once; return the exit status."""
+    parser = argparse.ArgumentParser(prog="offer_optimizer.app.retention")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--keep-days", type=int, required=True)
+    options = parser.parse_args(arguments)
+    configure_logging()
+    os.nice(_NICE)
+    try:
+        done = prepare(
+            Files(), DataDirectory(options.data), options.keep_days, lambda _stage, _done, _all: None
+        )
+    except CannotRetire as error:
+        log.warning("retention_put_off", why=str(error))
+        return 0
+    except OfferOptimizerError as error:
+        log.error("retention_not_prepared", error=str(error))
+        return 1
+    if done is not None:
+        log.info("retention_prepared", position=done.position, archived=done.archived_count)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
