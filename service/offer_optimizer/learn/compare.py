@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 
 from offer_optimizer.store.fold_tables import FoldTables, Settled
-from offer_optimizer.store.rollup_tables import RollupTables
+from offer_optimizer.store.rollup_tables import Measure, RollupTables
 
 Row = tuple[object, ...]
 _POSITION: Final[dict[Settled, int]] = {"fate": 0, "closed": 3}
@@ -80,8 +80,10 @@ class Comparison:
             return
         sides = (("only rebuilt", self._ours, self._theirs), ("only live", self._theirs, self._ours))
         for side, one, other in sides:
-            rows = RollupTables(one.connection).rows() - RollupTables(other.connection).rows()
-            yield from (f"rollup {row}: {side}" for row in sorted(rows))
+            for row in sorted(RollupTables(one.connection).rows() - RollupTables(other.connection).rows()):
+                # Where late feedback on moved decisions belonged is not derived again.
+                if not (self._base_position and row[2] == Measure.FEEDBACK):
+                    yield f"rollup {row}: {side}"
 
 
 Pair = tuple[Row | None, Row | None]
