@@ -47,7 +47,7 @@ def test_the_boundary_is_where_the_normal_mixtures_martingale_reaches_20() -> No
 
 
 def test_without_spread_to_measure_the_interval_is_endless() -> None:
-    for interval in Interval:
+    for interval in (Interval.NORMAL, Interval.ANYTIME):
         assert half_width(interval, 0.1, 1, 0.0) == math.inf
         assert half_width(interval, 0.1, 0, -1.0) == math.inf
         assert half_width(interval, 0.1, 500, 499.0) > 0.19
