@@ -56,6 +56,7 @@ def as_object(found: Verification) -> dict[str, Any]:
     return {
         "ledger_position": found.ledger_position,
         "decisions": found.decision_count,
+        "imported": found.imported_count,
         "clean": found.is_clean(),
         "alpha": found.alpha,
         "judged": {check.value: count for check, count in found.judged.items()},
@@ -86,6 +87,12 @@ def show(found: Verification, console: Console) -> None:
         console.print(f"{finding.check}: {finding.what}{detail}, {finding.count:,} decision(s)", markup=False)
         for decision_id in finding.decision_ids:
             console.print(f"  {decision_id}", markup=False)
+    if found.imported_count:
+        console.print(
+            f"{found.imported_count:,} of the decisions were imported: another system drew them, and "
+            "only what was learned of them is judged.",
+            markup=False,
+        )
     verdict = "clean" if found.is_clean() else f"{len(found.findings)} problem(s) found"
     console.print(
         f"{found.decision_count:,} decisions up to ledger position {found.ledger_position:,}: {verdict}. "

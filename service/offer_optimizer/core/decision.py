@@ -88,6 +88,8 @@ class Decision:
     was eligible. `baseline` is the position of the baseline offer among the eligible, or None.
     `cap_counts` and `budget_spent` hold (index in the catalog, value read) of what limits the candidates;
     `holdout_u` is the visitor's number where a holdout is declared; the digests are of request_id and body.
+    `imported`: somebody else made it, and it was taken over from their log. Its draw can't be derived again,
+    its pmf may be known at the chosen offer alone, and no cap or budget ever counts it.
     """
 
     decision_id: bytes
@@ -116,6 +118,7 @@ class Decision:
     excluded_by_caller: tuple[str, ...] = ()
     request_digest: bytes = b""
     body_digest: bytes = b""
+    imported: bool = False
 
     def eligible(self) -> tuple[int, ...]:
         """Return the catalog indices of the eligible offers, in order."""

@@ -77,6 +77,8 @@ class LogRows:
     `is_learned` is False in rows that no policy may learn, None where all may.
     `attributes` are those of the eligible offers by row, None where the log has none;
     `decisions` are the full records of logs that are ours, None elsewhere.
+    `visitor_ids` are the ids as the log has them, empty where a row has none; None in logs without, and in
+    ours, which holds none.
     """
 
     visitor: Ints
@@ -92,6 +94,7 @@ class LogRows:
     attributes: Sequence[tuple[Features, ...]] | None = None
     decision_ids: Sequence[str] | None = None
     decisions: Sequence[Decision] | None = None
+    visitor_ids: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.reward)

@@ -39,6 +39,7 @@ class Verification:
     """What was verified, up to which ledger position, and what is wrong.
 
     `judged` says for each check how many decisions it judged: what was not judged was not found right.
+    `imported_count` are decisions of another system: only what was learned of them is judged.
     `alpha` is the probability of a false finding for each of the four statistical checks.
     """
 
@@ -47,6 +48,7 @@ class Verification:
     judged: dict[Check, int]
     findings: tuple[Finding, ...]
     alpha: float = ALPHA
+    imported_count: int = 0
 
     def is_clean(self) -> bool:
         """Return whether nothing was found."""
@@ -73,6 +75,7 @@ class _Run:
     def __init__(self, ledger: Ledger, last: int) -> None:
         self._last = last
         self._count = 0
+        self._imported_count = 0
         self._findings = Findings()
         self._choices = Choices()
         self._recount = Recount()
@@ -96,7 +99,7 @@ class _Run:
         body = self._read(record)
         if body is None:
             return
-        derived = judge_decision(body, record.visitor_key, self._setting, self._findings)
+        derived = self._derive(body, record.visitor_key)
         closed = self._closes.closed_at(record.position)
         if closed is not None:
             self._findings.judged[Check.LEARNED] += 1
@@ -107,6 +110,13 @@ class _Run:
         self._recount_with(body, record.visitor_key, derived)
         if body.reason is Reason.MODEL:
             self._add_choice(body, derived, closed)
+
+    def _derive(self, decision: Decision, visitor_key: int | None) -> Derived | None:
+        """Return what a decision derives from; None where its record can't be read or another system made it."""
+        if decision.imported:
+            self._imported_count += 1
+            return None
+        return judge_decision(decision, visitor_key, self._setting, self._findings)
 
     def _read(self, record: LedgerRecord) -> Decision | None:
         try:
@@ -161,4 +171,10 @@ class _Run:
             judged[check] = self._choices.count
         judged[Check.ACTIVATION] = self._choices.shown_count
         by_check = {check: judged[check] for check in Check}
-        return Verification(self._last, self._count, by_check, self._findings.listed())
+        return Verification(
+            self._last,
+            self._count,
+            by_check,
+            self._findings.listed(),
+            imported_count=self._imported_count,
+        )

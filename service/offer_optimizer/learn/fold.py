@@ -114,7 +114,8 @@ class Fold:
                 close_time_us=decide_time_us + rules.window_us,
             )
         )
-        self._counters.decided(decision, record.visitor_key)
+        if not decision.imported:
+            self._counters.decided(decision, record.visitor_key)
         self.counts.decisions += 1
 
     def _join(self, record: LedgerRecord, feedback: Feedback) -> None:

@@ -149,6 +149,7 @@ def encode_decision(decision: Decision) -> bytes:
         excluded_by_caller=decision.excluded_by_caller,
         request_digest=decision.request_digest,
         body_digest=decision.body_digest,
+        imported=decision.imported,
     )
     for slot in decision.slots:
         record.slots.add(pmf=slot.pmf.tolist(), chosen=slot.chosen, propensity=slot.propensity)
@@ -196,6 +197,7 @@ def decode_decision(data: bytes) -> Decision:
         excluded_by_caller=tuple(record.excluded_by_caller),
         request_digest=record.request_digest,
         body_digest=record.body_digest,
+        imported=record.imported,
     )
 
 

@@ -89,6 +89,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         draw_salt_id=draw(st.integers(0, 2**31)),
         consent=draw(st.sampled_from(Consent)),
         model_pmf=draw(st.one_of(st.none(), pmfs)),
+        imported=draw(st.booleans()),
     )
 
 

@@ -63,7 +63,7 @@ class StoredCandidate(_message.Message):
     def __init__(self, offer_id: _Optional[str] = ..., attributes: _Optional[_Union[StoredFeatures, _Mapping]] = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "decide_time_us", "catalog_revision", "placement_id", "candidates", "excluded", "exclusion_reasons", "slots", "context", "policy_epoch", "model_position", "reason", "deferred", "holdout", "ramp", "floor", "baseline", "draw_salt_id", "consent", "cap_counts", "inline_candidates", "model_pmf", "budget_spent", "holdout_u", "excluded_by_caller", "request_digest", "body_digest")
+    __slots__ = ("decision_id", "decide_time_us", "catalog_revision", "placement_id", "candidates", "excluded", "exclusion_reasons", "slots", "context", "policy_epoch", "model_position", "reason", "deferred", "holdout", "ramp", "floor", "baseline", "draw_salt_id", "consent", "cap_counts", "inline_candidates", "model_pmf", "budget_spent", "holdout_u", "excluded_by_caller", "request_digest", "body_digest", "imported")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     DECIDE_TIME_US_FIELD_NUMBER: _ClassVar[int]
     CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,7 @@ class DecisionRecord(_message.Message):
     EXCLUDED_BY_CALLER_FIELD_NUMBER: _ClassVar[int]
     REQUEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     BODY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    IMPORTED_FIELD_NUMBER: _ClassVar[int]
     decision_id: bytes
     decide_time_us: int
     catalog_revision: int
@@ -118,7 +119,8 @@ class DecisionRecord(_message.Message):
     excluded_by_caller: _containers.RepeatedScalarFieldContainer[str]
     request_digest: bytes
     body_digest: bytes
-    def __init__(self, decision_id: _Optional[bytes] = ..., decide_time_us: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., placement_id: _Optional[str] = ..., candidates: _Optional[_Iterable[int]] = ..., excluded: _Optional[_Iterable[int]] = ..., exclusion_reasons: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[_Union[StoredSlot, _Mapping]]] = ..., context: _Optional[_Union[StoredFeatures, _Mapping]] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., reason: _Optional[int] = ..., deferred: _Optional[bool] = ..., holdout: _Optional[bool] = ..., ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline: _Optional[int] = ..., draw_salt_id: _Optional[int] = ..., consent: _Optional[int] = ..., cap_counts: _Optional[_Iterable[_Union[StoredCount, _Mapping]]] = ..., inline_candidates: _Optional[_Iterable[_Union[StoredCandidate, _Mapping]]] = ..., model_pmf: _Optional[_Iterable[float]] = ..., budget_spent: _Optional[_Iterable[_Union[StoredSpent, _Mapping]]] = ..., holdout_u: _Optional[float] = ..., excluded_by_caller: _Optional[_Iterable[str]] = ..., request_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ...) -> None: ...
+    imported: bool
+    def __init__(self, decision_id: _Optional[bytes] = ..., decide_time_us: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., placement_id: _Optional[str] = ..., candidates: _Optional[_Iterable[int]] = ..., excluded: _Optional[_Iterable[int]] = ..., exclusion_reasons: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[_Union[StoredSlot, _Mapping]]] = ..., context: _Optional[_Union[StoredFeatures, _Mapping]] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., reason: _Optional[int] = ..., deferred: _Optional[bool] = ..., holdout: _Optional[bool] = ..., ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline: _Optional[int] = ..., draw_salt_id: _Optional[int] = ..., consent: _Optional[int] = ..., cap_counts: _Optional[_Iterable[_Union[StoredCount, _Mapping]]] = ..., inline_candidates: _Optional[_Iterable[_Union[StoredCandidate, _Mapping]]] = ..., model_pmf: _Optional[_Iterable[float]] = ..., budget_spent: _Optional[_Iterable[_Union[StoredSpent, _Mapping]]] = ..., holdout_u: _Optional[float] = ..., excluded_by_caller: _Optional[_Iterable[str]] = ..., request_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ..., imported: _Optional[bool] = ...) -> None: ...
 
 class FeedbackRecord(_message.Message):
     __slots__ = ("feedback_id", "decision_id", "placement_id", "slot", "kind", "value", "receive_time_us", "occur_time_us", "retracts_feedback_id", "source")
