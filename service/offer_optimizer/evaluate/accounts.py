@@ -7,7 +7,7 @@ compared. Memory does not grow with the rows, but for trajectories, which keep a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +18,7 @@ from offer_optimizer.evaluate.batch import Batch
 from offer_optimizer.evaluate.claims import Bounds
 from offer_optimizer.evaluate.clusters import Grouping
 from offer_optimizer.evaluate.estimate import Estimate
-from offer_optimizer.evaluate.estimators import Estimator, Partial, needs_reward_model
+from offer_optimizer.evaluate.estimators import Estimator, Partial
 from offer_optimizer.evaluate.expectations import Expectations
 from offer_optimizer.evaluate.intervals import Interval
 from offer_optimizer.evaluate.learning_curve import LearningCurve
@@ -80,6 +80,10 @@ class Account:
         if self._curve is not None:
             self._curve.add(batch.weight, batch.reward)
 
+    def estimator_names(self) -> tuple[str, ...]:
+        """Return the names of the estimators, in the order asked for."""
+        return tuple(self._partials)
+
     def partial(self, estimator: str) -> Partial:
         """Return what an estimator summed."""
         return self._partials[estimator]
@@ -101,7 +105,9 @@ class Account:
         """Return what all of it comes to."""
         estimates = {name: self._estimate(name, claim) for name in self._partials}
         first = next((found for found in estimates.values() if found.refused_reason), None)
-        some = next((partial for partial in self._partials.values() if partial.support.row_count), Partial.empty())
+        some = next(
+            (partial for partial in self._partials.values() if partial.support.row_count), Partial.empty()
+        )
         support = some.support if self._trajectories is None else self._trajectories.support()
         return PolicyResult(
             policy=self.target.text,
@@ -198,8 +204,3 @@ def _mean_error(trajectories: Trajectories) -> float:
         return math.inf
     variance = max(support.squares / count - support.mean_weight**2, 0.0)
     return math.sqrt(variance / (count - 1))
-
-
-def by_text(accounts: Sequence[Account]) -> Mapping[str, Account]:
-    """Return accounts by the text of their policy."""
-    return {account.target.text: account for account in accounts}

@@ -48,9 +48,7 @@ class Given:
         """See Expectations. Raises InvalidInput for another shape. An offer that is not eligible has 0."""
         found = np.asarray(self._function(rows), dtype=np.float64)
         if found.shape != rows.offers.shape:
-            raise InvalidInput(
-                "reward_model", f"returned shape {found.shape}, expected {rows.offers.shape}"
-            )
+            raise InvalidInput("reward_model", f"returned shape {found.shape}, expected {rows.offers.shape}")
         if offers is rows.offers:
             return np.where(offers >= 0, found, 0.0)
         columns = [

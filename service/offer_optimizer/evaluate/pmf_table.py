@@ -147,7 +147,9 @@ def _key_names(where: str, header: list[str]) -> tuple[str, ...]:
         return tuple(name for name in header if name not in own)
     names = {_split(name)[0] for name in header[1:]}
     if len(names) != 1 or "" in names:
-        raise InvalidInput(where, f"columns behind the first must all be NAME=VALUE of one NAME (has {header})")
+        raise InvalidInput(
+            where, f"columns behind the first must all be NAME=VALUE of one NAME (has {header})"
+        )
     return (names.pop(),)
 
 

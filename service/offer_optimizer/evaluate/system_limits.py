@@ -30,7 +30,8 @@ class SameLimits:
         caps = {
             index: old_caps[cap.id]
             for index, cap in enumerate(target.caps)
-            if cap.id in old_caps and _counts_alike(target, cap, logged, logged.caps[old_caps[cap.id]], shared)
+            if cap.id in old_caps
+            and _counts_alike(target, cap, logged, logged.caps[old_caps[cap.id]], shared)
         }
         budgets = {
             index: old_budgets[budget.id]
@@ -48,7 +49,9 @@ class SameLimits:
             for index, budget in enumerate(target.budgets)
             if index in budgets and logged.budgets[budgets[index]].limit != budget.limit
         ]
-        gone_caps = [f"cap {cap.id} is gone" for cap in logged.caps if cap.id not in {c.id for c in target.caps}]
+        gone_caps = [
+            f"cap {cap.id} is gone" for cap in logged.caps if cap.id not in {c.id for c in target.caps}
+        ]
         gone = {budget.id for budget in target.budgets}
         gone_budgets = [f"budget {budget.id} is gone" for budget in logged.budgets if budget.id not in gone]
         return cls(
@@ -61,7 +64,11 @@ class SameLimits:
 
 
 def _told(word: str, name: str, old: float | None, new: float) -> str:
-    return f"{word} {name} is new or counts otherwise" if old is None else f"{word} {name}: {old:g} became {new:g}"
+    return (
+        f"{word} {name} is new or counts otherwise"
+        if old is None
+        else f"{word} {name}: {old:g} became {new:g}"
+    )
 
 
 def _counts_alike(

@@ -76,7 +76,9 @@ def catalog_policy(text: str, argument: str, given_range: tuple[float, float] | 
     path, sign, place = argument.rpartition("#")
     placement_id, at, asked = place.partition("@")
     if not sign or not path or not placement_id or (at and asked not in _VERDICTS):
-        raise InvalidInput("policy", f"{show(text)}: write catalog:FILE#PLACEMENT, with @state or @trajectory")
+        raise InvalidInput(
+            "policy", f"{show(text)}: write catalog:FILE#PLACEMENT, with @state or @trajectory"
+        )
     try:
         catalog = parse_catalog(Path(path).read_text(encoding="utf-8"), check_policy=_check_policy)
     except (OSError, UnicodeDecodeError) as error:
@@ -138,7 +140,9 @@ class _CatalogRun(StillRun):
             self._check(decision)
             visitor = int(rows.visitor[row])
             choice = self._system.choose(decision, visitor)
-            columns = {number: column for column, number in enumerate(rows.offers[row].tolist()) if number >= 0}
+            columns = {
+                number: column for column, number in enumerate(rows.offers[row].tolist()) if number >= 0
+            }
             for offer_id, probability in zip(choice.offer_ids, choice.pmf.tolist(), strict=True):
                 number = self._vocabulary.find(offer_id)
                 column = None if number is None else columns.get(number)
@@ -167,9 +171,7 @@ class _CatalogRun(StillRun):
     def refusal(self) -> str:
         """See TargetRun."""
         if self._is_elsewhere:
-            return (
-                f"the log is of placement {self._is_elsewhere}, the policy of {self._target.placement_id}"
-            )
+            return f"the log is of placement {self._is_elsewhere}, the policy of {self._target.placement_id}"
         return self._looser() or self._uncounted() or self._shared_course()
 
     def _looser(self) -> str:

@@ -158,12 +158,12 @@ class _CelRun(StillRun):
             else (cel.Type.DOUBLE if kinds[alias.column] else cel.Type.STRING)
             for alias in self._aliases
         }
-        compiled = compile_text(
-            cel.NewEnv(variables=types), text, _FIELD, limits.FORMULA_BYTES, lambda _: ""
-        )
+        compiled = compile_text(cel.NewEnv(variables=types), text, _FIELD, limits.FORMULA_BYTES, lambda _: "")
         kind = compiled.return_type()
         if kind != cel.Type.STRING:
-            raise InvalidInput(_FIELD, f'must make the id of an offer, a text in quotes, not {kind.name().lower()}')
+            raise InvalidInput(
+                _FIELD, f"must make the id of an offer, a text in quotes, not {kind.name().lower()}"
+            )
         return compiled
 
 

@@ -58,7 +58,7 @@ def reward_range(given: tuple[float, float] | None, facts: LogFacts | None) -> t
     if given is None:
         if facts is None:
             raise InvalidInput("reward_range", "is needed, or a first reading of the log")
-        if 0.0 <= facts.reward_min and facts.reward_max <= 1.0:
+        if facts.reward_min >= 0.0 and facts.reward_max <= 1.0:
             return 0.0, 1.0
         given = facts.reward_min, facts.reward_max
     if not given[0] < given[1]:
@@ -77,7 +77,9 @@ class Learner:
         self.learned_count = 0
         self.clipped_count = 0
 
-    def learn(self, rows: LogRows, row: int, context: Features, actions: tuple[Action, ...], chosen: int) -> None:
+    def learn(
+        self, rows: LogRows, row: int, context: Features, actions: tuple[Action, ...], chosen: int
+    ) -> None:
         """Learn one row, unless it may not be; `chosen` indexes `actions`."""
         if rows.is_learned is not None and not rows.is_learned[row]:
             return

@@ -112,7 +112,9 @@ class _TableRun(StillRun):
             return np.arange(self._row, self._row + len(rows), dtype=np.float64)
         if name == DECISION_ID:
             if rows.decision_ids is None:
-                raise InvalidInput(f"policy {self._text}", "is keyed by decision_id, which the log doesn't have")
+                raise InvalidInput(
+                    f"policy {self._text}", "is keyed by decision_id, which the log doesn't have"
+                )
             return rows.decision_ids
         try:
             return rows.contexts.column(name)

@@ -105,15 +105,24 @@ def _registered(name: str) -> Kind | None:
 KINDS: Final[Mapping[str, Kind]] = {
     "always": Kind("always:OFFER", "one offer in every row", lambda text, own, _: Always(text, own)),
     "uniform": Kind(
-        "uniform", "every eligible offer alike", lambda text, _, __: Uniform(text), takes_argument=False,
+        "uniform",
+        "every eligible offer alike",
+        lambda text, _, __: Uniform(text),
+        takes_argument=False,
         needs_argument=False,
     ),
     "logged": Kind(
-        "logged", "as the log did", lambda text, _, __: Logged(text), takes_argument=False, needs_argument=False
+        "logged",
+        "as the log did",
+        lambda text, _, __: Logged(text),
+        takes_argument=False,
+        needs_argument=False,
     ),
     "cel": Kind("cel:EXPRESSION", "the offer whose id CEL makes", lambda text, own, _: CelPolicy(text, own)),
     "baseline": Kind(
-        "baseline:OFFER,OFFER", "the first of these that is eligible", lambda text, own, _: _baseline(text, own)
+        "baseline:OFFER,OFFER",
+        "the first of these that is eligible",
+        lambda text, own, _: _baseline(text, own),
     ),
     "pmf": Kind("pmf:FILE", "probabilities from a file", lambda text, own, _: TablePolicy(text, Path(own))),
     "catalog": Kind("catalog:FILE#PLACEMENT", "the whole system under a catalog", _catalog),
