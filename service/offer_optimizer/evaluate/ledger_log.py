@@ -99,7 +99,7 @@ class LedgerLog:
             if isinstance(body, StoredCatalog):
                 self.catalogs[body.revision] = Catalog.model_validate_json(body.canonical)
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
-        self._merged = _merged_keys(ledger)
+        self._merged = merged_keys(ledger)
         self._numbers: dict[tuple[int, tuple[int, ...]], Ints] = {}
         self.is_cut = False
         """Whether there were more than `row_limit`: then the oldest are left out."""
@@ -228,7 +228,7 @@ class LedgerLog:
         return (GLOBAL_SCOPE, catalog.holdout) if own is None else (decision.placement_id, own)
 
 
-def _merged_keys(ledger: Ledger) -> dict[int, int]:
+def merged_keys(ledger: Ledger) -> dict[int, int]:
     """Return who every merged visitor is now: records written before a merge keep the key they had."""
     into: dict[int, int] = {}
     # "kind > 3" is what the index of rare records is made of.

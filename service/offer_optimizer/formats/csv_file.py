@@ -1,8 +1,8 @@
 """A CSV file of any randomised test as a log: a row is a decision, its offers are the actions of the file.
 
-What always holds: what a column is, is decided over the whole file: a context column in which every value that
-is not missing is a finite number is numbers, any other is texts. What is no number may be missing as an empty
-text only. No column becomes context that was not named, or taken by `*` and told in the notes.
+What always holds: what a column is, is decided over the whole file: a context column in which every value
+that is not missing is a finite number is numbers, any other is texts. What is no number may be missing as an
+empty text only. No column becomes context that was not named, or taken by `*` and told in the notes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offer_optimizer.core import limits
-from offer_optimizer.core.errors import InvalidInput
+from offer_optimizer.core.errors import DamagedFile, InvalidInput
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.log import BadLine, Ints, LogRows, Vocabulary
 from offer_optimizer.formats.csv_values import (
@@ -148,13 +148,12 @@ class CsvLog:
             return False
         largest = pc.max(pc.abs(numbers)).as_py() or 0.0
         if largest > limits.NUMBER_MAGNITUDE:
-            problem = f"holds {largest:g}, numbers go up to {limits.NUMBER_MAGNITUDE:g}: read it as text or leave it out"
+            limit = f"numbers go up to {limits.NUMBER_MAGNITUDE:g}"
+            problem = f"holds {largest:g}, {limit}: read it as text, or leave it out"
             raise InvalidInput(f"{self._path}: column {name!r}", problem)
         return True
 
-    def _rows(
-        self, block: Block, values: BatchValues, rows: Ints, scan: _Scan, rows_before: int
-    ) -> LogRows:
+    def _rows(self, block: Block, values: BatchValues, rows: Ints, scan: _Scan, rows_before: int) -> LogRows:
         offers = np.arange(len(self.vocabulary), dtype=np.int32)
         chosen = np.array([self.vocabulary.number(action) for action in values.take(values.action, rows)])
         propensity = values.propensity[rows]
@@ -180,7 +179,10 @@ class CsvLog:
         for name in self._context:
             column = block.columns[name].take(picked)
             if scan.numeric[name]:
-                numbers[name] = as_numbers(column).fill_null(np.nan).to_numpy(zero_copy_only=False)
+                values = as_numbers(column)
+                if values is None:
+                    raise DamagedFile(str(self._path), f"column {name!r} has changed since it was first read")
+                numbers[name] = values.fill_null(np.nan).to_numpy(zero_copy_only=False)
             else:
                 texts[name] = column.to_pylist()
         return TableContexts(len(rows), numbers, texts)

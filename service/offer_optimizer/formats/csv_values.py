@@ -26,7 +26,6 @@ _MILLISECONDS_FROM: Final = 1e11
 """A time that is a number is in seconds since the epoch below this, which is the year 5138, else in ms."""
 
 
-
 EVERYTHING: Final = ("*",)
 
 
@@ -75,7 +74,10 @@ class BatchValues:
 
 
 def parse_propensity(text: str, header: Sequence[str]) -> Propensity:
-    """Return what `--propensity` means: a column of that name, else a number in (0, 1]. Raises InvalidInput."""
+    """Return what a propensity means: a column of that name, else a number in (0, 1].
+
+    Raises InvalidInput.
+    """
     if text in header:
         return Propensity(column=text)
     try:

@@ -1,7 +1,7 @@
 """A dsjson file as a log: a row for each decision with one slot, in the order of the file.
 
-What can't be read is counted with its line number, what is sound but no row is counted by its kind and told in
-the notes. Weights are 1 / (1 - pdrop).
+What can't be read is counted with its line number, what is sound but no row is counted by its kind and told
+in the notes. Weights are 1 / (1 - pdrop).
 """
 
 from __future__ import annotations
@@ -108,9 +108,7 @@ class DsjsonLog:
             time_us=np.array([event.time_us for event in events], dtype=np.int64),
             # Adding zero turns the -0.0 of a cost of 0 into 0.0.
             reward=np.array([self._sign * event.cost + 0.0 for event in events]),
-            chosen=np.array(
-                [offers[row, event.chosen] for row, event in enumerate(events)], dtype=np.int64
-            ),
+            chosen=np.array([offers[row, event.chosen] for row, event in enumerate(events)], dtype=np.int64),
             propensity=np.array([event.probability for event in events]),
             offers=offers,
             contexts=FeatureContexts([event.context for event in events]),

@@ -3,10 +3,10 @@
     n_rounds, n_actions     numbers
     action, reward, pscore  shape (n_rounds,): offer number, reward, logged probability of the chosen offer
     position                shape (n_rounds,), all 0: every row fills one position
-    context                 shape (n_rounds, d): numbers (0 where one is missing), then a column of 0 and 1 for
-                            every value of every category, named in `context_names`
-    action_context          shape (n_actions, e): the same of offer attributes; of the offer number alone, as one
-                            column, where the log has no attributes
+    context                 shape (n_rounds, d): in the order of names, a number (0 where one is missing) or a
+                            column of 0 and 1 for each value of a category; `context_names` has them
+    action_context          shape (n_actions, e): the same of offer attributes; the offer number as the one
+                            column where the log has none
     pi_b                    shape (n_rounds, n_actions, 1): the logged pmf; None where the log doesn't keep it
     offer_ids, context_names, action_context_names   what numbers and columns stand for
 
@@ -76,7 +76,9 @@ def _context_table(batches: Sequence[LogRows]) -> Table:
             columns.append(np.array([text == value for text in texts], dtype=np.float64))
             titles.append(f"{name}={value}")
             if len(columns) > COLUMNS_MOST:
-                raise InvalidInput(f"context {name!r}", f"makes more than {COLUMNS_MOST:,} columns: leave it out")
+                raise InvalidInput(
+                    f"context {name!r}", f"makes more than {COLUMNS_MOST:,} columns: leave it out"
+                )
     row_count = sum(len(rows) for rows in batches)
     return (np.stack(columns, axis=1) if columns else np.zeros((row_count, 0))), titles
 

@@ -1,9 +1,9 @@
-"""The Open Bandit Dataset as a log: a row is one position of one impression, all items of the campaign its offers.
+"""The Open Bandit Dataset as a log: a row is a position of an impression, its offers are all items.
 
 The files are as published: a log with `item_id`, `position`, `click`, `propensity_score`, user features and
-affinities, and beside it `item_context.csv` (or `item_context_<name of the log>.csv`) with the items' features.
-`position` is a category of the context, because the propensity is that of an item at a position. Nobody knows
-whose a row is. Source: Saito, Aihara, Matsutani, Narita 2020, arXiv:2008.07146.
+affinities, and beside it `item_context.csv` (or `item_context_<name of the log>.csv`) with the items'
+features. `position` is a category of the context, because the propensity is that of an item at a position.
+Nobody knows whose a row is. Source: Saito, Aihara, Matsutani, Narita 2020, arXiv:2008.07146.
 """
 
 from __future__ import annotations

@@ -92,12 +92,12 @@ def read_blocks(
     """Yield the rows of the named columns. Raises NotFound, DamagedFile."""
     size = path.stat().st_size
     lines = _Lines(bad)
+    first = 0
     with open_raw(path) as raw:
         stream = pa.PythonFile(raw, mode="r")
         if is_gzipped(path):
             stream = pa.CompressedInputStream(stream, "gzip")
         try:
-            first = 0
             for batch in _open(stream, names, delimiter, lines):
                 yield Block(
                     {name: batch.column(at) for at, name in enumerate(names)},

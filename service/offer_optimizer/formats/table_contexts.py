@@ -13,7 +13,9 @@ from offer_optimizer.core.log import Column, Floats
 class TableContexts:
     """Implements core.log.Contexts over columns of n entries: numbers (NaN: none) and texts (empty: none)."""
 
-    def __init__(self, row_count: int, numbers: Mapping[str, Floats], texts: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, row_count: int, numbers: Mapping[str, Floats], texts: Mapping[str, Sequence[str]]
+    ) -> None:
         self._row_count = row_count
         self._numbers = dict(sorted(numbers.items()))
         self._texts = dict(sorted(texts.items()))

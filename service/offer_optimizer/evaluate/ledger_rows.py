@@ -1,0 +1,211 @@
+"""Our ledger as a log for replay and export: what one placement learned from, in the order it did.
+
+Rows are closed decisions that a policy drew with full consent, by (close time, position), up to the ledger
+time at which the log was opened: what is closed by then never changes, so every reading gives the same rows.
+Holdout and pure answers are not among them. Reads beside the writer, in short reads; writes nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offer_optimizer.core import limits
+from offer_optimizer.core.catalog import Catalog
+from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.errors import NotFound
+from offer_optimizer.core.features import Features
+from offer_optimizer.core.ids import format_decision_id
+from offer_optimizer.core.log import BadLine, LogRows, Vocabulary
+from offer_optimizer.evaluate.ledger_log import merged_keys
+from offer_optimizer.formats.feature_contexts import FeatureContexts
+from offer_optimizer.formats.lines import Progress
+from offer_optimizer.store.codec import Epoch, StoredCatalog
+from offer_optimizer.store.fold_tables import ClosedDecision, FoldTables
+from offer_optimizer.store.ledger import Ledger
+
+BATCH_ROWS: Final = 2000
+FOREVER_US: Final = 2**62
+_WINDOW_MOST_US: Final = limits.WINDOW_MAX_S * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    position: int
+    visitor_key: int | None
+    decision: Decision
+    reward: float
+
+
+class LedgerRowsLog:
+    """Implements core.log.Log over the decisions of one placement made in [start_us, end_us)."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        placement_id: str,
+        start_us: int = 0,
+        end_us: int = FOREVER_US,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Read catalogs and epochs. Raises NotFound for a placement that no catalog revision has."""
+        self._ledger = ledger
+        self._tables = FoldTables(ledger.connection)
+        self._placement_id = placement_id
+        self._range_us = (start_us, end_us)
+        self._progress = progress
+        # A window that closes at ledger time is closed: positions behind it don't matter.
+        self._up_to = (self._tables.state("time_us"), FOREVER_US)
+        self.catalogs: dict[int, Catalog] = {}
+        self._epochs: list[bytes] = []
+        self._read_rare()
+        self._merged = merged_keys(ledger)
+        self._missing_count = 0
+        self.vocabulary = Vocabulary()
+
+    @property
+    def name(self) -> str:
+        """See Log."""
+        return f"placement {self._placement_id}"
+
+    @property
+    def has_visitors(self) -> bool:
+        """See Log."""
+        return True
+
+    @property
+    def bad_lines(self) -> Sequence[BadLine]:
+        """See Log: a ledger has none."""
+        return ()
+
+    @property
+    def bad_line_count(self) -> int:
+        """See Log."""
+        return 0
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """See Log."""
+        if not self._missing_count:
+            return []
+        return [f"{self._missing_count:,} decisions are no longer in the ledger: read their archive too"]
+
+    def batches(self) -> Iterator[LogRows]:
+        """See Log. The learner's progress is told as microseconds of ledger time."""
+        missing_count = 0
+        rows: list[_Row] = []
+        for closed in self._closed():
+            row = self._row(closed)
+            missing_count += row is None
+            if row is not None and self._range_us[0] <= row.decision.decide_time_us < self._range_us[1]:
+                rows.append(row)
+            if len(rows) == BATCH_ROWS:
+                yield self._rows(rows)
+                rows = []
+                if self._progress is not None:
+                    self._progress(closed.close_time_us, self._up_to[0])
+        if rows:
+            yield self._rows(rows)
+        self._missing_count = missing_count
+
+    def reward_range(self, decision: Decision) -> tuple[float, float]:
+        """Return least and largest reward of a decision's placement under its catalog revision."""
+        reward = self.catalogs[decision.catalog_revision].placement_by_id[decision.placement_id].reward
+        return reward.min, reward.max
+
+    def _read_rare(self) -> None:
+        for record in self._ledger.rare_records(self._ledger.last_position()):
+            match record.body():
+                case StoredCatalog() as stored:
+                    self.catalogs[stored.revision] = Catalog.model_validate_json(stored.canonical)
+                case Epoch() as epoch if epoch.placement_id == self._placement_id:
+                    if epoch.policy_epoch not in self._epochs:
+                        self._epochs.append(epoch.policy_epoch)
+                case _:
+                    pass
+        known = sorted({name for catalog in self.catalogs.values() for name in catalog.placement_by_id})
+        if self._placement_id not in known:
+            listed = ", ".join(known) or "none"
+            raise NotFound(f"placement {self._placement_id!r} is not in the ledger; there are: {listed}")
+
+    def _closed(self) -> Iterator[ClosedDecision]:
+        streams = [self._closed_of(epoch) for epoch in self._epochs]
+        return heapq.merge(*streams, key=lambda closed: (closed.close_time_us, closed.position))
+
+    def _closed_of(self, epoch: bytes) -> Iterator[ClosedDecision]:
+        cursor = (max(self._range_us[0] - 1, 0), 0)
+        last_us = min(self._up_to[0], self._range_us[1] + _WINDOW_MOST_US)
+        while True:
+            found = self._tables.lessons(self._placement_id, epoch, cursor, (last_us, FOREVER_US), BATCH_ROWS)
+            yield from found
+            if len(found) < BATCH_ROWS:
+                return
+            cursor = (found[-1].close_time_us, found[-1].position)
+
+    def _row(self, closed: ClosedDecision) -> _Row | None:
+        try:
+            record = self._ledger.record_at(closed.position)
+        except KeyError:
+            return None
+        body = record.body()
+        if not isinstance(body, Decision) or not body.is_learnable():
+            return None
+        key = record.visitor_key
+        return _Row(
+            closed.position, None if key is None else self._merged.get(key, key), body, reward_of(closed)
+        )
+
+    def _rows(self, rows: list[_Row]) -> LogRows:
+        decisions = [row.decision for row in rows]
+        offers, pmf, attributes = self._offers(decisions)
+        return LogRows(
+            visitor=np.array(
+                [-row.position if row.visitor_key is None else row.visitor_key for row in rows],
+                dtype=np.int64,
+            ),
+            time_us=np.array([decision.decide_time_us for decision in decisions], dtype=np.int64),
+            reward=np.array([row.reward for row in rows]),
+            chosen=np.array(
+                [offers[at, decision.slots[0].chosen] for at, decision in enumerate(decisions)],
+                dtype=np.int64,
+            ),
+            propensity=np.array([decision.slots[0].propensity for decision in decisions]),
+            offers=offers,
+            contexts=FeatureContexts([decision.context for decision in decisions]),
+            pmf=pmf,
+            attributes=attributes,
+            decision_ids=[format_decision_id(decision.decision_id) for decision in decisions],
+            decisions=decisions,
+        )
+
+    def _offers(
+        self, decisions: list[Decision]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], list[tuple[Features, ...]]]:
+        width = max(len(decision.slots[0].pmf) for decision in decisions)
+        offers = np.full((len(decisions), width), -1, dtype=np.int32)
+        pmf = np.zeros((len(decisions), width), dtype=np.float32)
+        attributes = []
+        for at, decision in enumerate(decisions):
+            eligible = [self._offer(decision, index) for index in decision.eligible()]
+            offers[at, : len(eligible)] = [self.vocabulary.number(offer_id) for offer_id, _ in eligible]
+            pmf[at, : len(eligible)] = decision.slots[0].pmf
+            attributes.append(tuple(features for _, features in eligible))
+        return offers, pmf, attributes
+
+    def _offer(self, decision: Decision, index: int) -> tuple[str, Features]:
+        offers = self.catalogs[decision.catalog_revision].offers
+        if index < len(offers):
+            return offers[index].id, offers[index].attributes
+        inline = decision.inline[index - len(offers)]
+        return inline.offer_id, inline.attributes
+
+
+def reward_of(closed: ClosedDecision) -> float:
+    """Return what a closed decision earned: the one place that says which of its rewards a log has."""
+    return closed.reward
