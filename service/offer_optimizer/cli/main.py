@@ -40,6 +40,7 @@ COMMANDS: Final = (
     Command("offer", "offer_app", "Take one offer off every page, now."),
     Command("ledger", "ledger_app", "Look inside the ledger of a data directory."),
     Command("report", "report", "Say what placements earned, what was added, and what offers are worth."),
+    Command("replay", "replay", "Say what other policies would have earned on a log, with intervals."),
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),

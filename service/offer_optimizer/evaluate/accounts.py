@@ -55,6 +55,8 @@ class Account:
     ) -> None:
         self.target = target
         self.verdict = verdict
+        self.log_refusal = ""
+        """Why no propensity of the log can be believed, or nothing."""
         self._run = run
         self._estimators = estimators
         self._partials = {estimator.name: Partial.empty() for estimator in estimators}
@@ -93,7 +95,7 @@ class Account:
         # A plain mean says nothing of the target, so it needs nothing of it either.
         if not partial.traits.needs_support:
             return partial.refusal(interval=claim.interval)
-        refused = self._run.refusal()
+        refused = self._run.refusal() or self.log_refusal
         if refused or self._trajectories is None:
             return refused or partial.refusal(interval=claim.interval)
         weights = self._trajectories.support()
@@ -144,9 +146,9 @@ class Account:
             return []
         horizon, beyond = self._trajectories.horizon, self._trajectories.beyond_count
         return [
-            f"The first {horizon} decisions of each visitor are judged; {beyond:,} behind them are left out. "
-            "Effective sample size and weights are of visitors. ips takes the number of decisions as logged, "
-            "snips lets it follow from what is shown."
+            f"The first {horizon} decisions of each visitor are judged; {beyond:,} behind them are left out.",
+            "Effective sample size and weights are of visitors.",
+            "ips takes the number of decisions as logged, snips lets it follow from what is shown.",
         ]
 
 
@@ -156,8 +158,8 @@ def one_step(
     """Return rows with what the target would do in each of them alone."""
     predicted = expected = None
     if expectations is not None:
-        predicted = expectations.of(rows, rows.chosen[:, None])[:, 0]
-        expected = (followed.mass * expectations.of(rows, followed.offers)).sum(axis=1)
+        predicted = expectations.predicted
+        expected = expectations.under(followed)
     return Batch(
         reward=rows.reward,
         propensity=rows.propensity,

@@ -48,7 +48,9 @@ def compare(
 
 
 def differences(pairs: Sequence[tuple[Account, Account]], claim: Claim) -> list[Difference]:
-    """Return the difference of each pair by each estimator that both have, corrected for the number of pairs."""
+    """Return the difference of each pair by each estimator that both have, corrected for the number of
+    pairs.
+    """
     count = len(pairs)
     together = replace(claim, confidence=1.0 - (1.0 - claim.confidence) / count)
     names = list(pairs[0][0].estimator_names())
@@ -66,7 +68,9 @@ def differences(pairs: Sequence[tuple[Account, Account]], claim: Claim) -> list[
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected by Holm's method; those that are None stay, and count as tests that were made."""
+    """Return p-values corrected by Holm's method; those that are None stay, and count as tests that were
+    made.
+    """
     order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0

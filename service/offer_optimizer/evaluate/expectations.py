@@ -1,58 +1,57 @@
-"""What a reward model expects of offers in the rows of a log, for estimators that use one.
-
-Either fitted on the log itself, blind to the row's own visitor, or given by the caller as a function.
-"""
+"""What a reward model expects in the rows of one batch, asked once for all policies and estimators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.log import Floats, LogRows
-from offer_optimizer.evaluate.reward_model import RewardModel
-
-AnyInts = NDArray[np.int32] | NDArray[np.int64]
-
-
-class Expectations(Protocol):
-    """Expected rewards."""
-
-    def of(self, rows: LogRows, offers: AnyInts) -> Floats:
-        """Return the expected reward of offers, shape (n, m), in the rows; 0 where an offer is -1."""
-        ...
+from offer_optimizer.evaluate.reward_model_choice import RewardValues
+from offer_optimizer.evaluate.target import TargetRows
 
 
-class Fitted:
-    """A model that was fitted on other visitors of the log."""
+class Expectations:
+    """Expected rewards of the eligible offers of some rows, shape (n, k) beside `rows.offers`."""
 
-    def __init__(self, model: RewardModel) -> None:
-        self._model = model
+    def __init__(self, rows: LogRows, model: RewardValues) -> None:
+        self._rows = rows
+        self._values = model.values(rows)
+        self.predicted = _at(rows, self._values, rows.chosen)
+        """Of the chosen offer, shape (n,)."""
 
-    def of(self, rows: LogRows, offers: AnyInts) -> Floats:
-        """See Expectations."""
-        found = self._model.of(rows.visitor, np.maximum(offers, 0).astype(np.int64))
-        return np.where(offers >= 0, found, 0.0)
+    def under(self, followed: TargetRows) -> Floats:
+        """Return the mean under a target policy, shape (n,); what is not eligible adds nothing."""
+        if followed.offers is self._rows.offers:
+            mean: Floats = np.einsum("ij,ij->i", followed.mass, self._values)
+            return mean
+        total = np.zeros(len(self._rows))
+        for offers, mass in zip(followed.offers.T, followed.mass.T, strict=True):
+            total += mass * _at(self._rows, self._values, offers)
+        return total
 
 
-class Given:
-    """A caller's function from rows to expected rewards, shape (n, k) beside `rows.offers`."""
+class GivenFunction:
+    """A caller's function from rows to expected rewards, shape (n, k). Implements RewardValues."""
 
     def __init__(self, function: Callable[[LogRows], Floats]) -> None:
         self._function = function
 
-    def of(self, rows: LogRows, offers: AnyInts) -> Floats:
-        """See Expectations. Raises InvalidInput for another shape. An offer that is not eligible has 0."""
+    def values(self, rows: LogRows) -> Floats:
+        """See RewardValues. Raises InvalidInput for another shape."""
         found = np.asarray(self._function(rows), dtype=np.float64)
         if found.shape != rows.offers.shape:
             raise InvalidInput("reward_model", f"returned shape {found.shape}, expected {rows.offers.shape}")
-        if offers is rows.offers:
-            return np.where(offers >= 0, found, 0.0)
-        columns = [
-            np.where((rows.offers == own[:, None]) & (own[:, None] >= 0), found, 0.0).sum(axis=1)
-            for own in offers.T
-        ]
-        return np.stack(columns, axis=1)
+        return np.where(rows.offers >= 0, found, 0.0)
+
+
+def _at(rows: LogRows, values: Floats, offers: NDArray[np.integer[Any]]) -> Floats:
+    """Return the value of one offer in each row, shape (n,); 0 where it is not eligible."""
+    matches = rows.offers == offers[:, None]
+    column = matches.argmax(axis=1)
+    every = np.arange(len(rows))
+    found: Floats = np.where(matches[every, column] & (offers >= 0), values[every, column], 0.0)
+    return found

@@ -1,7 +1,7 @@
 """Gates: a statement about policies that a build depends on, "A - B > NUMBER" or "A > NUMBER".
 
-A and B are policy texts as they were given, with or without double quotes, or P1, P2, ... by their order. A gate
-holds where the lower end of the interval is above the number: one comparison, named beforehand.
+A and B are policy texts as they were given, with or without double quotes, or P1, P2, ... by their order. A
+gate holds where the lower end of the interval is above the number: one comparison, named beforehand.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def parse_gate(text: str, policies: Sequence[str]) -> Gate:
     if len(found) != 1:
         given = ", ".join(map(show, policies))
         raise InvalidInput("gate", f"{show(text)} names no policies that were given ({given}): {_SHAPE}")
-    first, second = found.pop()
-    if first == second:
+    one, other = found.pop()
+    if one == other:
         raise InvalidInput("gate", f"{show(text)} compares a policy with itself")
-    return Gate(text, first, second, bound)
+    return Gate(text, one, other, bound)
 
 
 def _names(policies: Sequence[str]) -> dict[str, int]:

@@ -1,4 +1,5 @@
-"""How a policy that learns on the log fares along it: sums over stretches of equal length, however long the log.
+"""How a policy that learns on the log fares along it: sums over stretches of equal length, however long the
+log.
 
 When there are too many stretches, neighbours are put together, so memory stays fixed.
 """

@@ -57,9 +57,9 @@ def read_pmf_table(path: Path) -> PmfTable:
     keys = _key_names(where, header)
     largest = 0.0
     for key, pmf in table.items():
-        error = abs(sum(pmf.values()) - 1.0)
-        largest = max(largest, error)
-        if error > ROUNDING:
+        off = abs(sum(pmf.values()) - 1.0)
+        largest = max(largest, off)
+        if off > ROUNDING:
             named = ", ".join(f"{name}={value}" for name, value in zip(keys, key, strict=True)) or "all rows"
             raise InvalidInput(where, f"probabilities for {named} sum to {sum(pmf.values()):.6g}, not to 1")
     return PmfTable(keys, table, largest)

@@ -6,6 +6,7 @@ batch by batch, so a log of any size takes the memory of one batch. All policies
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.features import show
 from offer_optimizer.core.log import Floats, Log, LogRows
 from offer_optimizer.evaluate.accounts import Account, Claim
+from offer_optimizer.evaluate.calibration import Calibration
 from offer_optimizer.evaluate.claims import Bounds
 from offer_optimizer.evaluate.clusters import Grouping
 from offer_optimizer.evaluate.estimators import Estimator, estimator_of, needs_reward_model
-from offer_optimizer.evaluate.expectations import Expectations, Given
-from offer_optimizer.evaluate.first_reading import FirstReading
+from offer_optimizer.evaluate.expectations import Expectations, GivenFunction
 from offer_optimizer.evaluate.intervals import CONFIDENCE, Interval
 from offer_optimizer.evaluate.results import Evaluation
+from offer_optimizer.evaluate.reward_model_choice import RewardLearner, RewardValues, reward_learner_of
 from offer_optimizer.evaluate.rewards import Reward, rewarded
 from offer_optimizer.evaluate.target import FunctionPolicy, LogFacts, TargetPolicy, Verdict
 from offer_optimizer.evaluate.target_fixed import Logged
@@ -29,7 +31,7 @@ from offer_optimizer.evaluate.target_texts import RewardRange, parse_target
 from offer_optimizer.evaluate.trajectory import HORIZON
 
 PolicyLike: TypeAlias = "str | TargetPolicy | Callable[[LogRows], Floats]"
-RewardModelLike: TypeAlias = "str | Callable[[LogRows], Floats]"
+RewardModelLike: TypeAlias = "str | Callable[[LogRows], Floats] | RewardValues"
 ESTIMATORS: Final = ("ips", "snips", "dr")
 """What is estimated unless told otherwise."""
 _BAD_LINES_TOLD: Final = 3
@@ -49,12 +51,13 @@ class Progress:
 class Settings:
     """Everything that a replay can be told.
 
-    `reward` is the log's own unless given: a name or CEL over feedback where the log has that, or a function
-    from rows to rewards. `reward_range` is what every reward lies in: needed by guaranteed intervals, and what
-    policies that learn scale by (without it, by the log's). `decisions_per_visitor` is the most that any
-    visitor brings, for guaranteed intervals. `reward_model` names the model of dr and the like, or is a
-    function from rows to expected rewards, shape (n, k). `horizon` limits trajectories. With `force` what is
-    refused is given all the same, and marked. `seed` is of the bootstrap. `progress` is told after each batch.
+    `reward` is the log's own unless given: a name or CEL over feedback where the log has that, or a
+    function from rows to rewards. `reward_range` is what every reward lies in: needed by guaranteed
+    intervals, and what policies that learn scale by (without it, by the log's). `decisions_per_visitor` is
+    the most that any visitor brings, for guaranteed intervals. `reward_model` names the model of dr and the
+    like, or is a function from rows to expected rewards, shape (n, k). `horizon` limits trajectories. With
+    `force` what is refused is given all the same, and marked. `seed` is of the bootstrap. `progress` is
+    told after each batch.
     """
 
     reward: Reward | None = None
@@ -96,7 +99,7 @@ def policy_of(given: PolicyLike, reward_range: RewardRange) -> TargetPolicy:
     """Return a target policy, given as a text, a function or itself. Raises InvalidInput."""
     if isinstance(given, str):
         return parse_target(given, reward_range)
-    if hasattr(given, "start"):
+    if not callable(given):
         return given
     return FunctionPolicy(getattr(given, "__name__", "function"), given)
 
@@ -117,31 +120,38 @@ class Replay:
             )
         self._log = log if settings.reward is None else rewarded(log, settings.reward)
         self._row_count = 0
+        self._calibration = Calibration.empty()
         self._closing = ExitStack()
         self.accounts: list[Account] = []
 
     def run(self) -> None:
         """Read the log. Raises InvalidInput, and what reading a log may raise."""
-        has_model = any(map(needs_reward_model, self._estimators))
-        given = self.settings.reward_model
-        fits = has_model and isinstance(given, str)
-        needs_facts = any(target.needs_facts for target in self._targets)
-        readings = 2 if fits or needs_facts else 1
-        facts: LogFacts | None = None
-        expectations: Expectations | None = None
-        if readings == 2:
-            first = FirstReading(given if fits and isinstance(given, str) else None)
-            for rows in self._read(1, readings, None):
-                first.add(rows, len(self._log.vocabulary))
-            facts, expectations = first.facts(), first.expectations()
-        if has_model and not isinstance(given, str):
-            expectations = Given(given)
+        given, has_model = self.settings.reward_model, any(map(needs_reward_model, self._estimators))
+        learner = reward_learner_of(given) if has_model and isinstance(given, str) else None
+        model = _given_model(given) if has_model and not isinstance(given, str) else None
+        is_twice = learner is not None or any(target.needs_facts for target in self._targets)
+        facts = self._first_reading(learner) if is_twice else None
+        values: RewardValues | None = learner.fit() if learner is not None else model
         self._start(facts)
-        for rows in self._read(readings, readings, facts.row_count if facts else None):
+        for rows in self._read(1 + is_twice, 1 + is_twice, facts.row_count if facts else None):
             self._row_count += len(rows)
+            self._calibration += Calibration.of(rows)
             grouping = Grouping.of(rows.visitor)
+            expectations = None if values is None else Expectations(rows, values)
             for account in self.accounts:
                 account.add(rows, grouping, expectations)
+        for account in self.accounts:
+            account.log_refusal = self._calibration.refusal()
+
+    def _first_reading(self, learner: RewardLearner | None) -> LogFacts:
+        count, low, high = 0, math.inf, -math.inf
+        for rows in self._read(1, 2, None):
+            count += len(rows)
+            low = min(low, float(rows.reward.min()))
+            high = max(high, float(rows.reward.max()))
+            if learner is not None:
+                learner.add(rows)
+        return LogFacts(count, low, high)
 
     def evaluation(self) -> Evaluation:
         """Return what all of it comes to."""
@@ -189,16 +199,20 @@ class Replay:
             notes.append(f"{log.bad_line_count:,} lines could not be read: {told}")
         if not log.has_visitors:
             notes.append(
-                "The log doesn't say whose rows are: each counts as a visitor of its own. Where visitors come "
-                "back, intervals are too narrow."
+                "The log doesn't say whose rows are: each counts as a visitor of its own. Where visitors "
+                "come back, intervals are too narrow."
             )
         if len(self.accounts) > 1:
             notes.append(
-                "Each interval holds for itself. The best of several policies looks better than it is on the "
-                "log that picked it: name one comparison beforehand, correct them all (compare), or judge the "
-                "pick on another log."
+                "Each interval holds for itself. The best of several policies looks better than it is on "
+                "the log that picked it: name one comparison beforehand, correct them all (compare), or "
+                "judge the pick on another log."
             )
         return notes
+
+
+def _given_model(given: Callable[[LogRows], Floats] | RewardValues) -> RewardValues:
+    return given if hasattr(given, "values") else GivenFunction(given)
 
 
 def evaluate(

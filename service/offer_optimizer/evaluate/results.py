@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from offer_optimizer.evaluate.estimate import Estimate
 from offer_optimizer.evaluate.intervals import Interval
 from offer_optimizer.evaluate.learning_curve import CurvePoint
 from offer_optimizer.evaluate.target import Verdict
-from offer_optimizer.evaluate.text_table import text_table
+from offer_optimizer.evaluate.results_text import comparison_text, evaluation_text
 from offer_optimizer.evaluate.weights import WeightHistogram
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class PolicyResult:
     """What a log says about one policy; `policy` is its text.
 
     `ess`, `max_weight` and `mean_weight` speak of importance weights, in decisions, in a trajectory of
-    visitors. `refused` is why figures are withheld, or, where they were forced, why they should be. `curve` is
-    for policies that learned on the log.
+    visitors. `refused` is why figures are withheld, or, where they were forced, why they should be. `curve`
+    is for policies that learned on the log.
     """
 
     policy: str
@@ -118,25 +118,20 @@ class Evaluation:
         """
         from offer_optimizer.evaluate.plots import draw  # noqa: PLC0415  (matplotlib takes a second)
 
-        return draw(self, None if path is None else Path(path))
+        figure: Figure = draw(self, None if path is None else Path(path))
+        return figure
 
     def __str__(self) -> str:
-        header = ["policy", "estimator", "value", f"{self.confidence:.0%} interval", "ess"]
-        lines = [header]
-        for result in self.policies:
-            for number, (name, found) in enumerate(result.estimates.items()):
-                first = (result.policy, f"{result.ess:,.0f}") if number == 0 else ("", "")
-                lines.append([first[0], name, *cells(found), first[1]])
-        return f"{self.row_count:,} rows of {self.log_name}\n{text_table(lines)}"
+        return evaluation_text(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How much more one policy earns a decision than another: paired by row, clustered by visitor.
 
-    `p_value` is two-sided, `p_adjusted` corrected for the `comparison_count` comparisons made together (Holm),
-    both None where there is no figure. The interval is at 1 - (1 - confidence) / `comparison_count`, so all
-    of them hold together.
+    `p_value` is two-sided, `p_adjusted` corrected for the `comparison_count` comparisons made together
+    (Holm), both None where there is no figure. The interval is at 1 - (1 - confidence) /
+    `comparison_count`, so all of them hold together.
     """
 
     first: str
@@ -186,20 +181,4 @@ class Comparison:
         return {**self.evaluation.to_dict(), "differences": self.to_table()}
 
     def __str__(self) -> str:
-        lines = [["difference", "estimator", "value", "interval", "p (Holm)"]]
-        last = ""
-        for found in self.differences:
-            pair = f"{found.first} - {found.second}"
-            p = "" if found.p_adjusted is None else f"{found.p_adjusted:.2g}"
-            lines.append(["" if pair == last else pair, found.estimator, *cells(found.estimate), p])
-            last = pair
-        return text_table(lines)
-
-
-def cells(found: Estimate) -> Sequence[str]:
-    """Return the value and the interval of an estimate, for a table."""
-    if found.value is None:
-        return "refused", found.refused_reason
-    forced = " FORCED" if found.forced else ""
-    ends = found.assumes if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
-    return f"{found.value:.4f}{forced}", ends
+        return comparison_text(self)

@@ -33,7 +33,9 @@ _LEAST_MASS: Final = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class SystemChoice:
-    """What the system would do: `pmf` runs parallel to the eligible; both empty where nothing could be shown."""
+    """What the system would do: `pmf` runs parallel to the eligible; both empty where nothing could be
+    shown.
+    """
 
     offer_ids: tuple[str, ...]
     actions: tuple[Action, ...]
@@ -59,7 +61,9 @@ class System:
         """Decisions in which the system might show what the log had excluded by a cap or budget."""
 
     def choose(self, decision: Decision, visitor: int) -> SystemChoice:
-        """Return what the system would do in place of a logged decision; `visitor` is negative without an id."""
+        """Return what the system would do in place of a logged decision; `visitor` is negative without an
+        id.
+        """
         plan = self._plan(decision)
         question = Question(
             decision.decide_time_us,

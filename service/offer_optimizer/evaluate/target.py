@@ -52,9 +52,9 @@ class LogFacts:
 class Verdict(StrEnum):
     """What a figure about a policy speaks of.
 
-    ONE_STEP: one decision changed, everything else as logged. STATE_AS_LOGGED: the same for a whole system, its
-    rules, caps and budgets applied to the counters that the log read. TRAJECTORY: all decisions of a visitor
-    changed together, so that caps fill as they would have.
+    ONE_STEP: one decision changed, everything else as logged. STATE_AS_LOGGED: the same for a whole system,
+    its rules, caps and budgets applied to the counters that the log read. TRAJECTORY: all decisions of a
+    visitor changed together, so that caps fill as they would have.
     """
 
     ONE_STEP = "one step"
@@ -185,7 +185,8 @@ def _is_supported(rows: LogRows, wanted: NDArray[np.int32]) -> Floats:
 
 
 def _ones(count: int) -> Floats:
-    return np.broadcast_to(np.float64(1.0), (count, 1))
+    ones: Floats = np.broadcast_to(np.float64(1.0), (count, 1))
+    return ones
 
 
 @dataclass(frozen=True, slots=True)

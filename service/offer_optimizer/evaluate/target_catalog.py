@@ -1,10 +1,11 @@
-"""The target policy `catalog:FILE#PLACEMENT`: a whole system, rules, caps, budgets and policy, on our own log.
+"""The target policy `catalog:FILE#PLACEMENT`: a whole system, rules, caps, budgets and policy, on our own
+log.
 
-Three verdicts. STATE AS LOGGED: each decision changed alone, with the counters that the log read. TRAJECTORY:
-all decisions of a visitor changed together, so that caps fill as they would have; taken where the caps are
-not those of the log, and by `catalog:FILE#PLACEMENT@trajectory` or `@state` as asked for. REFUSED: whatever is
-looser than the log, a higher cap, a freed budget, an offer that the log excluded. What would have followed was
-never seen, and only a simulation or another log could tell.
+Three verdicts. STATE AS LOGGED: each decision changed alone, with the counters that the log read.
+TRAJECTORY: all decisions of a visitor changed together, so that caps fill as they would have; taken where
+the caps are not those of the log, and by `catalog:FILE#PLACEMENT@trajectory` or `@state` as asked for.
+REFUSED: whatever is looser than the log, a higher cap, a freed budget, an offer that the log excluded. What
+would have followed was never seen, and only a simulation or another log could tell.
 """
 
 from __future__ import annotations
@@ -198,7 +199,8 @@ class _CatalogRun(StillRun):
                 if index not in same.caps and why:
                     return why
             if same.unknown_budgets:
-                return f"budget {same.unknown_budgets[0]} is new or counts otherwise, and the log did not count it"
+                unknown = same.unknown_budgets[0]
+                return f"budget {unknown} is new or counts otherwise, and the log did not count it"
         return ""
 
     def _shared_course(self) -> str:
@@ -209,8 +211,8 @@ class _CatalogRun(StillRun):
         if not changed:
             return ""
         return (
-            f"{changed[0]}: all visitors spend a budget together, so weights by visitor can't tell its course; "
-            "simulate it, or ask for the state as logged (@state)"
+            f"{changed[0]}: all visitors spend a budget together, so weights by visitor can't tell its "
+            "course; simulate it, or ask for the state as logged (@state)"
         )
 
     def _changes(self) -> str:
@@ -226,8 +228,9 @@ class _CatalogRun(StillRun):
         found = [f"Differs from the log's catalog: {changed}."] if changed else []
         if self.verdict is Verdict.STATE_AS_LOGGED:
             found.append(
-                "State as logged: one decision is changed at a time, with the counters that the log read. Caps "
-                "and budgets would fill otherwise if all decisions changed; @trajectory judges that for caps."
+                "State as logged: one decision is changed at a time, with the counters that the log read. "
+                "Caps and budgets would fill otherwise if all decisions changed; @trajectory judges that "
+                "for caps."
             )
         else:
             found.append(

@@ -135,7 +135,9 @@ class _CelRun(StillRun):
         return f" (where {', '.join(named)})" if named else ""
 
     def _compile(self, kinds: Sequence[bool]) -> Any:  # noqa: ANN401  (the library has no types)
-        """Compile for columns of these kinds. Raises InvalidInput with the place in the text as it was given."""
+        """Compile for columns of these kinds. Raises InvalidInput with the place in the text as it was
+        given.
+        """
         try:
             return self._compiled_as(self._text, kinds)
         except InvalidInput as first:

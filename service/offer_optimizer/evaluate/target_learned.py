@@ -25,7 +25,9 @@ _ACTIONS_KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class LearnedPolicy:
-    """A registered policy with its options, from its initial model on. `reward_range` is None for the log's."""
+    """A registered policy with its options, from its initial model on. `reward_range` is None for the
+    log's.
+    """
 
     text: str
     name: str
@@ -94,11 +96,11 @@ class Learner:
         """Return what must be said of what was learned."""
         low, high = self.reward_range
         found = [
-            "Judged progressively: each row is judged before it is learned, so the figure is the mean over the "
-            "whole learning curve, early mistakes included. A row's reward is known to the next one; in service "
-            "it comes when its window closes.",
-            f"Learned {self.learned_count:,} of {row_count:,} rows, each as the logged choice with its logged "
-            f"propensity; rewards {low:g} to {high:g} were scaled to 0 to 1.",
+            "Judged progressively: each row is judged before it is learned, so the figure is the mean over "
+            + "the whole learning curve, early mistakes included.",
+            "A row's reward is known to the next one; in service it comes when its window closes.",
+            f"Learned {self.learned_count:,} of {row_count:,} rows, each as the logged choice with its "
+            + f"logged propensity; rewards {low:g} to {high:g} were scaled to 0 to 1.",
         ]
         if self.clipped_count:
             found.append(f"{self.clipped_count:,} rewards lay outside of that and were learned as its ends.")

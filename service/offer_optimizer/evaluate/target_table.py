@@ -83,8 +83,10 @@ class _TableRun(StillRun):
         if self._table.largest_error <= SUM_TOLERANCE:
             return ()
         return (
-            f"Probabilities in the table miss a sum of 1 by up to {self._table.largest_error:.2g}; "
-            "they are used as they are.",
+            (
+                f"Probabilities in the table miss a sum of 1 by up to {self._table.largest_error:.2g}; "
+                "they are used as they are."
+            ),
         )
 
     def _index(self, kinds: tuple[bool, ...]) -> dict[tuple[Value, ...], tuple[str, ...]]:

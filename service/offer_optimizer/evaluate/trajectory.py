@@ -1,11 +1,13 @@
 """Weights of whole trajectories: the product of a visitor's importance weights up to each decision.
 
-The logged trajectory of a visitor up to a decision, and so the state that the decision was made in, has under
-the target the probability of all its choices so far; so has the reward that followed. That holds where states
-depend on the visitor's own earlier choices and on nothing that other visitors were shown. Rows come in the
-order of time. Weights grow with the length: only the first `horizon` decisions of a visitor count.
+The logged trajectory of a visitor up to a decision, and so the state that the decision was made in, has
+under the target the probability of all its choices so far; so has the reward that followed. That holds
+where states depend on the visitor's own earlier choices and on nothing that other visitors were shown. Rows
+come in the order of time. Weights grow with the length: only the first `horizon` decisions of a visitor
+count.
 Source: Precup, Sutton and Singh 2000, "Eligibility traces for off-policy policy evaluation", per-decision
-importance sampling; with a reward model, Jiang and Li 2016, arXiv:1511.03722, with the immediate reward's model.
+importance sampling; with a reward model, Jiang and Li 2016, arXiv:1511.03722, with the immediate reward's
+model.
 """
 
 from __future__ import annotations

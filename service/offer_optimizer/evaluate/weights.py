@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,5 +37,5 @@ class WeightHistogram:
     def labels(self) -> list[str]:
         """Return what each bin is, for people."""
         ends = [f"{edge:g}" for edge in EDGES.tolist()]
-        between = [f"{low}–{high}" for low, high in zip(ends[:-1], ends[1:], strict=True)]
+        between = [f"{low}–{high}" for low, high in itertools.pairwise(ends)]
         return ["0", *between, f"> {ends[-1]}"]

@@ -1,0 +1,202 @@
+"""`offer-optimizer replay`: what other policies would have earned on a log, with intervals or a refusal.
+
+Exit status: 0 done, and the gate holds where there is one; 1 the gate doesn't hold; 2 the question or the log
+is no good, or the gate's figure is withheld. A thin layer on `offer_optimizer.evaluate`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from offer_optimizer.cli.replay_progress import ReplayProgress
+from offer_optimizer.core.errors import InvalidInput, OfferOptimizerError
+from offer_optimizer.evaluate.comparison import differences
+from offer_optimizer.evaluate.gates import Gate, parse_gate
+from offer_optimizer.evaluate.html_report import GateOutcome, html_report
+from offer_optimizer.evaluate.reading import read_log
+from offer_optimizer.evaluate.replay import ESTIMATORS, Replay, Settings
+from offer_optimizer.evaluate.results import Difference, Evaluation
+from offer_optimizer.evaluate.results_text import figure, sentences
+from offer_optimizer.evaluate.trajectory import HORIZON
+
+HOLDS, FAILS, REFUSED = 0, 1, 2
+_READERS_REWARD = ("csv", "dsjson")
+"""Formats whose reader takes `--reward`; elsewhere it is a reward that the log offers besides its own."""
+_PLAIN_REWARDS = ("-cost", "cost", "reward_final", "reward_learned")
+"""Names of rewards that readers take; anything else is a formula."""
+
+
+def replay(
+    log: Annotated[
+        Path, typer.Argument(help="A log: a file, a folder of Parquet files, or a data directory.")
+    ],
+    policy: Annotated[
+        list[str],
+        typer.Option(
+            help="Target policy; may be repeated. always:OFFER, uniform, logged, cel:EXPRESSION, "
+            "baseline:OFFER,OFFER, pmf:FILE, vw:OPTIONS, NAME:OPTIONS, catalog:FILE#PLACEMENT."
+        ),
+    ],
+    log_format: Annotated[
+        str, typer.Option("--format", help="ledger, parquet, dsjson, csv or obd; guessed where left out.")
+    ] = "",
+    estimator: Annotated[
+        str,
+        typer.Option(
+            help="dm, ips, clipped-ips, snips, dr, sndr, switch-dr, dros, mean; the first is the gate's."
+        ),
+    ] = ",".join(ESTIMATORS),
+    interval: Annotated[
+        str, typer.Option(help="normal, bootstrap, empirical-bernstein, clopper-pearson or anytime.")
+    ] = "normal",
+    confidence: Annotated[float, typer.Option(help="Level of the intervals, two-sided.")] = 0.95,
+    gate: Annotated[
+        str, typer.Option(help='"P2 - P1 > 0" or "POLICY > 0.12": exit status 0 if the lower end is above.')
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a report to this file.")] = None,
+    force: Annotated[bool, typer.Option(help="Give what is refused, marked.")] = False,
+    reward: Annotated[
+        str,
+        typer.Option(help="csv: the reward's column. dsjson: -cost or cost. Our logs: CEL over feedback."),
+    ] = "",
+    action: Annotated[str, typer.Option(help="csv: the column of what was shown.")] = "",
+    propensity: Annotated[str, typer.Option(help="csv: probability of it: a number, 1/3, or a column.")] = "",
+    context: Annotated[str, typer.Option(help="csv: columns with commas between, or *.")] = "",
+    visitor: Annotated[str, typer.Option(help="csv, dsjson: the column or field of the visitor.")] = "",
+    time: Annotated[str, typer.Option(help="csv: the column of the time.")] = "",
+    leave_out: Annotated[
+        str, typer.Option(help="csv, dsjson: columns that are no context, with commas.")
+    ] = "",
+    as_text: Annotated[str, typer.Option(help="csv: columns whose numbers are names, with commas.")] = "",
+    delimiter: Annotated[str, typer.Option(help="csv: what stands between columns.")] = "",
+    placement: Annotated[str, typer.Option(help="Our logs: the placement.")] = "",
+    start: Annotated[str, typer.Option(help="ledger: decisions from this time on.")] = "",
+    end: Annotated[str, typer.Option(help="ledger: decisions before this time.")] = "",
+    reward_range: Annotated[str, typer.Option(help="LOW,HIGH: what every reward lies in.")] = "",
+    decisions_per_visitor: Annotated[
+        float | None, typer.Option(help="The most that any visitor brings.")
+    ] = None,
+    reward_model: Annotated[str, typer.Option(help="The model of dr and the like: mean or ridge.")] = "mean",
+    horizon: Annotated[int, typer.Option(help="Decisions of a visitor that a trajectory judges.")] = HORIZON,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Say what other policies would have earned on a log, with intervals or a refusal."""
+    reader = {
+        "action": action,
+        "propensity": propensity,
+        "context": context,
+        "visitor": visitor,
+        "time": time,
+        "leave_out": leave_out,
+        "as_text": as_text,
+        "delimiter": delimiter,
+        "placement": placement,
+        "start": start,
+        "end": end,
+    }
+    try:
+        with ReplayProgress() as progress:
+            is_readers = log_format in _READERS_REWARD or bool(action) or reward in _PLAIN_REWARDS
+            settings = Settings(
+                reward=None if is_readers or not reward else reward,
+                estimators=[name.strip() for name in estimator.split(",") if name.strip()],
+                interval=interval,
+                confidence=confidence,
+                force=force,
+                seed=seed,
+                reward_range=_range(reward_range),
+                decisions_per_visitor=decisions_per_visitor,
+                reward_model=reward_model,
+                horizon=horizon,
+                progress=progress.rows,
+            )
+            asked = parse_gate(gate, policy) if gate else None
+            source = read_log(
+                log, log_format or None, progress=progress.read, reward=reward if is_readers else "", **reader
+            )
+            answer = _run(Replay(source, policy, settings), asked)
+        _publish(*answer, as_json=as_json, html=html)
+    except OfferOptimizerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(REFUSED) from None
+    outcome = answer[2]
+    if outcome is not None:
+        raise typer.Exit(_status(outcome))
+
+
+def _run(found: Replay, gate: Gate | None) -> tuple[Evaluation, list[Difference], GateOutcome | None]:
+    try:
+        found.run()
+        accounts = found.accounts
+        if gate is None:
+            return found.evaluation(), [], None
+        evaluation = found.evaluation()
+        if gate.second is None:
+            result = evaluation.policies[gate.first]
+            estimate = next(iter(result.estimates.values()))
+            return evaluation, [], GateOutcome(gate.text, estimate.is_above(gate.bound), estimate)
+        pairs = differences([(accounts[gate.first], accounts[gate.second])], found.claim)
+        estimate = pairs[0].estimate
+        return evaluation, pairs, GateOutcome(gate.text, estimate.is_above(gate.bound), estimate)
+    finally:
+        found.close()
+
+
+def _publish(
+    found: Evaluation,
+    pairs: list[Difference],
+    outcome: GateOutcome | None,
+    *,
+    as_json: bool,
+    html: Path | None,
+) -> None:
+    """Print the answer, and write the report. Raises InvalidInput where it can't be written."""
+    if html is not None:
+        try:
+            html.write_text(html_report(found, pairs, outcome), encoding="utf-8")
+        except OSError as error:
+            raise InvalidInput("--html", f"{html} can't be written: {error.strerror}") from None
+    if as_json:
+        print(json.dumps(found.to_dict(), allow_nan=False))
+        if outcome is not None:
+            print(_gate_sentence(outcome), file=sys.stderr)
+        return
+    print(found)
+    for pair in pairs:
+        print(f"{pair.first} - {pair.second}\n    {pair.estimator:<11} {figure(pair.estimate)}")
+    for note in sentences(found):
+        print(f"- {note}")
+    if outcome is not None:
+        print(_gate_sentence(outcome))
+
+
+def _gate_sentence(outcome: GateOutcome) -> str:
+    estimate = outcome.estimate
+    if estimate.low is None:
+        why = estimate.refused_reason or "this estimator has no interval"
+        return f"gate: {outcome.text}: REFUSED, {why}"
+    word = "holds" if outcome.holds else "DOES NOT HOLD"
+    return f"gate: {outcome.text}: {word}, the lower end is {estimate.low:.6g}"
+
+
+def _status(outcome: GateOutcome) -> int:
+    if outcome.estimate.low is None:
+        return REFUSED
+    return HOLDS if outcome.holds else FAILS
+
+
+def _range(text: str) -> tuple[float, float] | None:
+    """Return LOW,HIGH as numbers. Raises InvalidInput."""
+    if not text:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise InvalidInput("--reward-range", f"must be LOW,HIGH (is {text[:40]!r})") from None
+    return low, high
