@@ -168,8 +168,10 @@ def _publish(
             print(_gate_sentence(outcome), file=sys.stderr)
         return
     print(found)
+    if pairs:
+        print(f"{pairs[0].first} - {pairs[0].second}")
     for pair in pairs:
-        print(f"{pair.first} - {pair.second}\n    {pair.estimator:<11} {figure(pair.estimate)}")
+        print(f"    {pair.estimator:<11} {figure(pair.estimate)}")
     for note in sentences(found):
         print(f"- {note}")
     if outcome is not None:

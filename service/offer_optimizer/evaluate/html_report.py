@@ -164,7 +164,7 @@ def _differences(found: Sequence[Difference]) -> str:
 
 def _weights(number: int, result: PolicyResult) -> str:
     used = np.flatnonzero(result.weights.counts)
-    if not len(used):
+    if not result.ess:
         return ""
     shown = range(int(used[0]), int(used[-1]) + 1)
     labels = result.weights.labels()

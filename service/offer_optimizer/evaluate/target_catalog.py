@@ -173,7 +173,7 @@ class _CatalogRun(StillRun):
         """See TargetRun."""
         if self._is_elsewhere:
             return f"the log is of placement {self._is_elsewhere}, the policy of {self._target.placement_id}"
-        return self._looser() or self._uncounted() or self._shared_course()
+        return self._uncounted() or self._looser() or self._shared_course()
 
     def _looser(self) -> str:
         lifted = self._system.lifted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +35,9 @@ class WeightHistogram:
 
     def labels(self) -> list[str]:
         """Return what each bin is, for people."""
-        ends = [f"{edge:g}" for edge in EDGES.tolist()]
-        between = [f"{low}–{high}" for low, high in itertools.pairwise(ends)]
-        return ["0", *between, f"> {ends[-1]}"]
+        ends = [_fraction(edge) for edge in EDGES.tolist()[1:]]
+        return ["0", *[f"≤ {end}" for end in ends], f"> {ends[-1]}"]
+
+
+def _fraction(number: float) -> str:
+    return f"{number:g}" if number >= 1.0 else f"1/{1.0 / number:g}"
