@@ -28,12 +28,12 @@ def difference(
     whole is one confidence sequence over the visitors of both arms, as for the mean of visitors who were
     assigned by a coin: arms must have been filled side by side, not one after the other. Otherwise NORMAL.
     """
-    visitors = first.clusters.visitor_count + second.clusters.visitor_count
+    visitors = first.visitor_count + second.visitor_count
     refused = first.refusal(LEAST_ARM_VISITORS) or second.refusal(LEAST_ARM_VISITORS)
     if not refused and visitors < LEAST_VISITORS:
         refused = f"{visitors} visitors in both arms, at least {LEAST_VISITORS} are needed"
     a, b = first.standard_error, second.standard_error
-    freedom = welch_freedom(a, first.clusters.cluster_count - 1, b, second.clusters.cluster_count - 1)
+    freedom = welch_freedom(a, first.freedom, b, second.freedom)
     error = math.hypot(a, b)
     width = half_width(interval, error, visitors, freedom, confidence)
     value = first.value - second.value

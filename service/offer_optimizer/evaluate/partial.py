@@ -14,7 +14,7 @@ import numpy as np
 
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.evaluate.batch import Batch
-from offer_optimizer.evaluate.claims import Aim, Bounds, Traits
+from offer_optimizer.evaluate.claims import Aim, Bound, Bounds, Traits
 from offer_optimizer.evaluate.clusters import ClusterSums, Flags, Floats
 from offer_optimizer.evaluate.estimate import Estimate
 from offer_optimizer.evaluate.intervals import CONFIDENCE, Ends, Interval, half_width
@@ -72,8 +72,9 @@ class Partial:
         columns = [np.ones(len(batch)), batch.weight, *(column for ratio in ratios for column in ratio)]
         if batch.row_weight is not None:
             columns = [column * batch.row_weight for column in columns]
-        used = batch.weight if used_weight is None else used_weight
-        moments = RowMoments.of(batch, columns[_FIRST_RATIO], columns[_FIRST_RATIO + 1], used, keep)
+        first = (columns[_FIRST_RATIO], columns[_FIRST_RATIO + 1])
+        is_bounded = traits.bound is not Bound.NOTHING
+        moments = RowMoments.of(batch, first, used_weight, keep, is_bounded=is_bounded)
         clusters = ClusterSums.of(batch.grouping, tuple(columns), keep)
         return cls(clusters, Support.of(batch, keep), traits, moments)
 
@@ -108,7 +109,26 @@ class Partial:
         Ratios of sums over clusters, linearised, with the small-sample factor g / (g - 1).
         Source: Cochran 1977, "Sampling Techniques", chapter 6; for weighted rows, Liang and Zeger 1986.
         """
-        return _error(self.influence)
+        if not self._is_by_rows:
+            return _error(self.influence)
+        total = float(self.clusters.totals()[_FIRST_RATIO + 1])
+        squares, count = self.moments.residual_squares(self.value), self.visitor_count
+        return math.sqrt(count / (count - 1) * squares) / abs(total) if total else math.inf
+
+    @property
+    def _is_by_rows(self) -> bool:
+        """Whether rows alone tell the variance: nobody is known again, so each is a visitor of its own."""
+        return self.clusters.keys is None and self.moments.is_anonymous and len(self.traits.signs) == 1
+
+    @property
+    def visitor_count(self) -> int:
+        """How many visitors; an estimate where more were seen than are kept apart and known again."""
+        return self.support.row_count if self.moments.is_anonymous else self.clusters.visitor_count
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error: visitors or buckets of them, less one."""
+        return float(self.visitor_count if self._is_by_rows else self.clusters.cluster_count) - 1.0
 
     @property
     def influence(self) -> Floats:
@@ -152,9 +172,7 @@ class Partial:
         # an estimate without an interval has no variance to trust.
         is_normal = not interval.is_guaranteed and self.traits.aim is not Aim.NOTHING
         carriers = self.carriers if is_normal else math.inf
-        return self.support_refusal() or variance_refusal(
-            self.clusters.visitor_count, carriers, least_visitors
-        )
+        return self.support_refusal() or variance_refusal(self.visitor_count, carriers, least_visitors)
 
     def ends(
         self,
@@ -170,8 +188,7 @@ class Partial:
             return bootstrap_ends(self.clusters.sums[:, _FIRST_RATIO:], self.traits.signs, confidence, seed)
         if interval.is_guaranteed:
             return guaranteed_ends(interval, self.clusters, self.moments, self.traits, bounds, confidence)
-        visitors, freedom = self.clusters.visitor_count, self.clusters.cluster_count - 1
-        width = half_width(interval, self.standard_error, visitors, freedom, confidence)
+        width = half_width(interval, self.standard_error, self.visitor_count, self.freedom, confidence)
         return Ends(self.value - width, self.value + width)
 
     def bias_bound(self, bounds: Bounds | None) -> float | None:
@@ -224,7 +241,7 @@ class Partial:
             mean_weight=self.support.mean_weight,
             unsupported_share=self.support.unsupported_share,
             row_count=self.support.row_count,
-            visitor_count=self.clusters.visitor_count,
+            visitor_count=self.visitor_count,
             interval=interval,
             confidence=confidence,
         )

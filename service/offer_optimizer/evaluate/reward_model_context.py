@@ -70,7 +70,8 @@ def _place(name: str, value: str) -> tuple[int, float]:
 class RidgeSums:
     """Normal equations by fold and offer, d = 1 + WIDTH.
 
-    `grams` has shape (FOLD_COUNT, offers, d, d), `moments` (FOLD_COUNT, offers, d). `lows` and `highs`, shape (FOLD_COUNT,), are the least and greatest rewards.
+    `grams` has shape (FOLD_COUNT, offers, d, d), `moments` (FOLD_COUNT, offers, d); `lows` and `highs`,
+    shape (FOLD_COUNT,), are the least and greatest rewards.
     """
 
     grams: Floats

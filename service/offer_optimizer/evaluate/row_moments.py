@@ -6,7 +6,7 @@ Merges by addition. Knows ratios and weights; not which estimator they belong to
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,36 +62,56 @@ class RowMoments:
 
     @classmethod
     def of(
-        cls, batch: Batch, numerator: Floats, denominator: Floats, used_weight: Floats, keep: Flags | None
+        cls,
+        batch: Batch,
+        ratio: tuple[Floats, Floats],
+        used_weight: Floats | None,
+        keep: Flags | None,
+        *,
+        is_bounded: bool,
     ) -> RowMoments:
-        """Return the moments of the rows where `keep`, shape (n,), is true. The columns have shape (n,).
+        """Return the moments of the rows where `keep`, shape (n,), is true.
 
-        The first two have row weights in them, `used_weight` (the importance weights of the formula) has not.
+        `ratio` has row weights in it. `used_weight` are the importance weights of the formula, without row
+        weights, None where it cuts none. Unless `is_bounded`, what only guaranteed intervals ask for is left
+        out.
         """
-        largest = batch.weight if batch.largest_weight is None else batch.largest_weight
-        weight, reward, visitor = batch.weight, batch.reward, batch.visitor
-        row_weight = np.ones(len(batch)) if batch.row_weight is None else batch.row_weight
-        code = batch.grouping.code
-        used = row_weight * used_weight
-        cut = row_weight * weight - used
-        if keep is not None:
-            numerator, denominator, used = numerator[keep], denominator[keep], used[keep]
-            largest, cut = largest[keep], cut[keep]
-            reward, visitor, row_weight, code = reward[keep], visitor[keep], row_weight[keep], code[keep]
-        return cls(
+
+        def cut(column: Floats) -> Floats:
+            return column if keep is None else column[keep]
+
+        numerator, denominator = cut(ratio[0]), cut(ratio[1])
+        visitor = batch.visitor if keep is None else batch.visitor[keep]
+        moments = cls(
             squares=float(numerator @ numerator),
             products=float(numerator @ denominator),
             other_squares=float(denominator @ denominator),
-            rewards=Range.of(reward),
+            rewards=Range.of(cut(batch.reward)),
+            is_anonymous=bool(visitor.max(initial=-1) < 0),
+        )
+        weight = batch.weight if batch.row_weight is None else batch.weight * batch.row_weight
+        used = weight
+        if used_weight is not None:
+            used = used_weight if batch.row_weight is None else used_weight * batch.row_weight
+            moments = replace(moments, cut=float(cut(weight - used).sum()))
+        if not is_bounded:
+            return moments
+        used, code = cut(used), batch.grouping.code if keep is None else batch.grouping.code[keep]
+        row_weight = None if batch.row_weight is None else cut(batch.row_weight)
+        largest = batch.weight if batch.largest_weight is None else batch.largest_weight
+        return replace(
+            moments,
             numerators=Range.of(numerator[numerator != 0.0]),
             denominators=Range.of(denominator[denominator != 0.0]),
             weights=Range.of(used[used != 0.0]),
-            largest_weight=float(largest.max(initial=0.0)),
+            largest_weight=float(cut(largest).max(initial=0.0)),
             is_possible=batch.largest_weight is not None,
-            is_anonymous=not (visitor >= 0).any(),
-            most_rows=float(np.bincount(code, weights=row_weight).max(initial=0.0)),
-            cut=float(cut.sum()),
+            most_rows=float(np.bincount(code, weights=row_weight).max(initial=0)),
         )
+
+    def residual_squares(self, value: float) -> float:
+        """Return the sum over rows of (numerator - value * denominator)^2."""
+        return max(self.squares - 2.0 * value * self.products + value**2 * self.other_squares, 0.0)
 
     def __add__(self, other: RowMoments) -> RowMoments:
         return RowMoments(
