@@ -20,16 +20,20 @@ from offer_optimizer.core.errors import OfferOptimizerError
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Where a command lives: `module` of this package, and the `attribute` that is it."""
+    """Where a command lives: `module` of this package, and the `attribute` that is it.
+
+    The module has the command's name, or `file` where that is a word of Python.
+    """
 
     name: str
     attribute: str
     summary: str
+    file: str = ""
 
     @property
     def module(self) -> str:
         """Return the full name of the module."""
-        return f"offer_optimizer.cli.{self.name}"
+        return f"offer_optimizer.cli.{self.file or self.name}"
 
 
 COMMANDS: Final = (
@@ -44,6 +48,8 @@ COMMANDS: Final = (
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
+    Command("export", "export", "Write a log as dsjson for Vowpal Wabbit, or as OBP's feedback."),
+    Command("import", "import_log", "Begin a data directory with the log of another system.", "import_log"),
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 

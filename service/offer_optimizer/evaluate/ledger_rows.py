@@ -75,6 +75,11 @@ class LedgerRowsLog:
         return f"placement {self._placement_id}"
 
     @property
+    def placement_id(self) -> str:
+        """The placement whose decisions these are."""
+        return self._placement_id
+
+    @property
     def has_visitors(self) -> bool:
         """See Log."""
         return True

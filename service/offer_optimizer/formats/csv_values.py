@@ -169,7 +169,7 @@ def _flags(found: pa.BooleanArray) -> Flags:
 
 
 def _times_us(texts: pa.StringArray) -> Ints:
-    """Return times in microseconds, negative where there is none: ISO 8601 (UTC without a zone) or a number."""
+    """Return times in microseconds, negative where there is none: ISO 8601 (else UTC) or a number."""
     numbers = as_numbers(texts)
     if numbers is not None and numbers.null_count == 0:
         seconds = numbers.to_numpy(zero_copy_only=False)

@@ -19,7 +19,13 @@ from offer_optimizer.learn.close import close_one
 from offer_optimizer.learn.counters import FoldCounters
 from offer_optimizer.learn.revisions import Revisions
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
-from offer_optimizer.store.fold_tables import CloseStatus, FoldTables, JoinedFeedback, OpenDecision
+from offer_optimizer.store.fold_tables import (
+    ClosedDecision,
+    CloseStatus,
+    FoldTables,
+    JoinedFeedback,
+    OpenDecision,
+)
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 
 CLOSE_BATCH: Final = 2000
@@ -79,6 +85,10 @@ class Fold:
         self._counters.save()
         self._tables.set_state("position", self.position)
         self._tables.set_state("time_us", self.time_us)
+
+    def closed_at(self, position: int) -> ClosedDecision | None:
+        """Return a closed decision by its position; None while its window is open."""
+        return self._tables.closed_at(position)
 
     def has_due(self, time_us: int) -> bool:
         """Return whether a window ends at or before a time."""

@@ -40,17 +40,22 @@ def context_line(context: Features) -> str:
 def action_line(action: Action) -> str:
     """Return the line of one offer: its identity, then its attributes, without label or newline."""
     # The letter in front keeps digits from being read as a weight index.
-    identity = f"|{IDENTITY} i={_encode(action.id)}"
+    identity = f"|{IDENTITY} i={encode(action.id)}"
     attributes = _tokens(action.attributes)
     return f"{identity} |{ATTRIBUTES}{attributes}" if attributes else identity
 
 
-def labelled_line(action: Action, cost: float, probability: float) -> str:
-    """Return the line of the chosen offer, labelled with its cost and probability (both finite).
+def labelled(line: str, cost: float, probability: float) -> str:
+    """Return the line of the chosen offer, labelled with its cost and probability (both finite)."""
+    return f"0:{label_number(cost)}:{label_number(probability)} {line}"
 
-    In plain digits: VW's parser makes NaN of a legal cost such as 1e-113, which poisons the model for ever.
+
+def label_number(number: float) -> str:
+    """Return a cost or a probability as labels have it, in plain digits.
+
+    VW's parser makes NaN of a legal cost such as 1e-113, which poisons the model for ever.
     """
-    return f"0:{cost:.9f}:{probability:.9f} {action_line(action)}"
+    return f"{number:.9f}"
 
 
 def _tokens(features: Features) -> str:
@@ -58,12 +63,12 @@ def _tokens(features: Features) -> str:
     if _needs_encoding(features):
         features = _encoded(features)
     tokens = [f" c{name}={value}" for name, value in features.categories]
-    tokens += [f" n{name}:{_number(number)}" for name, number in features.numbers]
+    tokens += [f" n{name}:{feature_number(number)}" for name, number in features.numbers]
     tokens += [f" t{name}={value}" for name, values in features.tags for value in values]
     return "".join(tokens)
 
 
-def _number(number: float) -> str:
+def feature_number(number: float) -> str:
     """Return a number squashed by asinh: linear near zero, logarithmic far out, 21.4 at the largest legal.
 
     Raw, the square of a cross of two legal numbers (1e36) overflows VW's float32 sums within some hundred
@@ -84,13 +89,13 @@ def _needs_encoding(features: Features) -> bool:
 def _encoded(features: Features) -> Features:
     """Return the features with every name and value percent-encoded."""
     return Features(
-        categories=tuple((_encode(name), _encode(value)) for name, value in features.categories),
-        numbers=tuple((_encode(name), number) for name, number in features.numbers),
-        tags=tuple((_encode(name), tuple(map(_encode, values))) for name, values in features.tags),
+        categories=tuple((encode(name), encode(value)) for name, value in features.categories),
+        numbers=tuple((encode(name), number) for name, number in features.numbers),
+        tags=tuple((encode(name), tuple(map(encode, values))) for name, values in features.tags),
     )
 
 
-def _encode(text: str) -> str:
+def encode(text: str) -> str:
     """Return a name or value with every byte but ASCII letters, digits and `_.~-` percent-encoded."""
     # An unpaired surrogate can't come out of protobuf, but must not raise if it comes from elsewhere.
     return quote(text.encode("utf-8", "surrogatepass"), safe="")
