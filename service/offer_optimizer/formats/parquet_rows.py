@@ -82,6 +82,7 @@ def _identity(logged: LoggedDecision) -> Row:
         "catalog_revision": decision.catalog_revision,
         "reason": decision.reason.name,
         "consent": decision.consent.name,
+        "imported": decision.imported,
         "context_categories": decision.context.categories,
         "context_numbers": decision.context.numbers,
         "context_tags": decision.context.tags,
@@ -209,6 +210,7 @@ def _from_row(row: Row) -> LoggedDecision:
         excluded_by_caller=tuple(row["excluded_by_caller"]),
         request_digest=row["request_digest"] or b"",
         body_digest=row["body_digest"] or b"",
+        imported=row["imported"],
     )
     outcome = Outcome(
         status=row["close_status"],

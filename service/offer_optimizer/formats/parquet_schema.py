@@ -37,6 +37,7 @@ def make_schema(time: pa.DataType) -> pa.Schema:
             pa.field("catalog_revision", pa.int64(), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
             pa.field("consent", pa.string(), nullable=False),
+            pa.field("imported", pa.bool_(), nullable=False),
             pa.field("context_categories", _CATEGORIES, nullable=False),
             pa.field("context_numbers", _NUMBERS, nullable=False),
             pa.field("context_tags", _TAGS, nullable=False),

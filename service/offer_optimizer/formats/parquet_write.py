@@ -44,14 +44,20 @@ class ParquetLogWriter:
         self._rows.append(to_row(logged, self._catalogs[decision.catalog_revision].catalog))
         self.row_count += 1
         if len(self._rows) >= ROW_GROUP_ROWS:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
         """Write what is left, and the file's end."""
-        self._flush()
+        self.flush()
         self._writer.close()
 
-    def _flush(self) -> None:
+    @property
+    def buffered_count(self) -> int:
+        """How many rows wait to be written."""
+        return len(self._rows)
+
+    def flush(self) -> None:
+        """Write the rows that wait as a row group."""
         if self._rows:
             self._writer.write_table(to_table(self._rows))
             self._rows.clear()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.learn.revisions import Revisions
-from offer_optimizer.store.fold_tables import FoldTables, OpenDecision
+from offer_optimizer.store.fold_tables import DROPPED, FoldTables, OpenDecision
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 
 
@@ -42,7 +42,7 @@ def _by_decision(
     target = tables.find_open(feedback.decision_id)
     if target is None:
         position = ledger.find_decision(feedback.decision_id)
-        known = position is not None and position < record.position
+        known = position is not None and tables.state(DROPPED) < position < record.position
         return (Fate.LATE if known else Fate.UNKNOWN), None, None
     earlier = tables.find_joined(target.position, feedback.feedback_id)
     return (Fate.APPLIED if time_us < target.close_time_us else Fate.LATE), target, earlier

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog
+from offer_optimizer.core.control import Retention
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import SHOWN, Fate, Feedback
 from offer_optimizer.learn.attribution import attribute
@@ -20,6 +21,7 @@ from offer_optimizer.learn.counters import FoldCounters
 from offer_optimizer.learn.revisions import Revisions
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import (
+    DROPPED,
     ClosedDecision,
     CloseStatus,
     FoldTables,
@@ -100,6 +102,9 @@ class Fold:
                 self.revisions.add(stored.revision, Catalog.model_validate_json(stored.canonical))
             case Epoch() as epoch:
                 self.revisions.add_epoch(epoch)
+            case Retention(position=position) if record.position > self.position:
+                # Whatever was decided and closed up to there is unknown from here on, dropped yet or not.
+                self._tables.set_state(DROPPED, position)
             case Salt():
                 pass  # kept for readers who repeat draws; the fold draws nothing
 
@@ -154,7 +159,8 @@ class Fold:
 
     def _decision_of(self, feedback: Feedback, before: int) -> int | None:
         position = self._ledger.find_decision(feedback.decision_id) if feedback.decision_id else None
-        return position if position is not None and position < before else None
+        dropped = self._tables.state(DROPPED)
+        return position if position is not None and dropped < position < before else None
 
     def _close_due(self) -> None:
         while due := self._tables.due(self.time_us, CLOSE_BATCH):

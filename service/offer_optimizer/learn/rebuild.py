@@ -1,7 +1,7 @@
 """Rebuild: derive fold and models again from the ledger, in a database of its own, and compare.
 
-Starts at the ledger's beginning, never at a live snapshot, and calls the fold and the trainer that live
-learning calls.
+Starts at the ledger's beginning, or at the base snapshot that stands for it, never at a live snapshot, and
+calls the fold and the trainer that live learning calls.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from offer_optimizer.learn.base_snapshot import base_model
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.epoch import is_of_this_release
-from offer_optimizer.store.fold_tables import FoldTables
+from offer_optimizer.store.base_file import BaseFile
+from offer_optimizer.store.dropping import load_tables
+from offer_optimizer.store.fold_tables import FoldTables, position_of
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.snapshots import Snapshot
 from offer_optimizer.store.sqlite import open_writer
@@ -41,32 +44,43 @@ class ModelComparison:
 
 
 class Rebuilt:
-    """The state of the fold after a position of the ledger, derived from its beginning."""
+    """The state of the fold after a position of the ledger, derived from its beginning or from a base."""
 
-    def __init__(self, ledger: Ledger, up_to: int, progress: Progress) -> None:
-        """Fold the records up to a position; `progress` hears of (done, all)."""
-        self._connection = open_writer(None)
+    def __init__(self, ledger: Ledger, up_to: int, progress: Progress, base: BaseFile | None = None) -> None:
+        """Fold the records up to a position, behind a base snapshot if given.
+
+        `progress` hears of (done, all).
+        """
+        self.connection = open_writer(None)
         self._ledger = ledger
-        self.tables = FoldTables.create(self._connection)
+        self._base = base
+        self.tables = FoldTables.create(self.connection)
         self.fold = Fold(ledger, self.tables)
-        self._connection.execute("BEGIN")
-        for record in ledger.records(0, up_to):
+        self.connection.execute("BEGIN")
+        if base is not None:
+            load_tables(self.connection, base)
+            self.fold = Fold(ledger, self.tables)
+        self.closed_before = frozenset(
+            row[0] for row in self.connection.execute("SELECT position FROM closed")
+        )
+        """Decisions that had closed by the base already and that it keeps all the same."""
+        for record in ledger.records(self.fold.position, up_to):
             self.fold.apply(record)
             if record.position % _REPORT_EVERY == 0:
                 progress(record.position, up_to)
         self.fold.save_state()
-        self._connection.execute("COMMIT")
+        self.connection.execute("COMMIT")
         progress(up_to, up_to)
 
     def model(self, policy_epoch: bytes, cursor: tuple[int, int] | None = None) -> Model:
-        """Train the model of an epoch from its beginning, up to a close cursor if given.
+        """Train the model of an epoch from its beginning or the base's, up to a close cursor if given.
 
         Raises KeyError when the ledger does not know the epoch.
         """
         epoch = self.fold.revisions.epoch(policy_epoch)
         if epoch is None:
             raise KeyError(policy_epoch.hex())
-        model = initial_model(epoch)
+        model = (base_model(self._base, epoch) if self._base else None) or initial_model(epoch)
         trainer = Trainer(self._ledger, self.tables, self.fold.revisions)
         while trainer.teach(model, up_to=cursor) == BATCH:
             pass
@@ -76,6 +90,15 @@ class Rebuilt:
         """Return whether this release learns an epoch's model byte for byte (featurizer, libraries)."""
         epoch = self.fold.revisions.epoch(policy_epoch)
         return epoch is None or is_of_this_release(epoch.description)
+
+    def is_before_base(self, snapshot: Snapshot) -> bool:
+        """Return whether a snapshot had learned less than the base's model: nothing derives it any more."""
+        epoch = self.fold.revisions.epoch(snapshot.policy_epoch)
+        model = base_model(self._base, epoch) if self._base and epoch else None
+        if model is None:
+            return False
+        model.policy.close()
+        return (snapshot.close_time_us, snapshot.close_position) < model.cursor
 
     def compare(self, snapshot: Snapshot) -> ModelComparison:
         """Train to where a snapshot stands and compare."""
@@ -96,9 +119,11 @@ class Rebuilt:
     def differing_rows(self, live: FoldTables, most: int = 10) -> list[str]:
         """Return what live learning noted otherwise, up to the rebuilt position: fates, and closed decisions.
 
-        Both are written once and never changed, so the live side may run on meanwhile.
+        Both are written once and never changed, so the live side may run on meanwhile. What a base snapshot
+        stands for was compared when it was made; the live side may still be dropping it.
         """
         differing: list[str] = []
+        dropped = self._base.header.ledger_position if self._base else 0
         bounds: tuple[tuple[Literal["fate", "closed"], int], ...] = (
             ("fate", self.fold.position),
             ("closed", self.fold.time_us),
@@ -106,9 +131,10 @@ class Rebuilt:
         for table, bound in bounds:
             ours, theirs = set(self.tables.settled(table, bound)), set(live.settled(table, bound))
             differing += [f"{table} {row}: only rebuilt" for row in sorted(ours - theirs, key=repr)]
-            differing += [f"{table} {row}: only live" for row in sorted(theirs - ours, key=repr)]
+            gone = {row for row in theirs - ours if position_of(table, row) <= dropped}
+            differing += [f"{table} {row}: only live" for row in sorted(theirs - ours - gone, key=repr)]
         return differing[:most]
 
     def close(self) -> None:
         """Let go of the private database."""
-        self._connection.close()
+        self.connection.close()

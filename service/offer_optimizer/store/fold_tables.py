@@ -46,6 +46,8 @@ CREATE TABLE IF NOT EXISTS closed(
     PRIMARY KEY (placement_id, policy_epoch, status, close_time_us, position)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS closed_position ON closed(position)
 """
+DROPPED: Final = "dropped"
+"""State: decisions at or before this position that have closed were moved to the archive."""
 GRACE_US: Final = 3_600_000_000
 """How long after its window a feedback_id addressed by visitor is remembered: retries come by then."""
 
@@ -334,6 +336,12 @@ class FoldTables:
                 "ORDER BY placement_id, policy_epoch, close_time_us, position",
                 (bound,),
             )
+
+
+def position_of(table: Literal["fate", "closed"], row: tuple[object, ...]) -> int:
+    """Return the ledger position of a settled row."""
+    position = row[0] if table == "fate" else row[3]
+    return position if isinstance(position, int) else 0
 
 
 _FOREVER: Final = (2**62, 2**62)

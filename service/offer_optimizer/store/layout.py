@@ -43,6 +43,8 @@ class DataDirectory:
         self.run = self.path / "run"
         self.snapshots = self.path / "snapshots"
         self.catalog = self.path / "catalog"
+        self.archive = self.path / "archive"
+        self.bases = self.path / "bases"
         self.hot = self.path / "hot"
         self.hot_lock_path = self.path / "hot.lock"
         self.ledger_path = self.path / "ledger.sqlite"

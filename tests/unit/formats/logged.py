@@ -106,6 +106,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         excluded_by_caller=tuple(draw(st.lists(names, max_size=2))),
         request_digest=draw(digests),
         body_digest=draw(digests),
+        imported=draw(st.booleans()),
     )
 
 
