@@ -7,6 +7,7 @@ the messages too; so what a cap is worth shows only along whole trajectories.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +23,10 @@ VISITS = (2, 3, 4, 5)
 _VERSION = ModelVersion(bytes(16), 0)
 
 
-def catalog(limit: int | None, **changes: object) -> Catalog:
+def catalog(limit: int | None, **changes: Any) -> Catalog:
     """Return a catalog whose cap allows so many coupons a visitor; without a cap for None."""
     cap = Cap(id="coupons", limit=limit or 1, offers=("coupon",))
-    parts = {
+    parts: dict[str, Any] = {
         "offers": (
             Offer(id="coupon", type=OfferType.COUPON),
             Offer(id="message-a", type=OfferType.MESSAGE),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,9 +67,10 @@ def test_a_new_cap_on_decisions_is_counted_again_from_the_log(log: MemoryLog) ->
     ids=["cap-on-shown", "new-budget"],
 )
 def test_what_the_log_did_not_count_has_no_verdict(
-    log: MemoryLog, changes: dict[str, object], reason: str
+    log: MemoryLog, changes: dict[str, Any], reason: str
 ) -> None:
-    found = judge(log, catalog(2, **({"caps": catalog(2).caps} | changes)))
+    caps = (*catalog(2).caps, *changes.get("caps", ()))
+    found = judge(log, catalog(2, **(changes | {"caps": caps})))
     assert reason in found.refused
 
 
@@ -105,17 +108,10 @@ def test_one_step_estimators_are_refused_in_trajectories(log: MemoryLog) -> None
 
 
 def test_rows_out_of_order_are_an_error(log: MemoryLog) -> None:
-    backwards = MemoryLog(log.rows, log.vocabulary, catalogs=log.catalogs)
-    decisions = list(log.rows.decisions or ())[::-1]
-    object.__setattr__(backwards, "rows", _with(log, decisions))
+    rows = replace(log.rows, decisions=list(log.rows.decisions or ())[::-1])
+    backwards = MemoryLog(rows, log.vocabulary, catalogs=log.catalogs)
     with pytest.raises(InvalidInput, match="order of time"):
         judge(backwards, catalog(1))
-
-
-def _with(log: MemoryLog, decisions: list[object]) -> object:
-    from dataclasses import replace
-
-    return replace(log.rows, decisions=decisions)
 
 
 def test_a_foreign_log_can_t_judge_a_system() -> None:
