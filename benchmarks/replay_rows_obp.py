@@ -4,7 +4,6 @@ Imports nothing of ours: OBP needs an older Python and older libraries than this
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -13,10 +12,16 @@ import numpy as np
 from obp.ope import DoublyRobust, InverseProbabilityWeighting, OffPolicyEvaluation, SelfNormalizedInverseProbabilityWeighting
 
 
-def main(folder: str) -> None:
-    """Evaluate the rows in a folder and print one JSON object."""
+def peak_kib() -> int:
+    """Return the most memory that this process has held."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def main(folder: str, replicates: int) -> None:
+    """Evaluate the rows in a folder with so many bootstrap replicates, and print one JSON object."""
     where = Path(folder)
-    imported_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    imported_kib = peak_kib()
     wall, cpu = time.perf_counter(), time.process_time()
     log = {name: np.load(where / f"{name}.npy") for name in ("segment", "action", "reward", "pscore")}
     target, means = np.load(where / "target.npy"), np.load(where / "means.npy")
@@ -43,16 +48,15 @@ def main(folder: str) -> None:
     expected = np.broadcast_to(means[None, :, None], (count, offers, 1)).copy()
     values = evaluation.estimate_policy_values(action_dist=action_dist, estimated_rewards_by_reg_model=expected)
     ends = evaluation.estimate_intervals(
-        action_dist=action_dist, estimated_rewards_by_reg_model=expected, random_state=1
+        action_dist=action_dist, estimated_rewards_by_reg_model=expected, random_state=1, n_bootstrap_samples=replicates
     )
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     names = {"ipw": "ips", "snipw": "snips", "dr": "dr"}
     print(
         json.dumps(
             {
                 "cpu_s": time.process_time() - cpu,
                 "wall_s": time.perf_counter() - wall,
-                "peak_mib": peak_kib / 1024,
+                "peak_mib": peak_kib() / 1024,
                 "imported_mib": imported_kib / 1024,
                 "values": {
                     names[key]: [values[key], ends[key]["95.0% CI (lower)"], ends[key]["95.0% CI (upper)"]]
@@ -64,4 +68,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.log import Floats, LogRows
 from offer_optimizer.evaluate.reward_model_choice import RewardValues
-from offer_optimizer.evaluate.target import TargetRows
+from offer_optimizer.evaluate.target import TargetRows, position_of
 
 
 class Expectations:
@@ -50,8 +50,7 @@ class GivenFunction:
 
 def _at(rows: LogRows, values: Floats, offers: NDArray[np.integer[Any]]) -> Floats:
     """Return the value of one offer in each row, shape (n,); 0 where it is not eligible."""
-    matches = rows.offers == offers[:, None]
-    column = matches.argmax(axis=1)
-    every = np.arange(len(rows))
-    found: Floats = np.where(matches[every, column] & (offers >= 0), values[every, column], 0.0)
+    column, every = position_of(rows, offers), np.arange(len(rows))
+    is_there = rows.offers[every, column] == offers
+    found: Floats = np.where(is_there & (offers >= 0), values[every, column], 0.0)
     return found

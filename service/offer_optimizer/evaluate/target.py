@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,19 +149,32 @@ def aligned(
     `outside`, shape (n,), is what the target puts on offers that were not eligible. Raises InvalidInput where
     probabilities are negative or miss a sum of 1 by more than `tolerance`.
     """
-    total = mass.sum(axis=1)
+    total = np.einsum("ij->i", mass)
     if outside is not None:
         total = total + outside
     check_sums(mass, total, tolerance)
-    is_chosen = rows.offers == rows.chosen[:, None]
     lacking = rows.offers < 0 if rows.pmf is None else rows.pmf <= 0.0
-    unsupported = np.where(lacking, mass, 0.0).sum(axis=1)
+    unsupported = np.where(lacking, mass, 0.0).sum(axis=1) if lacking.any() else np.zeros(len(rows))
     return TargetRows(
         rows.offers,
         mass,
-        np.where(is_chosen, mass, 0.0).sum(axis=1),
+        mass[np.arange(len(rows)), position_of(rows, rows.chosen)],
         unsupported if outside is None else unsupported + outside,
     )
+
+
+def position_of(rows: LogRows, offers: NDArray[np.integer[Any]]) -> Ints:
+    """Return where one offer of each row, shape (n,), stands among the eligible; 0 where it does not."""
+    if len(rows) and rows.offers.strides[0] == 0:
+        # The same offers in every row: looked up once for each.
+        highest = int(max(rows.offers[0].max(), offers.max(initial=0)))
+        places = np.zeros(highest + 2, dtype=np.int64)
+        for place, offer in reversed(list(enumerate(rows.offers[0].tolist()))):
+            places[offer] = place
+        found: Ints = places[offers]
+        return found
+    position: Ints = (rows.offers == offers.astype(rows.offers.dtype)[:, None]).argmax(axis=1)
+    return position
 
 
 def check_sums(mass: Floats, total: Floats, tolerance: float) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.core.log import Log, LogRows, Vocabulary
-from offer_optimizer.evaluate.target import LogFacts, StillRun, TargetRows, TargetRun, aligned
+from offer_optimizer.evaluate.target import LogFacts, StillRun, TargetRows, TargetRun, aligned, position_of
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action, Example, Policy
 
@@ -152,7 +152,7 @@ class _LearnedRun(StillRun):
     def follow(self, rows: LogRows) -> TargetRows:
         """See TargetRun."""
         mass = np.zeros(rows.offers.shape)
-        chosen = (rows.offers == rows.chosen[:, None]).argmax(axis=1).tolist()
+        chosen = position_of(rows, rows.chosen).tolist()
         for row in range(len(rows)):
             context, actions = rows.contexts.features(row), self._actions.of(rows, row)
             mass[row, : len(actions)] = self._policy.pmf(context, actions)
