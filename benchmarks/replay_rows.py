@@ -104,7 +104,9 @@ class ArrayLog:
     def batches(self) -> Iterator[LogRows]:
         """See Log."""
         for start in range(0, len(self._columns["action"]), BATCH_ROWS):
-            part = {name: np.array(column[start : start + BATCH_ROWS]) for name, column in self._columns.items()}
+            part = {
+                name: np.array(column[start : start + BATCH_ROWS]) for name, column in self._columns.items()
+            }
             count = len(part["action"])
             yield LogRows(
                 visitor=part["visitor"],

@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from obp.ope import DoublyRobust, InverseProbabilityWeighting, OffPolicyEvaluation, SelfNormalizedInverseProbabilityWeighting
+from obp.ope import (
+    DoublyRobust,
+    InverseProbabilityWeighting,
+    OffPolicyEvaluation,
+    SelfNormalizedInverseProbabilityWeighting,
+)
 
 
 def peak_kib() -> int:
@@ -46,9 +51,14 @@ def main(folder: str, replicates: int) -> None:
     )
     # A mean for each offer, as our side fits it; fitting it is not counted here.
     expected = np.broadcast_to(means[None, :, None], (count, offers, 1)).copy()
-    values = evaluation.estimate_policy_values(action_dist=action_dist, estimated_rewards_by_reg_model=expected)
+    values = evaluation.estimate_policy_values(
+        action_dist=action_dist, estimated_rewards_by_reg_model=expected
+    )
     ends = evaluation.estimate_intervals(
-        action_dist=action_dist, estimated_rewards_by_reg_model=expected, random_state=1, n_bootstrap_samples=replicates
+        action_dist=action_dist,
+        estimated_rewards_by_reg_model=expected,
+        random_state=1,
+        n_bootstrap_samples=replicates,
     )
     names = {"ipw": "ips", "snipw": "snips", "dr": "dr"}
     print(
