@@ -23,6 +23,7 @@ from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import InvalidCatalog, InvalidInput
 from offer_optimizer.core.features import show
+from offer_optimizer.core.history import History
 from offer_optimizer.core.log import Log, LogRows, Vocabulary
 from offer_optimizer.decide.prepared import PreparedCatalog, prepare_catalog
 from offer_optimizer.evaluate.recount import uncountable
@@ -35,6 +36,8 @@ from offer_optimizer.policy import registry
 _SERVED_SUM: Final = 1e-6
 _VERDICTS: Final = {"state": Verdict.STATE_AS_LOGGED, "trajectory": Verdict.TRAJECTORY}
 _REASONS_TOLD: Final = 3
+_DISORDER_US: Final = 1_000_000
+"""By how much decisions of a visitor may be out of order: several deciders' journals are drained in turns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +97,9 @@ def catalog_policy(text: str, argument: str, given_range: tuple[float, float] | 
 
 def logged_catalogs(log: Log) -> Mapping[int, Catalog]:
     """Return the catalogs that a log of ours was made under, by revision; none of any other log."""
+    history = getattr(log, "history", None)
+    if isinstance(history, History):
+        return {number: revision.catalog for number, revision in history.catalogs.items()}
     found: Mapping[int, Catalog] = getattr(log, "catalogs", {})
     return found
 
@@ -118,7 +124,7 @@ class _CatalogRun(StillRun):
         self._learner = Learner(self._policy, reward_range(own_range, None)) if learns else None
         self._actions = ActionMaker(vocabulary)
         self._revisions: set[int] = set()
-        self._last_us = -1
+        self._last_us: dict[int, int] = {}
         self._row_count = 0
         self._is_elsewhere = ""
 
@@ -131,15 +137,15 @@ class _CatalogRun(StillRun):
         return Verdict.TRAJECTORY if differs else Verdict.STATE_AS_LOGGED
 
     def follow(self, rows: LogRows) -> TargetRows:
-        """See TargetRun. Raises InvalidInput where rows are not in the order of time."""
+        """See TargetRun. Raises InvalidInput where a visitor's rows are not in the order of time."""
         if rows.decisions is None:
             raise InvalidInput(f"policy {self._target.text}", "needs a log with full decision records")
         mass = np.zeros(rows.offers.shape)
         outside = np.zeros(len(rows))
         for row in range(len(rows)):
             decision = rows.decisions[row]
-            self._check(decision)
             visitor = int(rows.visitor[row])
+            self._check(decision, visitor)
             choice = self._system.choose(decision, visitor)
             columns = {
                 number: column for column, number in enumerate(rows.offers[row].tolist()) if number >= 0
@@ -161,10 +167,14 @@ class _CatalogRun(StillRun):
         self._row_count += len(rows)
         return aligned(rows, mass, outside, tolerance=_SERVED_SUM)
 
-    def _check(self, decision: Decision) -> None:
-        if decision.decide_time_us < self._last_us:
-            raise InvalidInput(f"policy {self._target.text}", "needs a log in the order of time")
-        self._last_us = decision.decide_time_us
+    def _check(self, decision: Decision, visitor: int) -> None:
+        last_us = self._last_us.get(visitor, 0)
+        if decision.decide_time_us < last_us - _DISORDER_US and visitor >= 0:
+            raise InvalidInput(
+                f"policy {self._target.text}",
+                "needs a log that has the decisions of a visitor in order of time",
+            )
+        self._last_us[visitor] = max(last_us, decision.decide_time_us)
         self._revisions.add(decision.catalog_revision)
         if decision.placement_id != self._target.placement_id:
             self._is_elsewhere = decision.placement_id
