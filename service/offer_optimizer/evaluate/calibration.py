@@ -15,13 +15,12 @@ from scipy.special import chdtrc
 
 from offer_optimizer.core.log import LogRows
 from offer_optimizer.evaluate.clusters import Floats, Ints
+from offer_optimizer.evaluate.verify_choices import chi_square
 
 OFFER_CELLS: Final = 32
 """Cells that choices are counted in by offer; more offers share them."""
 CHANCE_CELLS: Final = 16
 """Cells by logged probability: two for each halving, the last for all below 0.6 %."""
-LEAST_VARIANCE: Final = 5.0
-"""Cells whose count varies less are left out: their chi-square would be none."""
 FALSE_ALARMS: Final = 1e-6
 """How often a right log may be refused."""
 MISPLACED_SHARE: Final = 0.01
@@ -49,11 +48,12 @@ class Counts:
         count = len(cell)
         flat = (np.arange(count)[:, None] * cells + cell).ravel()
         mass = np.bincount(flat, weights=pmf.ravel(), minlength=count * cells).reshape(count, cells)
+        if row_weight is None:
+            expected = mass.sum(axis=0)
+            observed = np.bincount(chosen_cell, minlength=cells).astype(np.float64)
+            return cls(observed, expected, np.diag(expected) - mass.T @ mass)
         chosen = np.zeros((count, cells))
         chosen[np.arange(count), chosen_cell] = 1.0
-        if row_weight is None:
-            covariance = np.diag(mass.sum(axis=0)) - mass.T @ mass
-            return cls(chosen.sum(axis=0), mass.sum(axis=0), covariance)
         # What was thinned out may depend on the choice: only the choices that were kept tell how it varies.
         apart = (chosen - mass) * row_weight[:, None]
         return cls(row_weight @ chosen, row_weight @ mass, apart.T @ apart)
@@ -65,17 +65,9 @@ class Counts:
             self.covariance + other.covariance,
         )
 
-    def chi_square(self) -> tuple[float, int]:
-        """Return the chi-square of the counts and its degrees of freedom; 0 of them where nothing varies."""
-        use = self.covariance.diagonal() >= LEAST_VARIANCE
-        apart = (self.observed - self.expected)[use]
-        if not use.any():
-            return 0.0, 0
-        variances, directions = np.linalg.eigh(self.covariance[np.ix_(use, use)])
-        along = directions.T @ apart
-        # The counts of all cells sum to the rows: one direction does not vary, but for rounding.
-        varies = variances > 1e-9 * variances[-1]
-        return float((along[varies] ** 2 / variances[varies]).sum()), int(varies.sum())
+    def test(self) -> tuple[float, int]:
+        """Return the chi-square of the counts and its degrees of freedom, over what has varied enough."""
+        return chi_square(self.observed - self.expected, self.covariance)
 
     @property
     def misplaced_share(self) -> float:
@@ -131,7 +123,7 @@ class Calibration:
         return min(1.0, 2.0 * min(chances, default=1.0))
 
     def _tests(self) -> tuple[tuple[float, int], tuple[float, int]]:
-        return self.by_offer.chi_square(), self.by_chance.chi_square()
+        return self.by_offer.test(), self.by_chance.test()
 
     @property
     def misplaced_share(self) -> float:

@@ -26,7 +26,8 @@ def difference(
 
     Diagnostics are the worse ones of the two; `visitor_count` and `row_count` are of both. With ANYTIME the
     whole is one confidence sequence over the visitors of both arms, as for the mean of visitors who were
-    assigned by a coin: arms must have been filled side by side, not one after the other. Otherwise NORMAL.
+    assigned by a coin: arms must have been filled side by side, not one after the other. The other kind is
+    NORMAL. Raises InvalidInput for any else.
     """
     visitors = first.visitor_count + second.visitor_count
     refused = first.refusal(LEAST_ARM_VISITORS) or second.refusal(LEAST_ARM_VISITORS)

@@ -15,6 +15,8 @@ from typing import Final
 
 from scipy.special import stdtrit
 
+from offer_optimizer.core.errors import InvalidInput
+
 CONFIDENCE: Final = 0.95
 """Every interval is two-sided at this level unless told otherwise."""
 TIGHTEST_AT: Final = 2000.0
@@ -70,8 +72,11 @@ def half_width(
 ) -> float:
     """Return half of the width of an interval, NORMAL or ANYTIME; infinite where `freedom` is below 1.
 
-    `freedom` are the degrees of freedom of the standard error: clusters less one.
+    `freedom` are the degrees of freedom of the standard error: clusters less one. Raises InvalidInput for
+    another kind.
     """
+    if interval not in (Interval.NORMAL, Interval.ANYTIME):
+        raise InvalidInput("interval", f"{interval} is not made from a standard error: use normal or anytime")
     if freedom < 1.0 or visitor_count < 1:
         return math.inf
     if interval is Interval.NORMAL:
