@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from offer_optimizer.core.log import Log
-from offer_optimizer.evaluate.read_log import FORMATS, read_log
+from offer_optimizer.evaluate.reading import FORMATS, read_log
 
 LogPath: TypeAlias = Annotated[Path, typer.Argument(help="A log: a file, a folder or a data directory.")]
 Format: TypeAlias = Annotated[

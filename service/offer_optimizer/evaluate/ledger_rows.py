@@ -2,7 +2,8 @@
 
 Rows are closed decisions that a policy drew with full consent, by (close time, position), up to the ledger
 time at which the log was opened: what is closed by then never changes, so every reading gives the same rows.
-Holdout and pure answers are not among them. Reads beside the writer, in short reads; writes nothing.
+Holdout and pure answers are not among them. With imported decisions among the rows there is no pmf: theirs
+may be known at the chosen offer alone. Reads beside the writer, in short reads; writes nothing.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class LedgerRowsLog:
         self._read_rare()
         self._merged = merged_keys(ledger)
         self._missing_count = 0
+        self._has_imported = False
         self.vocabulary = Vocabulary()
 
     @property
@@ -104,6 +106,7 @@ class LedgerRowsLog:
     def batches(self) -> Iterator[LogRows]:
         """See Log. The learner's progress is told as microseconds of ledger time."""
         missing_count = 0
+        self._has_imported = False
         rows: list[_Row] = []
         for closed in self._closed():
             row = self._row(closed)
@@ -168,6 +171,8 @@ class LedgerRowsLog:
 
     def _rows(self, rows: list[_Row]) -> LogRows:
         decisions = [row.decision for row in rows]
+        # History is older than what we decided ourselves: from the first row on, or not at all.
+        self._has_imported |= any(decision.imported for decision in decisions)
         offers, pmf, attributes = self._offers(decisions)
         return LogRows(
             visitor=np.array(
@@ -183,7 +188,7 @@ class LedgerRowsLog:
             propensity=np.array([decision.slots[0].propensity for decision in decisions]),
             offers=offers,
             contexts=FeatureContexts([decision.context for decision in decisions]),
-            pmf=pmf,
+            pmf=None if self._has_imported else pmf,
             attributes=attributes,
             decision_ids=[format_decision_id(decision.decision_id) for decision in decisions],
             decisions=decisions,

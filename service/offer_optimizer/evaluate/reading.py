@@ -165,7 +165,10 @@ def _open_csv(path: Path, options: Options, progress: Progress | None) -> Log:
         leave_out=_names(options.get("leave_out", ())),
         as_text=_names(options.get("as_text", ())),
     )
-    return CsvLog(path, columns, delimiter=options.get("delimiter", ","), progress=progress)
+    delimiter = options.get("delimiter", ",")
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+        raise InvalidInput("delimiter", f"{delimiter[:20]!r} must be one ASCII character between values")
+    return CsvLog(path, columns, delimiter=delimiter, progress=progress)
 
 
 def _open_obd(path: Path, _options: Options, progress: Progress | None) -> Log:

@@ -8,7 +8,7 @@ empty text only. No column becomes context that was not named, or taken by `*` a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -100,6 +100,21 @@ class CsvLog:
         if self._columns.context != EVERYTHING:
             return []
         return [f"context is every column without another use: {', '.join(self._context)}"]
+
+    def with_reward(self, reward: str) -> CsvLog:
+        """Return the log with another column as its reward; this one does not become context by that.
+
+        Raises InvalidInput about a column that is not there.
+        """
+        columns = self._columns
+        left_out = (*columns.leave_out, columns.reward)
+        return CsvLog(
+            self._path,
+            replace(columns, reward=reward, leave_out=left_out),
+            delimiter=self._delimiter,
+            offers=self._offers,
+            progress=self._progress,
+        )
 
     def batches(self) -> Iterator[LogRows]:
         """See Log. Raises InvalidInput where the file has more actions than a decision may have offers."""

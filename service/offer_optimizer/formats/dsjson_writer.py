@@ -35,8 +35,10 @@ def write_event(
     time_us: int = 0,
     weight: float = 1.0,
 ) -> bytes:
-    """Return one line. `a` ranks the chosen offer first and the others as they stand; without a pmf there is
-    no `p` but for the chosen one's share.
+    """Return one line.
+
+    `a` ranks the chosen offer first and the others as they stand; without a pmf there is no `p`, which Vowpal
+    Wabbit does not miss.
     """
     order = [label.chosen, *(at for at in range(len(offers)) if at != label.chosen)]
     event: dict[str, object] = {
@@ -52,7 +54,8 @@ def write_event(
         event["EventId"] = event_id
     event["a"] = [at + 1 for at in order]
     event["c"] = {**{name: values for name, values in shared.items() if values}, "_multi": list(offers)}
-    event["p"] = [label.probability] if pmf is None else [pmf[at] for at in order]
+    if pmf is not None:
+        event["p"] = [pmf[at] for at in order]
     if weight > 1.0:
         event["pdrop"] = 1.0 - 1.0 / weight
     event["VWState"] = {"m": "N/A"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class _Lines:
 
     def __init__(self, bad: BadLines) -> None:
         self._bad = bad
-        self._invalid: list[int] = []
+        self._invalid = array("q")
 
     def skip(self, row: Any) -> str:  # noqa: ANN401  (pyarrow's own type is private)
         """Note a line that is no row."""

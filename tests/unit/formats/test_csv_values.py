@@ -21,7 +21,12 @@ def block(**columns: list[str]) -> Block:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0.5", Propensity(0.5)), ("1/4", Propensity(0.25)), (" 1 / 4 ", Propensity(0.25)), ("p", Propensity(0, "p"))],
+    [
+        ("0.5", Propensity(0.5)),
+        ("1/4", Propensity(0.25)),
+        (" 1 / 4 ", Propensity(0.25)),
+        ("p", Propensity(0, "p")),
+    ],
     ids=["number", "fraction", "spaces", "column"],
 )
 def test_a_propensity_is_a_number_a_fraction_or_a_column(text: str, expected: Propensity) -> None:
@@ -70,7 +75,13 @@ def test_a_propensity_outside_its_range_is_a_bad_line(propensity: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1577836800", "1577836800000", "2020-01-01T00:00:00Z", "2020-01-01 01:00:00+01:00", "2020-01-01T00:00:00"],
+    [
+        "1577836800",
+        "1577836800000",
+        "2020-01-01T00:00:00Z",
+        "2020-01-01 01:00:00+01:00",
+        "2020-01-01T00:00:00",
+    ],
     ids=str,
 )
 def test_times_are_seconds_milliseconds_or_iso(text: str) -> None:
@@ -81,7 +92,9 @@ def test_times_are_seconds_milliseconds_or_iso(text: str) -> None:
 
 def test_a_time_that_is_none_is_a_bad_line_and_its_neighbours_are_read() -> None:
     bad = BadLines()
-    data = block(a=["mug"] * 3, r=["1"] * 3, p=["1"] * 3, t=["2020-01-01", "soon", "2020-01-01T00:00:01+00:00"])
+    data = block(
+        a=["mug"] * 3, r=["1"] * 3, p=["1"] * 3, t=["2020-01-01", "soon", "2020-01-01T00:00:01+00:00"]
+    )
     found = read_values(data, COLUMNS, Propensity(value=1.0), ["mug"], bad)
     assert np.diff(found.time_us[found.rows]).tolist() == [1_000_000]
     assert [line.number for line in bad.kept] == [3]

@@ -172,7 +172,9 @@ def test_mangled_lines_are_rows_left_out_or_refused(size: Size) -> None:
                 case 1:
                     del data[at : at + random_source.randint(1, 8)]
                 case _:
-                    data[at:at] = random_source.choice([b'"', b"{", b"[", b"}", b"]", b"1e999", b"-", b"null"])
+                    data[at:at] = random_source.choice(
+                        [b'"', b"{", b"[", b"}", b"]", b"1e999", b"-", b"null"]
+                    )
         try:
             read_event(bytes(data), "user.id", ("user.age",))
         except LineProblem:

@@ -57,7 +57,9 @@ def log(*parts: LogRows) -> MemoryLog:
 
 def test_everything_has_the_shape_that_obp_asks_for() -> None:
     mug, pen = Features(numbers=(("price", 2.0),)), Features((("kind", "x"),))
-    first = rows([Features((("city", "Bern"),), (("age", 3.0),)), Features((("city", "Rom"),))], [(pen, mug)] * 2)
+    first = rows(
+        [Features((("city", "Bern"),), (("age", 3.0),)), Features((("city", "Rom"),))], [(pen, mug)] * 2
+    )
     second = rows([Features()], [(pen, mug)])
     found = obp_feedback(log(first, second))
     assert (found["n_rounds"], found["n_actions"]) == (3, 3)
