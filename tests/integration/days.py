@@ -136,6 +136,12 @@ class Days:
         retirer.begin(self.world.fold)
         return retirer.finish()
 
+    def reopen(self) -> None:
+        """Start again as after a crash: what was not committed is gone. Models are kept."""
+        self.world.connection.close()
+        self.files = Files()
+        self.world = World(open_writer(self.directory.ledger_path))
+
     def shas(self) -> dict[str, tuple[int, str]]:
         """Return how much each live model has learned, and its hash."""
         return {

@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--listen", default="")
     parser.add_argument("--journal-sync-ms", type=int, default=50)
+    parser.add_argument("--keep-days", type=int)
     parser.add_argument("--liveness-fd", type=int, required=True)
     parser.add_argument("--ready-fd", type=int, required=True)
     options = parser.parse_args(arguments)
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             from offer_optimizer.app.learner import run_learner  # noqa: PLC0415  (only this role needs SQLite)
 
-            run_learner(files, directory, life)
+            run_learner(files, directory, life, options.keep_days)
     except OfferOptimizerError as error:
         log.error("process_failed", role=options.role, error=str(error))
         return 1

@@ -47,6 +47,7 @@ COMMANDS: Final = (
     Command("replay", "replay", "Say what other policies would have earned on a log, with intervals."),
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
+    Command("retention", "retention_app", "Move old days out of the ledger into an archive."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
     Command("export", "export", "Write a log as dsjson for Vowpal Wabbit, or as OBP's feedback."),
     Command("import", "import_log", "Begin a data directory with the log of another system.", "import_log"),

@@ -51,6 +51,15 @@ def serve(
             envvar="OFFER_OPTIMIZER_JOURNAL_SYNC_MS",
         ),
     ] = 50,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=36_500,
+            help="Whole days that stay in the ledger; older ones move to DATA/archive. Default: all stay.",
+            envvar="OFFER_OPTIMIZER_KEEP_DAYS",
+        ),
+    ] = None,
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM. Prints `ready HOST:PORT` once it serves."""
     configure_logging()
@@ -67,7 +76,7 @@ def serve(
             with held:
                 _settle_secrets(files, directory)
                 _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
-                status = _supervise(files, directory, address, workers, journal_sync_ms)
+                status = _supervise(files, directory, address, workers, journal_sync_ms, keep_days)
         finally:
             lock.release()
     except OfferOptimizerError as error:
@@ -77,12 +86,18 @@ def serve(
 
 
 def _supervise(
-    files: Files, directory: DataDirectory, address: Address, workers: int, journal_sync_ms: int
+    files: Files,
+    directory: DataDirectory,
+    address: Address,
+    workers: int,
+    journal_sync_ms: int,
+    keep_days: int | None,
 ) -> int:
     common = ["--data", str(directory.path)]
     decider = ["decider", *common, "--listen", str(address), "--journal-sync-ms", str(journal_sync_ms)]
     deciders = [Child(f"decider-{number}", decider) for number in range(workers)]
-    children = [*deciders, Child("learner", ["learner", *common])]
+    learner = ["learner", *common, *(["--keep-days", str(keep_days)] if keep_days is not None else [])]
+    children = [*deciders, Child("learner", learner)]
     return Supervisor(directory, files, children, lambda: print(f"ready {address}", flush=True)).run()
 
 

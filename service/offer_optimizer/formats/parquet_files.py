@@ -62,6 +62,11 @@ def open_file(source: Source) -> pq.ParquetFile:
     return file
 
 
+def count_rows(source: Source) -> int:
+    """Return how many rows a file has. Raises DamagedFile."""
+    return int(open_file(source).metadata.num_rows)
+
+
 def pieces(source: Source, file: pq.ParquetFile, group: int, columns: list[str] | None) -> Iterator[Piece]:
     """Yield a row group in pieces: other tools write larger groups than we do."""
     try:

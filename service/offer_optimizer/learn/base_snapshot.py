@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from offer_optimizer.core.control import Retention
 from offer_optimizer.core.errors import DamagedFile, NotFound
 from offer_optimizer.learn.trainer import Model, restore_model
 from offer_optimizer.store.base_file import BaseFile, BaseStore, Row, Table
-from offer_optimizer.store.codec import Epoch, RecordKind
+from offer_optimizer.store.codec import Epoch
 from offer_optimizer.store.dropping import table_rows
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import newest_retention
 
 MODEL_TABLE: Final = "base_model"
 _MODEL_COLUMNS: Final = (
@@ -29,16 +29,6 @@ _MODEL_COLUMNS: Final = (
     "learned_count",
     "state",
 )
-
-
-def newest_retention(ledger: Ledger, up_to: int | None = None) -> Retention | None:
-    """Return the last Retention record of a ledger, or of its first `up_to` positions."""
-    newest = None
-    for record in ledger.rare_records(ledger.last_position() if up_to is None else up_to):
-        body = record.body() if record.kind is RecordKind.RETENTION else None
-        if isinstance(body, Retention):
-            newest = body
-    return newest
 
 
 def base_in_force(ledger: Ledger, bases: BaseStore) -> BaseFile | None:

@@ -11,10 +11,12 @@ import json
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.errors import InvalidInput, NotFound
 from offer_optimizer.core.history import History
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.history_file import HISTORY_NAME, encode_history
@@ -22,8 +24,11 @@ from offer_optimizer.formats.parquet_files import SUFFIX
 from offer_optimizer.formats.parquet_write import ParquetLogWriter
 from offer_optimizer.store.codec import encode_decision
 from offer_optimizer.store.files import Files
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.outcomes import Progress, history_of, logged_decisions
 
 DAY_US: Final = 86_400_000_000
+_FOREVER: Final = 2**62
 _BUFFERED_MOST: Final = 30_000
 """Rows that all files under way hold in memory together; each holds a row group at most."""
 
@@ -52,6 +57,49 @@ class Written:
 def day_of(time_us: int) -> str:
     """Return the UTC day of a time as YYYY-MM-DD."""
     return datetime.fromtimestamp(time_us // 1_000_000, UTC).date().isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Decisions made in [start_us, end_us), of one placement, or of all where that is empty."""
+
+    start_us: int = 0
+    end_us: int = _FOREVER
+    placement_id: str = ""
+
+    @classmethod
+    def of_days(cls, first: str, last: str, placement_id: str) -> Range:
+        """Return a range of whole UTC days given as YYYY-MM-DD, both included. Raises InvalidInput."""
+        start_us = _start_of(first, "--from") if first else 0
+        end_us = _start_of(last, "--until") + DAY_US if last else _FOREVER
+        if start_us >= end_us:
+            raise InvalidInput("--until", f"{last} is before {first}")
+        return cls(start_us, end_us, placement_id)
+
+    def has(self, decision: Decision) -> bool:
+        """Return whether a decision is in it."""
+        is_there = self.placement_id in ("", decision.placement_id)
+        return is_there and self.start_us <= decision.decide_time_us < self.end_us
+
+
+def _start_of(day: str, option: str) -> int:
+    try:
+        return (date.fromisoformat(day) - date(1970, 1, 1)).days * DAY_US
+    except ValueError:
+        raise InvalidInput(option, f"must be a day like 2026-01-31 (is {day[:40]!r})") from None
+
+
+def export_ledger(
+    files: Files, ledger: Ledger, folder: Path, chosen: Range, progress: Progress
+) -> dict[Path, Written]:
+    """Export decisions of a ledger; return what was written, by path. Raises StorageUnavailable, NotFound."""
+    history = history_of(ledger)
+    known = {name for entry in history.catalogs.values() for name in entry.catalog.placement_by_id}
+    if chosen.placement_id and chosen.placement_id not in known:
+        raise NotFound(f"placement {chosen.placement_id} is in no catalog of this ledger")
+    after, up_to = ledger.positions_between(chosen.start_us, chosen.end_us)
+    rows = logged_decisions(ledger, after, up_to, progress)
+    return export_log(files, folder, history, (row for row in rows if chosen.has(row.decision)))
 
 
 def export_log(

@@ -11,13 +11,15 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from offer_optimizer.core.control import Promotion, Quarantine, Rollback
 from offer_optimizer.core.errors import DamagedFile, NotFound, OfferOptimizerError
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.history_file import HISTORY_NAME
 from offer_optimizer.formats.parquet import ParquetLog
-from offer_optimizer.formats.parquet_files import SUFFIX
+from offer_optimizer.formats.parquet_files import SUFFIX, Source, count_rows
 from offer_optimizer.learn.base_snapshot import all_tables, base_in_force
 from offer_optimizer.learn.export import DAY_US, Written, export_log
 from offer_optimizer.learn.rebuild import Rebuilt
@@ -87,6 +89,16 @@ def prepare(files: Files, directory: DataDirectory, keep_days: int, progress: Pr
     Returns None where there is nothing to do, or where what was prepared waits for the learner. Raises
     CannotRetire, DamagedFile, StorageUnavailable, having left no trace.
     """
+    lock = files.hold(directory.retention_lock_path, b"", "retention.lock")
+    if lock is None:
+        raise CannotRetire("another process is moving days to the archive")
+    try:
+        return _prepare(files, directory, keep_days, progress)
+    finally:
+        files.close(lock)
+
+
+def _prepare(files: Files, directory: DataDirectory, keep_days: int, progress: Progress) -> Prepared | None:
     ledger = Ledger.open_for_reading(directory.ledger_path)
     with closing(ledger.connection):
         bases = BaseStore(files, directory.bases)
@@ -99,12 +111,34 @@ def prepare(files: Files, directory: DataDirectory, keep_days: int, progress: Pr
         position = find_position(ledger, cutoff_us(live.state("time_us"), keep_days), after)
         if position == after:
             return None
+        reason = what_asks_for(ledger, position, cutoff_us(live.state("time_us"), keep_days))
+        if reason:
+            raise CannotRetire(reason)
         run = _Preparation(files, directory, ledger, base, position, progress)
         try:
             return run.run(bases)
         except (OfferOptimizerError, sqlite3.Error):
             remove_archived(files, directory, position)
             raise
+
+
+def what_asks_for(ledger: Ledger, position: int, time_us: int) -> str:
+    """Return what behind a position steers learning by history before a time, for people; empty if nothing.
+
+    A base at that position would have learned what a later quarantine leaves out, or what a rollback undoes.
+    Once such a record is itself old enough, the base is made behind it.
+    """
+    for record in ledger.rare_records(ledger.last_position()):
+        if record.position <= position:
+            continue
+        match record.body():
+            case Quarantine(start_us=start_us) if start_us < time_us:
+                return f"the quarantine at position {record.position} asks for older history: put off"
+            case Rollback(close_time_us=close_time_us) if close_time_us < time_us:
+                return f"the rollback at position {record.position} asks for older history: put off"
+            case Promotion():
+                return f"the promotion at position {record.position} asks for older history: put off"
+    return ""
 
 
 class _Preparation:
@@ -231,6 +265,12 @@ def remove_archived(files: Files, directory: DataDirectory, position: int) -> No
     for path, written_at in list(archived_files(files, directory)):
         if written_at == position:
             files.remove(path, "archive.remove")
+
+
+def archived_count(files: Files, directory: DataDirectory, position: int) -> int:
+    """Return how many decisions the files of a retention hold, as their ends say. Raises DamagedFile."""
+    paths = [path for path, written_at in archived_files(files, directory) if written_at == position]
+    return sum(count_rows(Source(str(path), partial(str, path))) for path in paths)
 
 
 def _folders(files: Files, directory: DataDirectory) -> list[Path]:

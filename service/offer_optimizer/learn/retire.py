@@ -1,8 +1,8 @@
 """Retention, the learner's part: note what was moved to the archive, and take it out of the ledger.
 
 A base snapshot that is newer than the last Retention record waits to be noted. From its record on the fold
-knows no decision that the base has closed; the rows go in small transactions, between rounds. A rollback, a
-quarantine or a promotion that came while the base was made asks for history that it no longer tells apart:
+knows no decision that the base has closed; the rows go in small transactions, between rounds. A rollback,
+quarantine or promotion that came while the base was made may ask for history that it no longer tells apart:
 then the retention is given up, and tried again.
 """
 
@@ -13,10 +13,11 @@ from typing import Final, Protocol
 
 import structlog
 
-from offer_optimizer.core.control import Promotion, Quarantine, Retention, Rollback
+from offer_optimizer.core.control import Retention
+from offer_optimizer.core.errors import DamagedFile
 from offer_optimizer.learn.base_snapshot import base_in_force, base_model
 from offer_optimizer.learn.fold import Fold
-from offer_optimizer.learn.retention import cutoff_us, remove_archived
+from offer_optimizer.learn.retention import archived_count, cutoff_us, remove_archived, what_asks_for
 from offer_optimizer.learn.trainer import Model
 from offer_optimizer.store.base_file import BaseFile, BaseStore
 from offer_optimizer.store.codec import Epoch
@@ -24,6 +25,7 @@ from offer_optimizer.store.dropping import Dropper
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import newest_retention
 from offer_optimizer.store.sqlite import transaction
 
 log = structlog.get_logger(__name__)
@@ -70,15 +72,24 @@ class LedgerRetirer:
         self._bases = BaseStore(files, directory.bases)
         self._fold: Fold | None = None
         self._base: BaseFile | None = None
+        self._known = 0
         self._dropper: Dropper | None = None
         self._tried_us = 0
         self._next_try_us = 0
         self._next_look_us = 0
 
     def begin(self, fold: Fold) -> None:
-        """See loop.Retirer. Raises DamagedFile where the base in force is not what it was."""
+        """See loop.Retirer. A damaged base stops retention and rebuilds, never learning."""
         self._fold = fold
-        self._base = base_in_force(self._ledger, self._bases)
+        retention = newest_retention(self._ledger)
+        self._known = retention.position if retention is not None else 0
+        try:
+            self._base = base_in_force(self._ledger, self._bases)
+        except DamagedFile as error:
+            self._base = None
+            log.error(
+                "base_snapshot_damaged", error=str(error), effect="learning goes on; nothing is dropped"
+            )
         self._dropper = self._begun_dropper()
 
     def model(self, epoch: Epoch) -> Model | None:
@@ -118,31 +129,39 @@ class LedgerRetirer:
     def _take_over(self) -> bool:
         """Note a base that waits; return whether there is one now to drop by."""
         positions = self._bases.positions()
-        known = self._base.header.ledger_position if self._base else 0
-        if self._fold is None or not positions or positions[-1] <= known:
+        if self._fold is None or not positions or positions[-1] <= self._known:
             return False
-        base = self._bases.open(positions[-1])
-        checksum = base.sha256()
-        position = base.header.ledger_position
-        if self._is_overtaken(position):
-            log.warning("retention_given_up", position=position, effect="tried again tomorrow")
-            self._bases.remove(position)
-            remove_archived(self._files, self._directory, position)
-            return False
+        if self._files.is_locked(self._directory.retention_lock_path):
+            return False  # it is still being compared
+        position = positions[-1]
+        try:
+            base = self._bases.open(position)
+            checksum, why = base.sha256(), self._why_not(base)
+        except DamagedFile as error:
+            return self._give_up(position, str(error))
+        if why:
+            return self._give_up(position, why)
         with transaction(self._ledger.connection):
             self._fold.apply(self._ledger.append_body(Retention(position, checksum)))
             self._fold.save_state()
-        self._base = base
+        self._base, self._known = base, position
         self._dropper = self._begun_dropper()
         log.info("retention_noted", position=position, archived=base.header.archived_count)
         return True
 
-    def _is_overtaken(self, position: int) -> bool:
-        return any(
-            isinstance(record.body(), (Rollback, Quarantine, Promotion))
-            for record in self._ledger.rare_records(self._ledger.last_position())
-            if record.position > position
-        )
+    def _give_up(self, position: int, why: str) -> bool:
+        log.error("retention_given_up", position=position, why=why, effect="nothing was dropped")
+        self._bases.remove(position)
+        remove_archived(self._files, self._directory, position)
+        return False
+
+    def _why_not(self, base: BaseFile) -> str:
+        """Return why nothing may be dropped by a base that waits; empty where it may."""
+        header = base.header
+        found = archived_count(self._files, self._directory, header.ledger_position)
+        if found != header.archived_count:
+            return f"the archive holds {found} decisions instead of {header.archived_count}"
+        return what_asks_for(self._ledger, header.ledger_position, header.ledger_time_us)
 
     def _begun_dropper(self) -> Dropper | None:
         if self._base is None:

@@ -39,8 +39,8 @@ def tables_of(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
 def prune(connection: sqlite3.Connection) -> Iterator[int]:
     """Leave in the fold's tables, as they stand at a base, what a base keeps; return positions that stay.
 
-    Beside what is open and its feedback, that is the last lesson of every policy epoch: the close cursor of
-    its model.
+    Beside what is open, that is the last lesson of every policy epoch, the close cursor of its model; and the
+    feedback of both.
     """
     run = connection.execute
     run("CREATE TEMP TABLE kept(position INTEGER PRIMARY KEY)")
@@ -48,14 +48,14 @@ def prune(connection: sqlite3.Connection) -> Iterator[int]:
         if name not in _SETTLED and "position" in columns:
             run(f"INSERT OR IGNORE INTO kept SELECT position FROM {name}")  # noqa: S608  (names of our own)
     run(
-        "INSERT OR IGNORE INTO kept SELECT fate.position FROM fate "
-        "JOIN open_decision ON open_decision.position = fate.decision_position"
-    )
-    run(
         "INSERT OR IGNORE INTO kept SELECT position FROM ("
         "SELECT position, ROW_NUMBER() OVER (PARTITION BY placement_id, policy_epoch "
         "ORDER BY close_time_us DESC, position DESC) AS rank FROM closed WHERE status = ?) WHERE rank = 1",
         (int(CloseStatus.LEARNED),),
+    )
+    run(
+        "INSERT OR IGNORE INTO kept SELECT fate.position FROM fate "
+        "JOIN kept ON kept.position = fate.decision_position"
     )
     for name in _SETTLED:
         if name in tables_of(connection):

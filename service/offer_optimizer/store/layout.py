@@ -53,6 +53,7 @@ class DataDirectory:
         self.salts_path = self.path / "salts"
         self.catalog_lock_path = self.path / "catalog.lock"
         self.learner_lock_path = self.path / "learner.lock"
+        self.retention_lock_path = self.path / "retention.lock"
         self.format_path = self.path / "FORMAT"
 
     def prepare(self, files: Files) -> bool:
