@@ -1,8 +1,8 @@
 """How many rows a second does replay judge, beside the Open Bandit Pipeline (OBP) on the same rows?
 
 IPS, SNIPS and DR with bootstrap intervals of one target policy. Each side is a process of its own and is
-measured by its CPU time and its peak memory. OBP needs a Python below 3.11 and an environment of its own: name
-its interpreter with --obp-python; without one our side is measured alone, and that is said.
+measured by its CPU time and its peak memory. OBP needs a Python below 3.11 and an environment of its own:
+name its interpreter with --obp-python; without one our side is measured alone, and that is said.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`offer-optimizer replay` as a build would use it: one JSON object, an exit status, a report that stands alone."""
+"""`offer-optimizer replay` as a build uses it: one JSON object, an exit status, a report of its own."""
 
 from __future__ import annotations
 

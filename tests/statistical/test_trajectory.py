@@ -67,8 +67,8 @@ def test_one_step_misses_the_truth_of_a_tighter_cap(size: Size, figure: Callable
     assert whole.low is not None
     assert whole.high is not None
     figure(
-        f"a cap of 1 instead of 3 is worth {truth(1):.3f}, the log's {truth(3):.3f}; one step says {one_step}, "
-        f"trajectories {whole}"
+        f"a cap of 1 instead of 3 is worth {truth(1):.3f}, the log's {truth(3):.3f}; "
+        f"one step says {one_step}, trajectories {whole}"
     )
     assert one_step.is_below(truth(1))
     assert whole.low <= truth(1) <= whole.high

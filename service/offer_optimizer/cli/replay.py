@@ -9,19 +9,23 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from offer_optimizer.cli import log_options
 from offer_optimizer.cli.replay_progress import ReplayProgress
 from offer_optimizer.core.errors import InvalidInput, OfferOptimizerError
 from offer_optimizer.evaluate.comparison import differences
+from offer_optimizer.evaluate.estimators import ESTIMATORS as KNOWN
 from offer_optimizer.evaluate.gates import Gate, parse_gate
 from offer_optimizer.evaluate.html_report import GateOutcome, html_report
+from offer_optimizer.evaluate.intervals import Interval
 from offer_optimizer.evaluate.reading import read_log
 from offer_optimizer.evaluate.replay import ESTIMATORS, Replay, Settings
 from offer_optimizer.evaluate.results import Difference, Evaluation
 from offer_optimizer.evaluate.results_text import figure, sentences
+from offer_optimizer.evaluate.reward_model_choice import REWARD_MODELS
 from offer_optimizer.evaluate.trajectory import HORIZON
 
 HOLDS, FAILS, REFUSED = 0, 1, 2
@@ -32,9 +36,8 @@ _PLAIN_REWARDS = ("-cost", "cost", "reward_final", "reward_learned")
 
 
 def replay(
-    log: Annotated[
-        Path, typer.Argument(help="A log: a file, a folder of Parquet files, or a data directory.")
-    ],
+    log: log_options.LogPath,
+    *,
     policy: Annotated[
         list[str],
         typer.Option(
@@ -42,67 +45,50 @@ def replay(
             "baseline:OFFER,OFFER, pmf:FILE, vw:OPTIONS, NAME:OPTIONS, catalog:FILE#PLACEMENT."
         ),
     ],
-    log_format: Annotated[
-        str, typer.Option("--format", help="ledger, parquet, dsjson, csv or obd; guessed where left out.")
-    ] = "",
+    log_format: log_options.Format = "",
     estimator: Annotated[
-        str,
-        typer.Option(
-            help="dm, ips, clipped-ips, snips, dr, sndr, switch-dr, dros, mean; the first is the gate's."
-        ),
+        str, typer.Option(help=f"Some of {', '.join(KNOWN)}, with commas; the first is the gate's.")
     ] = ",".join(ESTIMATORS),
-    interval: Annotated[
-        str, typer.Option(help="normal, bootstrap, empirical-bernstein, clopper-pearson or anytime.")
-    ] = "normal",
+    interval: Annotated[str, typer.Option(help=f"One of {', '.join(Interval)}.")] = "normal",
     confidence: Annotated[float, typer.Option(help="Level of the intervals, two-sided.")] = 0.95,
     gate: Annotated[
         str, typer.Option(help='"P2 - P1 > 0" or "POLICY > 0.12": exit status 0 if the lower end is above.')
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a report to this file.")] = None,
-    force: Annotated[bool, typer.Option(help="Give what is refused, marked.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Give what is refused, marked.")] = False,
     reward: Annotated[
         str,
-        typer.Option(help="csv: the reward's column. dsjson: -cost or cost. Our logs: CEL over feedback."),
+        typer.Option(help="csv: the column. dsjson: -cost or cost. Our logs: CEL over feedback."),
     ] = "",
-    action: Annotated[str, typer.Option(help="csv: the column of what was shown.")] = "",
-    propensity: Annotated[str, typer.Option(help="csv: probability of it: a number, 1/3, or a column.")] = "",
-    context: Annotated[str, typer.Option(help="csv: columns with commas between, or *.")] = "",
-    visitor: Annotated[str, typer.Option(help="csv, dsjson: the column or field of the visitor.")] = "",
-    time: Annotated[str, typer.Option(help="csv: the column of the time.")] = "",
-    leave_out: Annotated[
-        str, typer.Option(help="csv, dsjson: columns that are no context, with commas.")
-    ] = "",
-    as_text: Annotated[str, typer.Option(help="csv: columns whose numbers are names, with commas.")] = "",
-    delimiter: Annotated[str, typer.Option(help="csv: what stands between columns.")] = "",
-    placement: Annotated[str, typer.Option(help="Our logs: the placement.")] = "",
-    start: Annotated[str, typer.Option(help="ledger: decisions from this time on.")] = "",
-    end: Annotated[str, typer.Option(help="ledger: decisions before this time.")] = "",
+    action: log_options.Action = "",
+    propensity: log_options.Propensity = "",
+    context: log_options.Context = "",
+    visitor: log_options.Visitor = "",
+    time: log_options.Time = "",
+    leave_out: log_options.LeaveOut = "",
+    as_text: log_options.AsText = "",
+    placement: log_options.Placement = "",
+    start: log_options.Start = "",
+    end: log_options.End = "",
     reward_range: Annotated[str, typer.Option(help="LOW,HIGH: what every reward lies in.")] = "",
     decisions_per_visitor: Annotated[
         float | None, typer.Option(help="The most that any visitor brings.")
     ] = None,
-    reward_model: Annotated[str, typer.Option(help="The model of dr and the like: mean or ridge.")] = "mean",
+    reward_model: Annotated[
+        str, typer.Option(help=f"The model of dr and the like: {' or '.join(REWARD_MODELS)}.")
+    ] = "mean",
     horizon: Annotated[int, typer.Option(help="Decisions of a visitor that a trajectory judges.")] = HORIZON,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
 ) -> None:
     """Say what other policies would have earned on a log, with intervals or a refusal."""
-    reader = {
-        "action": action,
-        "propensity": propensity,
-        "context": context,
-        "visitor": visitor,
-        "time": time,
-        "leave_out": leave_out,
-        "as_text": as_text,
-        "delimiter": delimiter,
-        "placement": placement,
-        "start": start,
-        "end": end,
-    }
+    reader = {"action": action, "propensity": propensity, "context": context, "leave_out": leave_out}
+    reader |= {"visitor": visitor, "time": time, "as_text": as_text}
+    reader |= {"placement": placement, "start": start, "end": end}
+    is_readers = log_format in _READERS_REWARD or bool(action) or reward in _PLAIN_REWARDS
+    reader["reward"] = reward if is_readers else ""
     try:
         with ReplayProgress() as progress:
-            is_readers = log_format in _READERS_REWARD or bool(action) or reward in _PLAIN_REWARDS
             settings = Settings(
                 reward=None if is_readers or not reward else reward,
                 estimators=[name.strip() for name in estimator.split(",") if name.strip()],
@@ -117,9 +103,7 @@ def replay(
                 progress=progress.rows,
             )
             asked = parse_gate(gate, policy) if gate else None
-            source = read_log(
-                log, log_format or None, progress=progress.read, reward=reward if is_readers else "", **reader
-            )
+            source = read_log(log, log_format or None, progress=progress.read, **reader)
             answer = _run(Replay(source, policy, settings), asked)
         _publish(*answer, as_json=as_json, html=html)
     except OfferOptimizerError as error:

@@ -96,7 +96,8 @@ class ClusterSums:
         """Sum columns of shape (n,) by visitor; of the rows where `keep` is true, if given."""
         code, size = grouping.code, len(grouping.ids)
         if keep is None and size > EXACT_VISITORS:
-            buckets = [np.bincount(grouping.bucket, weights=column, minlength=BUCKET_COUNT) for column in columns]
+            bucket = grouping.bucket
+            buckets = [np.bincount(bucket, weights=column, minlength=BUCKET_COUNT) for column in columns]
             return cls(None, np.stack(buckets, axis=1), grouping.sketch)
         if keep is None:
             sums = [np.bincount(code, weights=column, minlength=size) for column in columns]

@@ -1,7 +1,7 @@
 """The report of a replay as one HTML file that stands alone: figures, pictures, assumptions, refusals.
 
-No script, no font, no picture from elsewhere: it can be mailed, archived and read in ten years. Everything that
-came from a log or a command line is escaped.
+No script, no font, no picture from elsewhere: it can be mailed, archived and read in ten years. Everything
+that came from a log or a command line is escaped.
 """
 
 from __future__ import annotations
@@ -19,31 +19,39 @@ from offer_optimizer.evaluate.results import Difference, Evaluation, PolicyResul
 from offer_optimizer.evaluate.results_text import diagnostics
 from offer_optimizer.evaluate.svg import Line, Mark, bar_chart, interval_chart, line_chart
 
-_TONES: Final = 6
 _STYLE: Final = """
-:root { color-scheme: light; --ink: #1d2430; --soft: #5d6778; --rule: #dfe3ea; --paper: #fff; --band: #f6f7f9; }
+:root { color-scheme: light; --ink: #1d2430; --soft: #5d6778; --rule: #dfe3ea; --band: #f6f7f9 }
 * { box-sizing: border-box }
 body { margin: 0; background: var(--band); color: var(--ink); font: 15px/1.5 system-ui, sans-serif }
-main { max-width: 960px; margin: 24px auto; padding: 28px 48px 48px; background: var(--paper);
+main { max-width: 960px; margin: 24px auto; padding: 28px 48px 48px; background: #fff;
   border: 1px solid var(--rule); border-radius: 8px }
-h1 { font-size: 25px; margin: 0 0 2px } h2 { font-size: 18px; margin: 34px 0 8px }
+h1 { font-size: 25px; margin: 0 0 2px }
+h2 { font-size: 18px; margin: 34px 0 8px }
 h3 { font-size: 15px; margin: 22px 0 4px; overflow-wrap: anywhere }
-p, li { max-width: 76ch } .soft { color: var(--soft) } code { font: 13px ui-monospace, monospace }
+p, li { max-width: 76ch }
+.soft { color: var(--soft) }
+code { font: 13px ui-monospace, monospace }
 table { border-collapse: collapse; width: 100%; margin: 8px 0 }
-th, td { text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid var(--rule); vertical-align: top }
+th, td { text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid var(--rule);
+  vertical-align: top }
 th { font-weight: 600; color: var(--soft); font-size: 13px }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap } th.number { text-align: right }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+th.number { text-align: right }
 td.policy { overflow-wrap: anywhere; max-width: 330px }
 .refused { background: #fdf3e7; border-left: 4px solid #d9822b; padding: 8px 14px; margin: 8px 0 }
 .held { background: #e9f6ee; border-left: 4px solid #2e8b57; padding: 8px 14px; margin: 8px 0 }
-svg { width: 100%; height: auto; display: block; margin: 6px 0 } svg text { font: 12px system-ui, sans-serif; fill: #5d6778 }
-svg line { stroke-width: 2.5 } svg .grid { stroke: #e6e9ef; stroke-width: 1 } svg polyline { fill: none; stroke-width: 2 }
-.t0 { stroke: #2f6fb3; fill: #2f6fb3 } .t1 { stroke: #c2571a; fill: #c2571a } .t2 { stroke: #2e8b57; fill: #2e8b57 }
-.t3 { stroke: #8a4fbe; fill: #8a4fbe } .t4 { stroke: #b8860b; fill: #b8860b } .t5 { stroke: #6b7280; fill: #6b7280 }
-svg text.t0, svg text.t1, svg text.t2, svg text.t3, svg text.t4, svg text.t5 { stroke: none }
-svg text.t0 { fill: #2f6fb3 } svg text.t1 { fill: #c2571a } svg text.t2 { fill: #2e8b57 } svg text.t3 { fill: #8a4fbe }
-svg text.t4 { fill: #b8860b } svg text.t5 { fill: #6b7280 }
+svg { width: 100%; height: auto; display: block; margin: 6px 0 }
+svg text { font: 12px system-ui, sans-serif; fill: var(--soft) }
+svg line { stroke-width: 2.5 }
+svg .grid { stroke: #e6e9ef; stroke-width: 1 }
+svg polyline { fill: none; stroke-width: 2 }
 """
+_ABOUT_WEIGHTS: Final = (
+    "Importance weights say how much a logged decision counts for the policy. Few large ones mean that the "
+    "figure rests on few decisions; weight 0 means that the policy would not have done what was logged. Bars "
+    "grow with the square root of the count."
+)
+_COLOURS: Final = ("#2f6fb3", "#c2571a", "#2e8b57", "#8a4fbe", "#b8860b", "#6b7280")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +79,7 @@ def html_report(
         _figures(found),
         _differences(differences),
         "<h2>How far the log reaches</h2>",
-        "<p>Importance weights say how much a logged decision counts for the policy. Few large ones mean that "
-        "the figure rests on few decisions; weight 0 means that the policy would not have done what was logged. "
-        "Bars grow with the square root of the count.</p>",
+        f"<p>{_ABOUT_WEIGHTS}</p>",
         *[_weights(number, result) for number, result in enumerate(found.policies)],
         _curves(found),
         "<h2>What this assumes</h2><ul>",
@@ -86,8 +92,17 @@ def html_report(
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Replay of {escape(found.log_name)}</title><style>{_STYLE}</style></head>\n"
+        f"<title>Replay of {escape(found.log_name)}</title><style>{_STYLE}{_tones()}</style></head>\n"
         f"<body><main>\n{body}\n</main></body></html>\n"
+    )
+
+
+def _tones() -> str:
+    """Return the colour of each class of marks."""
+    return "".join(
+        f"svg line.t{tone}, svg polyline.t{tone} {{ stroke: {colour} }}\n"
+        f"svg circle.t{tone}, svg rect.t{tone}, svg text.t{tone} {{ fill: {colour} }}\n"
+        for tone, colour in enumerate(_COLOURS)
     )
 
 
@@ -114,7 +129,7 @@ def _refusals(found: Evaluation) -> str:
 
 def _marks(found: Evaluation) -> list[Mark]:
     return [
-        Mark(f"P{number} {name}", estimate.value, estimate.low, estimate.high, (number - 1) % _TONES)
+        Mark(f"P{number} {name}", estimate.value, estimate.low, estimate.high, (number - 1) % len(_COLOURS))
         for number, result in enumerate(found.policies, start=1)
         for name, estimate in result.estimates.items()
     ]
@@ -155,8 +170,8 @@ def _differences(found: Sequence[Difference]) -> str:
         for one in found
     ]
     return (
-        "<h2>Differences</h2><p>Paired by decision and clustered by visitor: what both policies owe to the same "
-        "visitors cancels.</p><table><tr><th>difference</th><th>estimator</th>"
+        "<h2>Differences</h2><p>Paired by decision and clustered by visitor: what both policies owe to the "
+        "same visitors cancels.</p><table><tr><th>difference</th><th>estimator</th>"
         '<th class="number">value</th><th class="number">interval</th><th class="number">p</th></tr>'
         f"{''.join(rows)}</table>"
     )
@@ -172,7 +187,7 @@ def _weights(number: int, result: PolicyResult) -> str:
         [labels[index] for index in shown],
         [int(result.weights.counts[index]) for index in shown],
         "importance weight",
-        number % _TONES,
+        number % len(_COLOURS),
     )
     return (
         f"<h3>P{number + 1} <code>{escape(result.policy)}</code></h3>"
@@ -185,7 +200,7 @@ def _curves(found: Evaluation) -> str:
         Line(
             f"P{number}",
             [(point.end_row, point.value) for point in result.curve if point.value is not None],
-            (number - 1) % _TONES,
+            (number - 1) % len(_COLOURS),
         )
         for number, result in enumerate(found.policies, start=1)
         if result.curve

@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,13 @@ from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.core.log import BadLine, LogRows, Vocabulary
+from offer_optimizer.core.outcome import Outcome
 from offer_optimizer.formats.feature_contexts import FeatureContexts
 from offer_optimizer.formats.lines import Progress
 from offer_optimizer.store.codec import Epoch, StoredCatalog
 from offer_optimizer.store.fold_tables import ClosedDecision, FoldTables
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.outcomes import merged_keys
+from offer_optimizer.store.outcomes import merged_keys, outcomes_at
 
 BATCH_ROWS: Final = 2000
 FOREVER_US: Final = 2**62
@@ -41,6 +43,28 @@ class _Row:
     visitor_key: int | None
     decision: Decision
     reward: float
+
+
+class _Outcomes(Sequence[Outcome]):
+    """What came of the decisions of a batch, read when the first is asked for."""
+
+    def __init__(self, ledger: Ledger, positions: list[int]) -> None:
+        self._ledger = ledger
+        self._positions = positions
+
+    @cached_property
+    def _found(self) -> list[Outcome]:
+        return outcomes_at(self._ledger, self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
+        return self._found[index]
 
 
 class LedgerRowsLog:
@@ -192,6 +216,7 @@ class LedgerRowsLog:
             attributes=attributes,
             decision_ids=[format_decision_id(decision.decision_id) for decision in decisions],
             decisions=decisions,
+            outcomes=_Outcomes(self._ledger, [row.position for row in rows]),
         )
 
     def _offers(

@@ -10,15 +10,16 @@ from offer_optimizer.evaluate.target import Verdict
 
 VERDICT_WORDS: Final[Mapping[Verdict, str]] = {
     Verdict.ONE_STEP: (
-        "one decision is changed at a time. Caps, budgets and the coming back of visitors are as they were logged."
+        "one decision is changed at a time. Caps, budgets and the coming back of visitors are as they were "
+        "logged."
     ),
     Verdict.STATE_AS_LOGGED: (
-        "the catalog's rules, caps and budgets act on the counters that the log read. If every decision changed, "
-        "the counters would be others."
+        "the catalog's rules, caps and budgets act on the counters that the log read. If every decision "
+        "changed, the counters would be others."
     ),
     Verdict.TRAJECTORY: (
-        "all decisions of a visitor are changed together, so caps fill as they would have. What other visitors "
-        "are shown changes nothing for this one; budgets and other placements are as logged."
+        "all decisions of a visitor are changed together, so caps fill as they would have. What other "
+        "visitors are shown changes nothing for this one; budgets and other placements are as logged."
     ),
 }
 
@@ -28,10 +29,10 @@ ESTIMATOR_WORDS: Final[Mapping[str, str]] = {
     "snips": "like ips, divided by the weights that fell: steadier, and off by little in small logs.",
     "clipped-ips": "weights are cut at a limit: steadier, and off by at most the bias that is printed.",
     "dm": "what a model of rewards says. As right as the model, and no more: it has no interval.",
-    "dr": "a model of rewards, put right by weighted decisions: right where either the logged probabilities or "
-    "the model are, and steadier than ips where the model is good.",
+    "dr": "a model of rewards, put right by weighted decisions: right where either the logged probabilities "
+    "or the model are, and steadier than ips where the model is good.",
     "sndr": "like dr, divided by the weights that fell.",
-    "switch-dr": "like dr, with the model alone where weights are large; off by at most the bias that is printed.",
+    "switch-dr": "like dr, with the model alone where weights are large; off by at most the printed bias.",
     "dros": "like dr with large weights shrunk; off by at most the bias that is printed.",
 }
 

@@ -12,8 +12,8 @@ from offer_optimizer.core.features import show
 from offer_optimizer.evaluate.estimate import Estimate
 from offer_optimizer.evaluate.intervals import Interval
 from offer_optimizer.evaluate.learning_curve import CurvePoint
-from offer_optimizer.evaluate.target import Verdict
 from offer_optimizer.evaluate.results_text import comparison_text, evaluation_text
+from offer_optimizer.evaluate.target import Verdict
 from offer_optimizer.evaluate.weights import WeightHistogram
 
 if TYPE_CHECKING:

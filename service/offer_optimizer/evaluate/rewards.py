@@ -14,6 +14,7 @@ import numpy as np
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.features import show
 from offer_optimizer.core.log import BadLine, Floats, Log, LogRows, Vocabulary
+from offer_optimizer.evaluate.formula_rewards import FormulaRewards, logged_catalogs
 
 Reward: TypeAlias = "str | Callable[[LogRows], Floats]"
 
@@ -33,6 +34,8 @@ def rewarded(log: Log, reward: Reward) -> Log:
         return FunctionRewards(log, reward)
     if isinstance(log, HasRewards):
         return log.with_reward(reward)
+    if logged_catalogs(log):
+        return FunctionRewards(log, FormulaRewards(log, reward))
     raise InvalidInput("reward", f"{show(reward)}: {log.name} has no reward but its own")
 
 
@@ -42,7 +45,7 @@ class FunctionRewards:
     def __init__(self, log: Log, function: Callable[[LogRows], Floats]) -> None:
         self._log = log
         self._function = function
-        self.catalogs = getattr(log, "catalogs", {})
+        self.catalogs = logged_catalogs(log)
 
     @property
     def name(self) -> str:

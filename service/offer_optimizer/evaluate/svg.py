@@ -132,4 +132,5 @@ def _text(x: float, y: float, text: str, anchor: str, tone: str = "") -> str:
 
 
 def _frame(height: float, parts: Sequence[str], title: str) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+    head = f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
+    return f"{head}{''.join(parts)}</svg>"

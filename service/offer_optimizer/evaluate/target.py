@@ -171,8 +171,8 @@ def position_of(rows: LogRows, offers: NDArray[np.integer[Any]]) -> Ints:
         places = np.zeros(highest + 2, dtype=np.int64)
         for place, offer in reversed(list(enumerate(rows.offers[0].tolist()))):
             places[offer] = place
-        found: Ints = places[offers]
-        return found
+        at: Ints = places[offers]
+        return at
     position: Ints = (rows.offers == offers.astype(rows.offers.dtype)[:, None]).argmax(axis=1)
     return position
 
@@ -194,12 +194,12 @@ def _is_supported(rows: LogRows, wanted: NDArray[np.int32]) -> Floats:
     is_there = rows.offers == wanted
     if rows.pmf is not None:
         is_there &= rows.pmf > 0.0
-    return (is_there.any(axis=1) & (wanted[:, 0] >= 0)).astype(np.float64)
+    found: Floats = (is_there.any(axis=1) & (wanted[:, 0] >= 0)).astype(np.float64)
+    return found
 
 
 def _ones(count: int) -> Floats:
-    ones: Floats = np.broadcast_to(np.float64(1.0), (count, 1))
-    return ones
+    return np.ones((count, 1))
 
 
 @dataclass(frozen=True, slots=True)

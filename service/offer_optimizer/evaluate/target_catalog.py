@@ -23,9 +23,9 @@ from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import InvalidCatalog, InvalidInput
 from offer_optimizer.core.features import show
-from offer_optimizer.core.history import History
 from offer_optimizer.core.log import Log, LogRows, Vocabulary
 from offer_optimizer.decide.prepared import PreparedCatalog, prepare_catalog
+from offer_optimizer.evaluate.formula_rewards import logged_catalogs
 from offer_optimizer.evaluate.recount import uncountable
 from offer_optimizer.evaluate.system import System
 from offer_optimizer.evaluate.system_limits import SameLimits
@@ -93,15 +93,6 @@ def catalog_policy(text: str, argument: str, given_range: tuple[float, float] | 
         known = ", ".join(catalog.placement_by_id)
         raise InvalidInput("policy", f"{path} has no placement {show(placement_id)}; it has {known}")
     return CatalogPolicy(text, catalog, placement_id, _VERDICTS.get(asked), given_range)
-
-
-def logged_catalogs(log: Log) -> Mapping[int, Catalog]:
-    """Return the catalogs that a log of ours was made under, by revision; none of any other log."""
-    history = getattr(log, "history", None)
-    if isinstance(history, History):
-        return {number: revision.catalog for number, revision in history.catalogs.items()}
-    found: Mapping[int, Catalog] = getattr(log, "catalogs", {})
-    return found
 
 
 def _check_policy(name: str, options: Mapping[str, object]) -> None:

@@ -112,10 +112,8 @@ class _LoggedRun(StillRun):
         """See TargetRun."""
         if not self._is_spread:
             return ()
-        return [
-            "The log keeps the probability of the chosen offer alone: for reward models the rest is spread "
-            "evenly over the other eligible offers."
-        ]
+        spread = "for reward models the rest is spread evenly over the other eligible offers"
+        return [f"The log keeps the probability of the chosen offer alone: {spread}."]
 
 
 def unknown_offers(offer_ids: Sequence[str], vocabulary: Vocabulary) -> str:

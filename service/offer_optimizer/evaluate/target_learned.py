@@ -95,12 +95,11 @@ class Learner:
     def notes(self, row_count: int) -> list[str]:
         """Return what must be said of what was learned."""
         low, high = self.reward_range
+        how = f"each as the logged choice with its logged propensity; rewards {low:g} to {high:g} as 0 to 1"
         found = [
-            "Judged progressively: each row is judged before it is learned, so the figure is the mean over "
-            + "the whole learning curve, early mistakes included.",
+            "Judged progressively: each row before it is learned, so the figure holds early mistakes too.",
             "A row's reward is known to the next one; in service it comes when its window closes.",
-            f"Learned {self.learned_count:,} of {row_count:,} rows, each as the logged choice with its "
-            + f"logged propensity; rewards {low:g} to {high:g} were scaled to 0 to 1.",
+            f"Learned {self.learned_count:,} of {row_count:,} rows, {how}.",
         ]
         if self.clipped_count:
             found.append(f"{self.clipped_count:,} rewards lay outside of that and were learned as its ends.")

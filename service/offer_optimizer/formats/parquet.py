@@ -22,6 +22,8 @@ from offer_optimizer.core.outcome import LEARNED, OPEN, LoggedDecision
 from offer_optimizer.formats.parquet_columns import (
     DecisionIds,
     Decisions,
+    Outcomes,
+    Records,
     dense_pmf,
     equals,
     floats,
@@ -180,7 +182,7 @@ class ParquetLog:
         offers = offer_numbers(table.column("eligible"), self._vocabulary)
         chosen = offers[np.arange(len(offers)), table.column("chosen_position").to_numpy()]
         is_learned = equals(table, "close_status", LEARNED)
-        history = self.history
+        history, records = self.history, Records(piece, keep)
         return LogRows(
             visitor=self._visitors(table),
             time_us=table.column("decide_time").cast(pa.int64()).to_numpy(),
@@ -195,7 +197,8 @@ class ParquetLog:
             if history is not None
             else None,
             decision_ids=DecisionIds(table),
-            decisions=Decisions(piece, keep),
+            decisions=Decisions(records),
+            outcomes=Outcomes(records),
         )
 
     def _visitors(self, table: pa.Table) -> Ints:

@@ -23,7 +23,7 @@ VISITS = (2, 3, 4, 5)
 _VERSION = ModelVersion(bytes(16), 0)
 
 
-def catalog(limit: int | None, **changes: Any) -> Catalog:
+def catalog(limit: int | None, **changes: Any) -> Catalog:  # noqa: ANN401  (parts of a catalog)
     """Return a catalog whose cap allows so many coupons a visitor; without a cap for None."""
     cap = Cap(id="coupons", limit=limit or 1, offers=("coupon",))
     parts: dict[str, Any] = {

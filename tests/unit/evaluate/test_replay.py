@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_a_policy_may_be_a_function(log: MemoryLog) -> None:
         return np.tile([0.5, 0.5, 0.0], (len(rows), 1))
 
     assert evaluate(log, half, estimators=["ips"])["half"].max_weight == pytest.approx(1.5)
-    with pytest.raises(InvalidInput, match="sum to 0.5"):
+    with pytest.raises(InvalidInput, match=r"sum to 0\.5"):
         evaluate(log, lambda rows: 0.5 * half(rows), estimators=["ips"])
 
 
@@ -155,7 +156,7 @@ def test_progress_is_told_to_the_last_row(log: MemoryLog) -> None:
     ],
     ids=["unknown", "none", "twice", "interval", "confidence", "model", "option"],
 )
-def test_settings_that_are_none_are_an_error(log: MemoryLog, options: dict[str, object], field: str) -> None:
+def test_settings_that_are_none_are_an_error(log: MemoryLog, options: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput, match=field):
         evaluate(log, "logged", **({"estimators": ["dr"]} | options))
 

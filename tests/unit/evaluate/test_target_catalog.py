@@ -49,7 +49,7 @@ def test_a_paused_offer_leaves_its_share_to_the_others(log: MemoryLog) -> None:
 
 
 def test_a_new_cap_on_decisions_is_counted_again_from_the_log(log: MemoryLog) -> None:
-    """Under another id the log's counts are not there, so they are taken from its decisions: the same ones."""
+    """Under another id the log has no counts, so they are taken from its decisions: the same ones."""
     renamed = catalog(1, caps=(Cap(id="other", limit=1, offers=("coupon",)),))
     # The log's cap is gone, but what it excluded the new one excludes too.
     same, other = judge(log, catalog(1)), judge(log, renamed)

@@ -147,7 +147,6 @@ def by_device(rows: LogRows) -> Floats:
     ids=["long", "wide", "by-offer", "underscore"],
 )
 def test_a_table_is_looked_up_by_context(log: MemoryLog, tmp_path: Path, text: str) -> None:
-    """This test writes a small file: files are what it is about."""
     found = follow(log, table(tmp_path, text))
     assert found.mass == pytest.approx(by_device(log.rows))
 
