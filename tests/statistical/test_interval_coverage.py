@@ -271,7 +271,7 @@ def test_guaranteed_intervals_cover_where_visitors_come_once(
 
 
 def test_clopper_pearson_of_counts_divided_by_the_largest_weight_would_not_cover() -> None:
-    """Why ours differs from vw-estimators': at 4 arms and a value of 0.9 theirs covers less than 75 %."""
+    """Why ours differs from vw-estimators': at 4 arms and a value of 0.9 theirs covers less than 60 %."""
     worlds, count, arms, value = 2000, 600, 4, 0.9
     chance = np.random.default_rng(14)
     rewarded = chance.binomial(count, value / arms, worlds)
@@ -281,5 +281,5 @@ def test_clopper_pearson_of_counts_divided_by_the_largest_weight_would_not_cover
         theirs += low <= value <= high
         low, high = clopper_pearson(found, count)
         ours += low * arms <= value <= high * arms
-    assert theirs < 0.75 * worlds
+    assert theirs < 0.6 * worlds
     assert ours >= binom.ppf(1e-4, worlds, 0.95)

@@ -61,5 +61,5 @@ class Estimate:
         return self.high is not None and self.high < bound
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its fields as plain values."""
-        return asdict(self) | {"interval": self.interval.value}
+        """Return its fields and its width as plain values."""
+        return asdict(self) | {"interval": self.interval.value, "width": self.width}

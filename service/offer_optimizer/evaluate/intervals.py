@@ -38,6 +38,25 @@ class Interval(StrEnum):
         """Whether it holds at any number of visitors, without the central limit theorem."""
         return self in (Interval.EMPIRICAL_BERNSTEIN, Interval.CLOPPER_PEARSON)
 
+    @property
+    def assumption(self) -> str:
+        """What it assumes, as a sentence for people; `Estimate.assumes` adds the numbers."""
+        return _ASSUMPTIONS[self]
+
+
+_ASSUMPTIONS: Final = {
+    Interval.NORMAL: "Visitors are independent and many; one look, at a time fixed beforehand.",
+    Interval.BOOTSTRAP: "Visitors are independent and many; one look, at a time fixed beforehand.",
+    Interval.EMPIRICAL_BERNSTEIN: (
+        "Visitors are independent; rewards, weights and decisions a visitor keep within the stated bounds; "
+        "one look, at a time fixed beforehand."
+    ),
+    Interval.CLOPPER_PEARSON: (
+        "Visitors are independent and decide once; rewards are 0 or 1; one look, at a time fixed beforehand."
+    ),
+    Interval.ANYTIME: "Visitors are independent and many; as many looks as wanted.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Ends:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.evaluate.batch import Batch
 from offer_optimizer.evaluate.clusters import Flags, Floats
 
@@ -74,20 +75,19 @@ class RowMoments:
 
         `ratio` has row weights in it. `used_weight` are the importance weights of the formula, without row
         weights, None where it cuts none. Unless `is_bounded`, what only guaranteed intervals ask for is left
-        out.
+        out. Raises InvalidInput where nobody is known and two rows have the same number.
         """
 
         def cut(column: Floats) -> Floats:
             return column if keep is None else column[keep]
 
         numerator, denominator = cut(ratio[0]), cut(ratio[1])
-        visitor = batch.visitor if keep is None else batch.visitor[keep]
         moments = cls(
             squares=float(numerator @ numerator),
             products=float(numerator @ denominator),
             other_squares=float(denominator @ denominator),
             rewards=Range.of(cut(batch.reward)),
-            is_anonymous=bool(visitor.max(initial=-1) < 0),
+            is_anonymous=_is_anonymous(batch, keep),
         )
         weight = batch.weight if batch.row_weight is None else batch.weight * batch.row_weight
         used = weight
@@ -128,3 +128,13 @@ class RowMoments:
             max(self.most_rows, other.most_rows),
             self.cut + other.cut,
         )
+
+
+def _is_anonymous(batch: Batch, keep: Flags | None) -> bool:
+    visitor = batch.visitor if keep is None else batch.visitor[keep]
+    if visitor.max(initial=-1) >= 0:
+        return False
+    # Variances are taken from single rows then, which is wrong for somebody who came twice.
+    if np.searchsorted(batch.grouping.ids, 0) < int((batch.visitor < 0).sum()):
+        raise InvalidInput("visitor", "has a negative number twice: those are of rows that know no visitor")
+    return True

@@ -38,7 +38,7 @@ from offer_optimizer.evaluate.intervals import Interval
 from offer_optimizer.evaluate.reward_model import FOLD_COUNT, SHRINKAGE, RewardSums
 
 ALL: list[Estimator] = [made() for made in ESTIMATORS.values()]
-CUT: tuple[Estimator, ...] = (ClippedIPS(1.5), SwitchDR(2.5), DRos(2.0))
+CUT: tuple[Estimator, ...] = (ClippedIPS(1.5), SwitchDR(2.0), DRos(2.0))
 MIXED = np.where(np.arange(3000) % 2 == 0, 0.3, 0.5)
 
 
@@ -83,7 +83,7 @@ def test_values_and_errors_are_those_of_the_formulas() -> None:
         "snips": (weight * batch.reward, weight),
         "dr": (batch.expected + weight * missed, ones),
         "clipped-ips": (np.where(weight > 1.5, 1.5, weight) * batch.reward, ones),
-        "switch-dr": (batch.expected + np.where(weight > 2.5, 0.0, weight) * missed, ones),
+        "switch-dr": (batch.expected + np.where(weight > 2.0, 0.0, weight) * missed, ones),
         "dros": (batch.expected + 2.0 * weight / (weight**2 + 2.0) * missed, ones),
     }
     standard: list[Estimator] = [MeanReward(), IPS(), SNIPS(), DR()]
@@ -139,6 +139,9 @@ def test_where_nobody_is_known_again_many_rows_have_the_variance_of_rows() -> No
     assert partial.standard_error == pytest.approx(terms.std(ddof=1) / math.sqrt(9000), rel=1e-9)
     assert partial.estimate().visitor_count == 9000
     assert partial.freedom == 8999
+    twice = replace(batch, visitor=-1 - np.arange(9000) // 2)
+    with pytest.raises(InvalidInput, match="visitor: has a negative number twice"):
+        IPS().partial(twice)
 
 
 def test_what_cutting_weights_costs_at_most_is_stated() -> None:
@@ -146,7 +149,7 @@ def test_what_cutting_weights_costs_at_most_is_stated() -> None:
     batch = batch_of(p=MIXED)
     for estimator, used, span in (
         (CUT[0], np.minimum(batch.weight, 1.5), 2.0),
-        (CUT[1], np.where(batch.weight <= 2.5, batch.weight, 0.0), 3.0),
+        (CUT[1], np.where(batch.weight <= 2.0, batch.weight, 0.0), 3.0),
         (CUT[2], 2.0 * batch.weight / (batch.weight**2 + 2.0), 3.0),
     ):
         estimate = estimator.partial(batch).estimate(bounds=Bounds(-1.0, 2.0))
@@ -172,6 +175,7 @@ def test_a_figure_that_was_forced_says_so_and_why() -> None:
     assert estimate.value == partial.value
     assert str(estimate).endswith("FORCED although 90 visitors, at least 400 are needed")
     assert estimate.to_dict()["forced"] is True
+    assert estimate.to_dict()["width"] == estimate.width
     assert not IPS().partial(batch_of()).estimate(force=True).forced
     assert Partial.empty().estimate(force=True).value is None
     nobody = replace(batch_of(), target=np.zeros(3000))

@@ -28,6 +28,21 @@ def test_of_a_mean_it_is_scipys_bca_interval() -> None:
     assert found.high - values.mean() > 1.05 * (values.mean() - found.low)
 
 
+def test_its_ends_are_the_formulas_quantiles_of_its_own_replicates() -> None:
+    """BCa written out: the acceleration from leaving out one value after the other."""
+    values = np.random.default_rng(8).lognormal(0.0, 1.0, 300)
+    found = bootstrap_ends(np.stack([values, np.ones(300)], axis=1), (1.0,), 0.9, seed=3)
+    replicates = resampled_counts(300, 3) @ values / 300.0
+    without = (values.sum() - values) / 299.0
+    spread = without.mean() - without
+    acceleration = (spread**3).sum() / (6.0 * (spread**2).sum() ** 1.5)
+    bias = stats.norm.ppf((replicates < values.mean()).mean())
+    for end, level in ((found.low, 0.05), (found.high, 0.95)):
+        moved = bias + stats.norm.ppf(level)
+        place = stats.norm.cdf(bias + moved / (1.0 - acceleration * moved))
+        assert end == pytest.approx(float(np.quantile(replicates, place)), rel=1e-6)
+
+
 def test_of_a_ratio_by_visitor_it_is_scipys_of_paired_sums() -> None:
     chance = np.random.default_rng(3)
     visits = 1.0 + chance.poisson(3.0, 400)

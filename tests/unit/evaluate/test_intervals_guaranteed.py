@@ -154,6 +154,7 @@ def test_what_does_not_hold_is_refused_and_named() -> None:
     assert "rewards that are 0 or 1" in refusal(IPS().partial(batch), EXACT, Bounds(0.0, 2.0))
     halves = replace(batch, reward=np.where(np.arange(2000) % 3 == 0, 0.5, batch.reward))
     assert "a proportion" in refusal(IPS().partial(halves), EXACT)
+    assert "a proportion" in refusal(IPS().partial(replace(batch, reward=0.5 * batch.reward)), EXACT)
     # A weight that was possible and not seen.
     rare = replace(batch, largest_weight=np.full(2000, 9.0))
     assert "one weight beside 0" in refusal(IPS().partial(rare), EXACT)
