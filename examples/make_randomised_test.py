@@ -1,7 +1,7 @@
 """Makes randomised_test.csv: a small randomised test of three offers, seeded, with a truth that is known.
 
-Phones get the coupon with probability 1/2, desks with 1/4, and the rest is shared evenly: a test that was never
-meant to be uniform. The guide pays on desks, the coupon on phones, and the newsletter nowhere.
+Phones get the coupon with probability 1/2, desks with 1/4, and the rest is shared evenly: a test that was
+never meant to be uniform. The guide pays on desks, the coupon on phones, and the newsletter nowhere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What would other policies have earned on a randomised test? Copy this and put your own log in.
-
-    python examples/replay.py examples/randomised_test.csv
-"""
+"""What would other policies have earned on a randomised test? Copy this and put your own log in."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ def main(path: str) -> None:
     if difference["dr"].estimate.is_above(0.0):
         print("The rule is better than the coupon for all, with confidence.")
 
-    # found.to_dict() for JSON, found.to_table() for a data frame, found.plot("replay.png") with offer-optimizer[plots].
+    # found.to_dict() is JSON, found.to_table() rows for a data frame; found.plot("a.png") needs matplotlib.
 
 
 if __name__ == "__main__":
