@@ -13,7 +13,9 @@ from offer_optimizer.core.errors import InvalidInput, NotFound
 from offer_optimizer.core.log import LogRows
 from offer_optimizer.evaluate import Evaluation, compare, evaluate
 from offer_optimizer.evaluate.comparison import holm
+from offer_optimizer.evaluate.expectations import Expectations, GivenFunction
 from offer_optimizer.evaluate.replay import Progress
+from offer_optimizer.evaluate.target import TargetRows
 from tests.unit.evaluate.memory_log import MemoryLog, make_log
 
 RULE = "cel:context.x > 5 ? 'a' : 'b'"
@@ -134,6 +136,27 @@ def test_a_reward_model_may_be_a_function(log: MemoryLog) -> None:
         log, RULE, estimators=["ips", "dr"], reward_model=lambda rows: np.zeros(rows.offers.shape)
     )
     assert nothing[RULE]["dr"].value == pytest.approx(nothing[RULE]["ips"].value)
+
+
+def test_expectations_are_weighted_by_what_the_target_would_do(log: MemoryLog) -> None:
+    """A target may name offers of its own order, here two of three; what it leaves out adds nothing."""
+    rows = _first(log, 10)
+    values = np.tile([0.1, 0.2, 0.4], (10, 1))
+    expected = Expectations(rows, GivenFunction(lambda _: values))
+    offers = np.tile(np.array([2, 0, -1], dtype=np.int32), (10, 1))
+    followed = TargetRows(offers, np.tile([0.75, 0.25, 0.0], (10, 1)), np.zeros(10), np.zeros(10))
+    assert expected.under(followed) == pytest.approx(0.75 * 0.4 + 0.25 * 0.1)
+    assert expected.predicted == pytest.approx(values[0][rows.chosen])
+
+
+def test_a_log_whose_choices_do_not_follow_its_pmf_is_refused(log: MemoryLog) -> None:
+    """It claims to have chosen `a` nine times of ten, and chose all alike."""
+    pmf = np.tile(np.array([0.9, 0.05, 0.05], dtype=np.float32), (6000, 1))
+    propensity = pmf[np.arange(6000), log.rows.chosen].astype(np.float64)
+    lying = replace(log, rows=replace(log.rows, pmf=pmf, propensity=propensity))
+    assert (
+        "not those with which was chosen" in evaluate(lying, "logged", estimators=["ips"]).policies[0].refused
+    )
 
 
 def test_progress_is_told_to_the_last_row(log: MemoryLog) -> None:

@@ -151,6 +151,20 @@ def test_a_table_is_looked_up_by_context(log: MemoryLog, tmp_path: Path, text: s
     assert found.mass == pytest.approx(by_device(log.rows))
 
 
+def test_what_a_table_puts_on_offers_that_were_not_eligible_has_no_support(
+    log: MemoryLog, tmp_path: Path
+) -> None:
+    offers = np.array(log.rows.offers)
+    offers[:50, 2] = -1
+    chosen = np.where(np.arange(len(offers)) < 50, 0, log.rows.chosen)
+    rows = LogRows(**{**vars(log.rows), "offers": offers, "chosen": chosen})
+    run = parse_target(table(tmp_path, "p:a,p:b,p:c,p:unknown\n.4,.3,.2,.1\n")).start(log, None)
+    found = run.follow(rows)
+    assert found.unsupported[:50] == pytest.approx(0.3)
+    assert found.unsupported[50:] == pytest.approx(0.1)
+    assert "no offer 'unknown'" in run.refusal()
+
+
 def test_a_table_may_be_keyed_by_row(log: MemoryLog, tmp_path: Path) -> None:
     lines = "".join(f"{row},0.{row % 10},{1 - (row % 10) / 10:.1f}\n" for row in range(3000))
     run = parse_target(table(tmp_path, f"row,p:a,p:b\n{lines}")).start(log, None)
