@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -160,6 +161,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help=f"{ROWS_SHORT:,} rows instead of {ROWS:,}")
     parser.add_argument("--obp-python", help="interpreter of an environment that has obp")
+    today = datetime.now(UTC).date().isoformat()
+    parser.add_argument("--date", default=today, help="to note in the results")
     parser.add_argument("--side", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side is not None:
@@ -171,8 +174,12 @@ def main() -> None:
         sides = {"ours": run_side([sys.executable, "-m", "benchmarks.replay_rows", "--side", folder])}
         if given.obp_python:
             sides["obp"] = run_side([given.obp_python, str(OBP_SCRIPT), folder, str(OBP_REPLICATES)])
-    print(json.dumps({"machine": describe(), "rows": count, "sides": sides}, indent=1))
     report(count, sides)
+    if not given.short:
+        found = {"date": given.date, "machine": describe(), "rows": count, "sides": sides}
+        file = Path(__file__).with_name("results") / f"replay_rows-{given.date}.json"
+        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"written to {file}")
 
 
 def report(count: int, sides: dict[str, dict[str, Any]]) -> None:
