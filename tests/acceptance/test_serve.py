@@ -158,11 +158,11 @@ def test_a_field_that_is_not_served_yet_is_named(service: RunningService) -> Non
     item = pb.Feedback(
         feedback_id="f", visitor_placement=pb.VisitorPlacement(visitor_id="v", placement="home-hero")
     )
-    item.kind, item.retracts_feedback_id = "click", "e"
+    item.kind, item.slot = "click", 1
     with grpc.insecure_channel(service.target) as channel, pytest.raises(grpc.RpcError) as caught:
         rpc.OfferServiceStub(channel).RecordFeedback(pb.RecordFeedbackRequest(items=[item]), timeout=5)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "items[0].retracts_feedback_id" in str(caught.value.details())
+    assert "items[0].slot" in str(caught.value.details())
 
 
 def test_newlines_and_pipes_in_names_are_only_names(service: RunningService) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from offer_optimizer.core.catalog import Cap, Catalog, Window
+from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.core.ids import make_decision_id
 from offer_optimizer.learn.base_snapshot import base_in_force
@@ -36,8 +37,9 @@ SLOW: Final = "slow"
 
 
 def content() -> Catalog:
-    """Return a placement with a window of six hours, one of two days, and a cap."""
-    parts = catalog(placement(window_s=6 * 3600.0), placement(id=SLOW, window_s=48 * 3600.0))
+    """Return a placement with a window of six hours, one of two days that dismissals end, and a cap."""
+    home = placement(window_s=6 * 3600.0, trust_occur_time=True, grace_s=1800.0)
+    parts = catalog(home, placement(id=SLOW, window_s=48 * 3600.0, close_on=("dismiss",)))
     cap = Cap(id="few", limit=100, offers=(OFFERS[0].id,), window=Window(rolling_s=86400.0))
     return parts.model_copy(update={"caps": (cap,)})
 
@@ -91,6 +93,8 @@ class Days:
             self._decide()
             if step % 2:
                 self._answer()
+        if self.chance.random() < 0.05:
+            self.world.add(Thinning(PLACEMENT, self.chance.choice([0.5, 1.0])))
         self.world.tick(self.now_us - 1_000_000)
 
     def _decide(self) -> None:
@@ -121,6 +125,8 @@ class Days:
             kind=self.chance.choice(["click", "shown", "dismiss"]),
             value=1.0,
             receive_time_us=self.now_us,
+            occur_time_us=self.now_us - HOUR_US if self.chance.random() < 0.2 else None,
+            retracts_feedback_id=f"f{self.chance.randrange(5)}" if self.chance.random() < 0.1 else "",
         )
         if self.chance.random() < 0.05:
             item = replace(item, decision_id=self.chance.randbytes(16), placement_id="")

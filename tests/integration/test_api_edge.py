@@ -104,10 +104,10 @@ def test_an_unknown_placement_is_not_found(service: Service) -> None:
 
 
 def test_a_field_that_is_not_served_is_named(service: Service) -> None:
-    request = pb.RecordFeedbackRequest(items=[pb.Feedback(retracts_feedback_id="f")])
+    request = pb.RecordFeedbackRequest(items=[pb.Feedback(slot=1)])
     code, message, reason = refusal(lambda: service.offers.RecordFeedback(request))
     assert (code, reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED_YET")
-    assert message.startswith("items[0].retracts_feedback_id: ")
+    assert message.startswith("items[0].slot: ")
 
 
 def test_inline_candidates_exclusions_and_request_id_reach_the_decision(service: Service) -> None:

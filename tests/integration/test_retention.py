@@ -62,8 +62,9 @@ def test_every_decision_is_in_the_archive_or_in_the_ledger_once(days: Days, unto
     here = _rows(days)
     closed_here = {row.decision.decision_id for row in here}
     twice = closed_here & {row.decision.decision_id for row in archived}
-    # The last lesson of each epoch stays in the ledger, as the close cursor of its model.
-    assert len(twice) <= 2
+    # The last lesson of each epoch stays in the ledger, as the close cursor of its model, and for an hour
+    # what feedback by visitor ended early.
+    assert len(twice) <= 12
     all_rows = _rows(untouched)
     assert len(archived) + len(here) - len(twice) == len(all_rows)
     expected = {row.decision.decision_id: row for row in all_rows}

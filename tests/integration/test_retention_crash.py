@@ -15,7 +15,8 @@ from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.parquet import ParquetLog
-from offer_optimizer.learn.retention import CannotRetire, archived_files
+from offer_optimizer.learn.archive import archived_files
+from offer_optimizer.learn.retention import CannotRetire
 from offer_optimizer.learn.retire import LedgerRetirer
 from offer_optimizer.learn.trainer import BATCH, Trainer
 from offer_optimizer.store.base_file import BaseStore
@@ -200,13 +201,16 @@ def test_late_feedback_on_what_was_moved_is_unknown_from_the_record_on(days: Day
     decision_id = days.decided[0][0]
     days.prepare()
 
-    def hear(feedback_id: str) -> Fate:
+    def hear(feedback_id: str) -> tuple[int, Fate]:
         item = Feedback(feedback_id, decision_id, "", 0, "click", 1.0, days.now_us)
-        return days.world.hear(item)
+        return days.world.ledger.last_position() + 1, days.world.hear(item)
 
-    assert hear("before") is Fate.LATE
+    assert hear("before")[1] is Fate.LATE
     assert days.retire()
-    assert hear("after") is Fate.UNKNOWN
+    position, fate = hear("after")
+    assert fate is Fate.PARKED, "as for any id that is not known: it waits ten minutes for its decision"
+    days.live(1)
+    assert days.world.tables.fate_of(position) is Fate.UNKNOWN
     assert days.rebuilt() == []
 
 

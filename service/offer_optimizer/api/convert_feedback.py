@@ -11,7 +11,7 @@ from collections.abc import Collection
 from offer_optimizer.api.convert import check_visitor_id, required_id
 from offer_optimizer.api.times import time_us
 from offer_optimizer.core.errors import InvalidInput, NotServedYet
-from offer_optimizer.core.features import check_number, show
+from offer_optimizer.core.features import check_number, check_text, show
 from offer_optimizer.core.ids import parse_decision_id
 from offer_optimizer.decide.requests import FeedbackInput
 from offer_optimizer.v1 import offer_service_pb2 as pb
@@ -19,14 +19,18 @@ from offer_optimizer.v1 import offer_service_pb2 as pb
 
 def check_served(item: pb.Feedback, index: int) -> None:
     """Raise NotServedYet, which fails the whole call, when a field is set that this release doesn't serve."""
-    if item.retracts_feedback_id:
-        raise NotServedYet(f"items[{index}].retracts_feedback_id")
     if item.slot:
         raise NotServedYet(f"items[{index}].slot")
 
 
-def feedback_input(item: pb.Feedback, index: int, kinds: Collection[str]) -> FeedbackInput:
-    """Validate one item against the declared `kinds`. Raises InvalidInput naming field and limit.
+def source_of(request: pb.RecordFeedbackRequest) -> str:
+    """Return who sends a request, as it says; may be empty. Raises InvalidInput."""
+    check_text(request.source, "source")
+    return request.source
+
+
+def feedback_input(item: pb.Feedback, index: int, kinds: Collection[str], source: str = "") -> FeedbackInput:
+    """Validate one item of a `source` against the declared `kinds`. Raises InvalidInput: field and limit.
 
     A placement is not looked up: it may have left the catalog while its decisions' windows are still open.
     """
@@ -47,7 +51,18 @@ def feedback_input(item: pb.Feedback, index: int, kinds: Collection[str]) -> Fee
         kind=kind,
         value=value + 0.0,
         occur_time_us=time_us(item.occur_time, f"{where}occur_time") if item.HasField("occur_time") else None,
+        retracts_feedback_id=_retracted(item, feedback_id, where),
+        source=source,
     )
+
+
+def _retracted(item: pb.Feedback, feedback_id: str, where: str) -> str:
+    if not item.retracts_feedback_id:
+        return ""
+    retracted = required_id(item.retracts_feedback_id, f"{where}retracts_feedback_id")
+    if retracted == feedback_id:
+        raise InvalidInput(f"{where}retracts_feedback_id", "is the item's own id: give the item another one")
+    return retracted
 
 
 def _target(item: pb.Feedback, where: str) -> tuple[bytes, str, str]:

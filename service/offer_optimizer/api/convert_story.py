@@ -94,3 +94,5 @@ def _add_outcome(response: pb.ExplainResponse, story: Story) -> None:
     response.close_time.CopyFrom(timestamp(closing.close_time_us))
     if closing.reward is not None:
         response.reward_learned = closing.reward
+    if closing.final is not None:
+        response.reward_final = closing.final

@@ -12,7 +12,7 @@ import grpc
 
 from offer_optimizer.api import convert
 from offer_optimizer.api.admission import Share
-from offer_optimizer.api.convert_feedback import check_served, feedback_input
+from offer_optimizer.api.convert_feedback import check_served, feedback_input, source_of
 from offer_optimizer.api.deadline import refuse_late
 from offer_optimizer.api.disable import disable_offer
 from offer_optimizer.api.handlers import Call
@@ -95,11 +95,11 @@ class OfferServicer:
                 raise InvalidInput("items", f"{len(batch.items)} items, at most {limits.BATCH_FEEDBACK}")
             for index, item in enumerate(batch.items):
                 check_served(item, index)
-            kinds = self._declared_kinds()
+            source, kinds = source_of(batch), self._declared_kinds()
             accepted, results = [], []
             for index, item in enumerate(batch.items):
                 try:
-                    accepted.append(feedback_input(item, index, kinds))
+                    accepted.append(feedback_input(item, index, kinds, source))
                     results.append(_ACCEPTED)
                 except InvalidInput as error:
                     message = self._failures.describe(error, "OfferService.RecordFeedback").message

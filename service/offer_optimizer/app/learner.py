@@ -11,7 +11,7 @@ import structlog
 from offer_optimizer.app.clocks import boot_clock_us, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.life import Life
 from offer_optimizer.app.policies import check_policy
-from offer_optimizer.app.retention import ChildPreparer
+from offer_optimizer.app.preparer import ChildPreparer
 from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.clock_watch import ClockWatch

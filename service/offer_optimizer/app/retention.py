@@ -1,14 +1,12 @@
-"""Retention beside the learner: a child process that archives days and makes the base snapshot.
+"""The child process that archives days and makes a base snapshot: `python -m offer_optimizer.app.retention`.
 
-Folding days takes minutes and memory that the learner has not: `python -m offer_optimizer.app.retention`. It
-only reads the ledger, gives way to everybody else, and may die at any moment.
+It only reads the ledger, gives way to everybody else, and may die at any moment.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,37 +23,6 @@ from offer_optimizer.store.layout import DataDirectory
 log = structlog.get_logger(__name__)
 
 _NICE: Final = 10
-
-
-class ChildPreparer:
-    """Implements learn.retire.Preparer with one child at a time."""
-
-    def __init__(self, directory: DataDirectory) -> None:
-        self._directory = directory
-        self._child: subprocess.Popen[bytes] | None = None
-
-    def start(self, keep_days: int) -> None:
-        """See Preparer."""
-        arguments = ["--data", str(self._directory.path), "--keep-days", str(keep_days)]
-        self._child = subprocess.Popen([sys.executable, "-m", "offer_optimizer.app.retention", *arguments])
-
-    def poll(self) -> int | None:
-        """See Preparer."""
-        status = self._child.poll() if self._child is not None else None
-        if status is not None:
-            self._child = None
-        return status
-
-    def is_running(self) -> bool:
-        """See Preparer."""
-        return self._child is not None
-
-    def close(self) -> None:
-        """End the child: what it left unfinished is removed by the next."""
-        if self._child is not None:
-            self._child.terminate()
-            self._child.wait()
-            self._child = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

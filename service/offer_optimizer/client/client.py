@@ -24,6 +24,7 @@ from typing import Final, Self
 from google.protobuf.message import Message
 
 from offer_optimizer.client import wire
+from offer_optimizer.client.access import NO_ACCESS, Access, ChannelOption
 from offer_optimizer.client.errors import (
     OUTAGES,
     REJECTIONS,
@@ -34,7 +35,7 @@ from offer_optimizer.client.errors import (
     ServiceUnavailable,
 )
 from offer_optimizer.client.outbox import DEFAULT_LIMITS, Outbox, OutboxLimits
-from offer_optimizer.client.transport import ChannelOption, Reply, Transport
+from offer_optimizer.client.transport import Reply, Transport
 from offer_optimizer.client.values import (
     AppliedCatalog,
     Candidate,
@@ -65,7 +66,9 @@ class Client:
     `timeout_s` is the deadline of a decision; `baselines` maps a placement to the offers to show, best first,
     when the service doesn't answer. `on_error` hears of everything that no exception tells; it runs on the
     thread that found out, must be quick, and what it raises is ignored. `connections` is how many connections
-    are used in turn: one connection sticks to one of the service's processes.
+    are used in turn: one connection sticks to one of the service's processes. `access` is the key and TLS
+    that a service beyond loopback asks for. `source` (at most 128 bytes) says who sends feedback, so that
+    what one system sent can be quarantined.
     """
 
     def __init__(  # noqa: PLR0913  (all but the target have defaults)
@@ -75,6 +78,8 @@ class Client:
         timeout_s: float = 0.1,
         baselines: Mapping[str, Sequence[str]] | None = None,
         connections: int = 2,
+        access: Access = NO_ACCESS,
+        source: str = "",
         channel_options: Sequence[ChannelOption] = (),
         outbox_limits: OutboxLimits = DEFAULT_LIMITS,
         on_error: Callable[[Problem], None] | None = None,
@@ -85,9 +90,10 @@ class Client:
         self._timeout_s = timeout_s
         self._baselines = {placement: tuple(offers) for placement, offers in (baselines or {}).items()}
         self._on_error = on_error
+        self._source = source
         self._clock = clock
         self._new_feedback_id = new_feedback_id
-        self._transport = Transport(target, connections, channel_options)
+        self._transport = Transport(target, connections, channel_options, access)
         self._outbox = Outbox(
             self._send_feedback, clock=clock, chance=chance, report=self._report, limits=outbox_limits
         )
@@ -213,13 +219,15 @@ class Client:
         value: float | None = None,
         feedback_id: str | None = None,
         occur_time: datetime | None = None,
+        retracts_feedback_id: str = "",
     ) -> bool:
         """Queue what happened and return at once whether it was taken.
 
         A batch goes out when 200 items wait or the oldest waited 50 ms, and again until the service has it.
         Address it by `decision_id`, or by `visitor_id` and `placement`. Without either (a client baseline has
         no id) it is counted as unaddressed and not sent, so that pages need not ask who decided. A full queue
-        drops the new item. Raises RequestRejected for values that can't be encoded.
+        drops the new item. `retracts_feedback_id` takes back what was sent under that id: a refund. Raises
+        RequestRejected for values that can't be encoded.
         """
         item = FeedbackItem(
             kind=kind,
@@ -229,6 +237,7 @@ class Client:
             placement=placement,
             value=value,
             occur_time=occur_time,
+            retracts_feedback_id=retracts_feedback_id,
         )
         if not item.decision_id and not (visitor_id and placement):
             with self._counts:
@@ -247,12 +256,12 @@ class Client:
 
         Raises ServiceUnavailable (repeat with the same ids) and RequestRejected.
         """
-        request = wire.feedback_request(items)
+        request = wire.feedback_request(items, self._source)
         reply = self._ask("offers", "RecordFeedback", request, pb.RecordFeedbackResponse, timeout_s)
         return wire.feedback_results(reply)
 
     def _send_feedback(self, items: Sequence[FeedbackItem]) -> list[FeedbackResult]:
-        request = wire.feedback_request(items)
+        request = wire.feedback_request(items, self._source)
         reply = self._transport.call(
             "offers", "RecordFeedback", request, pb.RecordFeedbackResponse, FEEDBACK_TIMEOUT_S
         )

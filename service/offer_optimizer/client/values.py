@@ -65,7 +65,7 @@ class FeedbackItem:
     """Something observed after a decision, addressed by `decision_id`, or by `visitor_id` and `placement`.
 
     `feedback_id` makes a repetition harmless: keep it when sending again. `value` None means 1.
-    `occur_time` carries its time zone.
+    `occur_time` carries its time zone. `retracts_feedback_id` takes back the item with that id.
     """
 
     kind: str
@@ -76,6 +76,7 @@ class FeedbackItem:
     value: float | None = None
     slot: int = 0
     occur_time: datetime | None = None
+    retracts_feedback_id: str = ""
 
 
 class FeedbackResult(NamedTuple):

@@ -85,15 +85,21 @@ def reason_name(number: int) -> str:
     return pb.DecisionReason.Name(pb.DecisionReason.ValueType(number)).removeprefix("DECISION_REASON_")
 
 
-def feedback_request(items: Sequence[FeedbackItem]) -> pb.RecordFeedbackRequest:
+def feedback_request(items: Sequence[FeedbackItem], source: str = "") -> pb.RecordFeedbackRequest:
     """Build a request. Raises RequestRejected when a value is not of the declared type."""
-    return pb.RecordFeedbackRequest(items=[feedback_message(item) for item in items])
+    return pb.RecordFeedbackRequest(items=[feedback_message(item) for item in items], source=source)
 
 
 def feedback_message(item: FeedbackItem) -> pb.Feedback:
     """Build one item. Raises RequestRejected when a value is not of the declared type."""
     try:
-        message = pb.Feedback(feedback_id=item.feedback_id, slot=item.slot, kind=item.kind, value=item.value)
+        message = pb.Feedback(
+            feedback_id=item.feedback_id,
+            slot=item.slot,
+            kind=item.kind,
+            value=item.value,
+            retracts_feedback_id=item.retracts_feedback_id,
+        )
         if item.decision_id:
             message.decision_id = item.decision_id
         else:

@@ -126,7 +126,11 @@ class Reward(Part):
 
 
 class Placement(Part):
-    """Where something is shown: its candidates, its baseline, its policy, its reward and its window."""
+    """Where something is shown: its candidates, its baseline, its policy, its reward and its window.
+
+    `trust_occur_time`: what decides the window is when feedback occurred, as its sender says; it counts if it
+    arrives within `grace_s` behind the window. Feedback of a kind in `close_on` ends the window at once.
+    """
 
     id: Id
     description: str = ""
@@ -141,6 +145,9 @@ class Placement(Part):
     eligible: str = ""
     holdout: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     sticky_for_s: Annotated[float, Field(ge=0.0, le=limits.REPEAT_S)] = 0.0
+    trust_occur_time: bool = False
+    grace_s: Annotated[float, Field(ge=0.0, le=limits.GRACE_MAX_S)] = 0.0
+    close_on: tuple[str, ...] = ()
 
 
 class Catalog(Part):

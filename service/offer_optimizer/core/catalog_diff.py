@@ -60,7 +60,7 @@ def _diff_part(old: Part, new: Part) -> Iterator[str]:
 
 def _diff_value(name: str, old: object, new: object) -> Iterator[str]:
     """Say how one field differs, each in the words of the document."""
-    if name in ("window_s", "sticky_for_s"):
+    if name in ("window_s", "sticky_for_s", "grace_s"):
         # Durations, and below times, are written another way than they are kept.
         yield f"{name.removesuffix('_s')} {_show_duration(old)} -> {_show_duration(new)}"
     elif name in ("start_time_us", "end_time_us"):

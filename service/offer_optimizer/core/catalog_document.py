@@ -26,7 +26,7 @@ from offer_optimizer.core.catalog_parts import (
 from offer_optimizer.core.catalog_rules import check_rules
 from offer_optimizer.core.catalog_section import Problems, Section
 from offer_optimizer.core.errors import InvalidCatalog
-from offer_optimizer.core.feedback import BUILT_IN_KINDS
+from offer_optimizer.core.feedback import BUILT_IN_KINDS, NOT_SHOWN, SHOWN
 from offer_optimizer.core.yaml_tree import Entries, Items, Scalar, describe, quote, read_tree
 
 __all__ = ["CheckPolicy", "add_placement", "parse_catalog"]
@@ -97,10 +97,11 @@ def _read_parts(root: Section, problems: Problems, check_policy: CheckPolicy | N
     caps, cap_ids = _parts(root, problems, _CAPS, read_cap)
     budgets, _ = _parts(root, problems, _BUDGETS, read_budget)
     holdout = root.share("holdout", 0.0)
+    kind_ids = tuple(kind.id for kind in kinds)
     for draft in placements:
         _check_references(draft, offer_ids)
+        _check_ends(draft, (*BUILT_IN_KINDS, *kind_ids))
     by_id = {draft.offer.id: draft.offer for draft in offers}
-    kind_ids = tuple(kind.id for kind in kinds)
     check_formulas(placements, by_id, kind_ids)
     check_limits(
         (*caps, *budgets), Surroundings(by_id, offer_ids, placement_ids, (*BUILT_IN_KINDS, *kind_ids))
@@ -183,3 +184,16 @@ def _check_references(draft: PlacementDraft, offer_ids: frozenset[str]) -> None:
         if offer not in draft.placement.offers:
             problem = f"{quote(offer)} is not among the placement's offers"
             draft.section.problem("baseline", problem, line=line)
+
+
+def _check_ends(draft: PlacementDraft, kinds: tuple[str, ...]) -> None:
+    """Note what can't end a window: kinds that nobody declared, and those that say nothing of a reward."""
+    for line, kind in draft.close_on_lines:
+        if kind in (SHOWN, NOT_SHOWN):
+            problem = f"{quote(kind)} is no answer, so it can't end the window"
+            draft.section.problem("close_on", problem, line=line)
+        elif kind not in kinds:
+            near = difflib.get_close_matches(kind, kinds, n=1)
+            hint = f"did you mean {quote(near[0])}?" if near else "declare it under kinds"
+            problem = f"there is no kind of feedback {quote(kind)}; {hint}"
+            draft.section.problem("close_on", problem, line=line)

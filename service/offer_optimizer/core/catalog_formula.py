@@ -44,10 +44,10 @@ class _Trials:
         self._faults: dict[tuple[str, str], str] = {}
         one_of_each = [(kind, _TRIAL_VALUE, _TRIAL_DELAY_S) for kind in kinds]
         self._whole = [
-            ("silence", FeedbackSummary.build([], kinds)),
-            ("one of each kind", FeedbackSummary.build(one_of_each, kinds)),
+            ("silence", FeedbackSummary([], kinds)),
+            ("one of each kind", FeedbackSummary(one_of_each, kinds)),
         ]
-        self._single = [(f"one {item[0]}", FeedbackSummary.build([item], kinds)) for item in one_of_each]
+        self._single = [(f"one {item[0]}", FeedbackSummary([item], kinds)) for item in one_of_each]
 
     def problems(self, text: str, offers: Sequence[Offer]) -> list[str]:
         """Return what is wrong with a formula for these offers."""

@@ -35,9 +35,9 @@ _OFFER_KEYS: Final = (
 )
 _PLACEMENT_KEYS: Final = (
     *("id", "description", "offers", "baseline", "policy", "ramp", "floor", "window", "reward"),
-    *("consent_default", "eligible", "holdout", "sticky_for"),
+    *("consent_default", "eligible", "holdout", "sticky_for", "trust_occur_time", "grace", "close_on"),
 )
-_PLACEMENT_RESERVED: Final = ("slots", "attribution", "close_on", "trust_occur_time", "grace")
+_PLACEMENT_RESERVED: Final = ("slots", "attribution")
 _LIMITS: Final = {
     "caps": "caps stand at the top of the document: caps: [{id: ..., offers: [...], limit: 3, within: 7d}]",
     "budgets": "budgets stand at the top of the document: budgets: [{id: ..., offers: [...], limit: 500}]",
@@ -75,6 +75,7 @@ class PlacementDraft:
     offer_lines: tuple[tuple[int, str], ...]
     baseline_lines: tuple[tuple[int, str], ...]
     formula_line: int
+    close_on_lines: tuple[tuple[int, str], ...] = ()
 
 
 def read_kind(section: Section) -> Kind | None:
@@ -145,6 +146,8 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
     eligible = section.filled_text("eligible", limits.RULE_BYTES)
     holdout = section.share("holdout", 0.0) if section.has("holdout") else None
     sticky_for_s = section.duration_s("sticky_for", 0.0, 0.0, limits.REPEAT_S)
+    trust_occur_time, grace_s = _trust(section)
+    close_on = section.identifiers("close_on", limits.KINDS)
     if placement_id is None:
         return None
     placement = Placement(
@@ -161,8 +164,20 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
         eligible=eligible,
         holdout=holdout,
         sticky_for_s=sticky_for_s,
+        trust_occur_time=trust_occur_time,
+        grace_s=grace_s,
+        close_on=tuple(kind for _, kind in close_on),
     )
-    return PlacementDraft(placement, section, tuple(offers), tuple(baseline), formula_line)
+    return PlacementDraft(placement, section, tuple(offers), tuple(baseline), formula_line, tuple(close_on))
+
+
+def _trust(section: Section) -> tuple[bool, float]:
+    """Return whether `occur_time` decides the window, and the grace."""
+    trusted = section.flag("trust_occur_time")
+    grace_s = section.duration_s("grace", 0.0, 0.0, limits.GRACE_MAX_S)
+    if section.has("grace") and not trusted:
+        section.problem("grace", "needs trust_occur_time: true; without it the time of arrival decides")
+    return trusted, grace_s
 
 
 def _offer_ids(section: Section) -> list[tuple[int, str]]:

@@ -29,7 +29,8 @@ class Feedback:
     """Something observed after a decision, addressed by decision or by visitor and placement.
 
     `decision_id` is 16 bytes, or empty when `placement_id` and a visitor address it.
-    Times are microseconds since the epoch.
+    Times are microseconds since the epoch. One with `retracts_feedback_id` takes back the item of its
+    decision that has this id, whichever comes first, and is no evidence itself; it can't be taken back.
     """
 
     feedback_id: str

@@ -1,9 +1,10 @@
 """Reward formulas: CEL over the feedback of one decision and the chosen offer's numbers.
 
 A formula is compiled and type-checked once; it must make a double, and `evaluate` returns a finite one or
-raises. It sees six maps from name to double: `count`, `sum`, `first`, `last` and `delay_s` by feedback kind,
-and `offer` by numeric attribute. Every declared kind has an entry in the first five, so `count.click` is
-safe; only `offer.NAME` can be missing. CEL bounds itself: depth 32 and 10,000 steps of a loop.
+raises. It sees maps from name to double: `count`, `sum`, `first`, `last`, `min`, `max`, `mean`, `median` and
+`delay_s` by feedback kind, and `offer` by numeric attribute. Every declared kind has an entry in all but the
+last, so `count.click` is safe; only `offer.NAME` can be missing. CEL bounds itself: depth 32 and 10,000
+steps of a loop.
 
 Evaluating is safe from several threads. A compiled expression can't be pickled, so pickling a formula takes
 its text along and compiles again.
@@ -13,9 +14,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any, Final
 
 from cel_expr_python import cel
@@ -32,7 +34,18 @@ from offer_optimizer.core.cel import (
 )
 from offer_optimizer.core.errors import InvalidInput
 
-BY_KIND: Final = ("count", "sum", "first", "last", "delay_s")
+DELAY: Final = "delay_s"
+_OF_VALUES: Final[dict[str, Callable[[list[float]], float]]] = {
+    "count": len,
+    "sum": math.fsum,  # whose result depends neither on the order nor on the release of Python
+    "first": itemgetter(0),
+    "last": itemgetter(-1),
+    "min": min,
+    "max": max,
+    "mean": statistics.fmean,
+    "median": statistics.median,
+}
+BY_KIND: Final = (*_OF_VALUES, DELAY)
 """The maps by feedback kind, as formulas name them."""
 OFFER: Final = "offer"
 """The map of the chosen offer's numeric attributes."""
@@ -48,33 +61,37 @@ class FormulaFault(InvalidInput):
         super().__init__(_FIELD, problem)
 
 
-@dataclass(frozen=True, slots=True)
 class FeedbackSummary:
-    """The feedback of one decision, by kind, in ledger order.
+    """The feedback of one decision by kind: a map for each name of BY_KIND, made when it is asked for.
 
-    `count` of items, `sum` of values, `first` and `last` value, and `delay_s` from the decision to the first
-    item in seconds. A kind without feedback has 0.0 in all five: ask `count` before trusting the others.
+    `count` of items; `sum`, `min`, `max`, `mean` and `median` of their values; `first` and `last` value;
+    `delay_s` from the decision to the first item in seconds. A kind without feedback has 0.0 in all of them:
+    ask `count` before trusting the others.
     """
 
-    count: Mapping[str, float]
-    sum: Mapping[str, float]
-    first: Mapping[str, float]
-    last: Mapping[str, float]
-    delay_s: Mapping[str, float]
+    __slots__ = ("_delays_s", "_values", "kinds")
 
-    @classmethod
-    def build(cls, items: Sequence[tuple[str, float, float]], kinds: Sequence[str]) -> FeedbackSummary:
-        """Summarise (kind, value, delay in seconds) in ledger order; kinds not in `kinds` are left out."""
-        count, total, first, last, delay_s = (dict.fromkeys(kinds, 0.0) for _ in BY_KIND)
-        for kind, value, delay in items:
-            if kind not in count:
+    def __init__(self, items: Sequence[tuple[str, float, float]], kinds: Sequence[str]) -> None:
+        """Summarise (kind, value, delay in seconds), earliest first; kinds not in `kinds` are left out."""
+        self.kinds = tuple(kinds)
+        self._values: dict[str, list[float]] = {}
+        self._delays_s: dict[str, float] = {}
+        for kind, value, delay_s in items:
+            if kind not in self.kinds:
                 continue
-            if count[kind] == 0.0:
-                first[kind], delay_s[kind] = value, delay
-            count[kind] += 1.0
-            total[kind] += value
-            last[kind] = value
-        return cls(count, total, first, last, delay_s)
+            if kind not in self._values:
+                self._values[kind], self._delays_s[kind] = [], delay_s
+            self._values[kind].append(value)
+
+    def by_kind(self, name: str) -> dict[str, float]:
+        """Return the map that formulas know by a name of BY_KIND; all kinds have an entry."""
+        found = dict.fromkeys(self.kinds, 0.0)
+        if name == DELAY:
+            return found | self._delays_s
+        summarise = _OF_VALUES[name]
+        for kind, values in self._values.items():
+            found[kind] = float(summarise(values))
+        return found
 
 
 class RewardFormula:
@@ -84,13 +101,15 @@ class RewardFormula:
     anything but a double; the message shows the mend where there is an obvious one.
     """
 
-    __slots__ = ("_expression", "_maps", "text")
+    __slots__ = ("_expression", "_maps", "reads_offer", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._expression = _compile(text)
         # By spelling: a map too many costs a microsecond, and one that is read is always spelt.
         self._maps = tuple(name for name in BY_KIND if re.search(rf"\b{name}\b", text))
+        self.reads_offer = re.search(rf"\b{OFFER}\b", text) is not None
+        """Whether it may read the offer's attributes; where it doesn't, nobody need look them up."""
 
     def __reduce__(self) -> tuple[type[RewardFormula], tuple[str]]:
         return RewardFormula, (self.text,)
@@ -100,7 +119,7 @@ class RewardFormula:
 
     def evaluate(self, summary: FeedbackSummary, offer: Mapping[str, float]) -> float:
         """Return the reward before clipping. Raises FormulaFault: a missing name, or not finite."""
-        data: dict[str, Any] = {name: getattr(summary, name) for name in self._maps}
+        data: dict[str, Any] = {name: summary.by_kind(name) for name in self._maps}
         data[OFFER] = offer
         try:
             found = self._expression.eval(data=data)

@@ -51,3 +51,11 @@ FORMULA_BYTES: Final = 2000
 WINDOW_MIN_S: Final = 1
 WINDOW_MAX_S: Final = 90 * 24 * 3600
 """Attribution windows, inclusive."""
+GRACE_MAX_S: Final = 7 * 24 * 3600
+"""How much longer a placement that trusts `occur_time` may wait for feedback under way."""
+PARKED_S: Final = 600
+"""How long feedback waits for a decision that the ledger does not know yet."""
+PARKED_FEEDBACK: Final = 100_000
+"""Items that wait so, in all."""
+PARKED_PER_DECISION: Final = 1_000
+"""Items that wait for one decision id."""

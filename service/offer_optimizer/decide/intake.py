@@ -86,4 +86,6 @@ def _stamped(item: FeedbackInput, time_us: int) -> Feedback:
         value=item.value,
         receive_time_us=time_us,
         occur_time_us=item.occur_time_us,
+        retracts_feedback_id=item.retracts_feedback_id,
+        source=item.source,
     )

@@ -46,6 +46,7 @@ class FeedbackInput:
     """One validated item of feedback, not yet stamped.
 
     Addressed by `decision_id` (16 bytes), or, when that is empty, by `visitor_id` and `placement_id`.
+    `source` is who sends it; `retracts_feedback_id` is the item that it takes back; both may be empty.
     """
 
     feedback_id: str
@@ -56,6 +57,8 @@ class FeedbackInput:
     kind: str
     value: float
     occur_time_us: int | None
+    retracts_feedback_id: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ feedback of which every count is 0, and no range clips what the formula makes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 import numpy as np
 
@@ -52,13 +53,14 @@ class FormulaRewards:
             kinds = self._kinds.get(decision.catalog_revision, BUILT_IN_KINDS)
             items = counted(rows.outcomes[row].feedback, decision.decide_time_us)
             numbers = {} if rows.attributes is None else dict(rows.attributes[row][position].numbers)
-            rewards[row] = self._formula.evaluate(FeedbackSummary.build(items, kinds), numbers)
+            rewards[row] = self._formula.evaluate(FeedbackSummary(items, kinds), numbers)
         return rewards
 
 
 def counted(feedback: Iterable[FatedFeedback], decide_time_us: int) -> list[tuple[str, float, float]]:
-    """Return (kind, value, delay in seconds) of what counts, in ledger order."""
+    """Return (kind, value, delay in seconds) of what counts, the earliest first."""
     items = [fated.item for fated in feedback if fated.fate in _COUNTED]
+    items.sort(key=attrgetter("receive_time_us"))
     retracted = {item.retracts_feedback_id for item in items if item.retracts_feedback_id}
     return [
         (item.kind, item.value, max(item.receive_time_us - decide_time_us, 0) / 1e6)

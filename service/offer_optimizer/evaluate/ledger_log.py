@@ -1,7 +1,8 @@
 """Our ledger as a log: closed decisions of one placement and what they earned, newest first, in chunks.
 
 Reads beside the writer, in short reads. Decision ids begin with their time, so a range of times is a range of
-ids and nothing else is touched. Rewards are those that were learned. Writes nothing; knows no estimator.
+ids and nothing else is touched. Rewards are the final ones, whatever was learned; thinning, too, concerns
+learning alone, and every row stands for itself here. Writes nothing; knows no estimator.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from offer_optimizer.core.log import Vocabulary
 from offer_optimizer.evaluate.clusters import Flags, Floats, Ints
 from offer_optimizer.evaluate.rows import DecisionRows
 from offer_optimizer.store.codec import RecordKind, StoredCatalog, decode_decision
-from offer_optimizer.store.fold_tables import CloseStatus
+from offer_optimizer.store.fold_tables import COUNTED
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import merged_keys
 
@@ -31,10 +32,11 @@ _OPEN: Final = 0
 
 # CROSS JOIN keeps the order of the tables: the range of ids drives, all else is looked up.
 _SELECT: Final = """
-SELECT d.decision_id, d.position, r.visitor_key, r.body, c.status, c.reward
+SELECT d.decision_id, d.position, r.visitor_key, r.body, c.status, COALESCE(f.reward, c.reward)
 FROM decision_position AS d
 CROSS JOIN record AS r ON r.position = d.position AND r.kind = ?
 LEFT JOIN closed AS c ON c.position = d.position
+LEFT JOIN final AS f ON f.position = d.position
 LEFT JOIN open_decision AS o ON o.position = d.position
 WHERE d.decision_id >= ? AND d.decision_id < ? AND COALESCE(c.placement_id, o.placement_id) = ?
 ORDER BY d.decision_id DESC LIMIT ?
@@ -81,7 +83,7 @@ class _Read:
 
     @property
     def is_counted(self) -> bool:
-        return self.status in (CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE)
+        return self.status in COUNTED
 
 
 class LedgerLog:
@@ -129,9 +131,7 @@ class LedgerLog:
                 return
 
     def _chunk(self, reads: list[_Read]) -> LogChunk:
-        usable = [
-            read for read in reads if read.status == CloseStatus.LEARNED and read.decision.is_learnable()
-        ]
+        usable = [read for read in reads if read.is_counted and read.decision.is_learnable()]
         holdouts = [self._holdout(read.decision) for read in reads]
         numbers = (read.decision.holdout_u for read in reads)
         return LogChunk(

@@ -18,7 +18,7 @@ from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.evaluate.contributions import Contributions
 from offer_optimizer.store.codec import RecordKind, Salt, StoredCatalog
-from offer_optimizer.store.fold_tables import CloseStatus, FoldTables
+from offer_optimizer.store.fold_tables import COUNTED, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.moved import moved_decision
 
@@ -65,11 +65,20 @@ class StoryFeedback:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How the window ended; `reward` is None where there was none to learn or to report."""
+    """How the window ended; the rewards are None where there was none to learn or to report.
+
+    `reward` is what was learned, `final` counts late and retracted feedback too.
+    """
 
     status: CloseStatus
     close_time_us: int
     reward: float | None
+    final: float | None = None
+
+    @property
+    def moved_to(self) -> float | None:
+        """The final reward where it differs from the one that was learned, else None."""
+        return None if self.final == self.reward else self.final
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,5 +260,9 @@ def _closing(tables: FoldTables, position: int) -> Closing | None:
     closed = tables.closed_at(position)
     if closed is None:
         return None
-    has_reward = closed.status in (CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE)
-    return Closing(closed.status, closed.close_time_us, closed.reward if has_reward else None)
+    if closed.status not in COUNTED:
+        return Closing(closed.status, closed.close_time_us, None)
+    final = tables.final_at(position)
+    return Closing(
+        closed.status, closed.close_time_us, closed.reward, closed.reward if final is None else final
+    )

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from offer_optimizer.core.decision import Reason
-from offer_optimizer.core.features import Features
+from offer_optimizer.core.features import Features, show
 from offer_optimizer.core.feedback import Fate
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.evaluate.story import Story, StoryCandidate
@@ -21,6 +21,7 @@ _CERTAIN = {
 _FATES = {
     CloseStatus.LEARNED: "learned",
     CloseStatus.NOT_ACTIVATED: "deferred and never shown: no reward, not learned",
+    CloseStatus.THINNED: "silent and left out of learning by lot; others stand for it",
     CloseStatus.NOT_LEARNABLE: "not learned",
     CloseStatus.REWARD_FAILED: "the reward formula failed: no reward, not learned",
 }
@@ -161,7 +162,9 @@ def _feedback(story: Story) -> list[str]:
     lines = []
     for told in story.feedback:
         delay_s = (told.item.receive_time_us - story.decide_time_us) / 1e6
-        lines.append(f"  {told.item.kind} {told.item.value:g} after {delay_s:.3f} s: {told.fate.name}")
+        item = told.item
+        back = f", takes back {show(item.retracts_feedback_id)}" if item.retracts_feedback_id else ""
+        lines.append(f"  {item.kind} {item.value:g} after {delay_s:.3f} s{back}: {told.fate.name}")
     return ["feedback", *lines] if lines else ["feedback   none"]
 
 
@@ -170,11 +173,16 @@ def _reward(story: Story) -> str:
     if closing is None:
         return "window still open"
     reward = "none" if closing.reward is None else f"{closing.reward:g}"
-    return f"{reward} ({_FATES[closing.status]}), closed {describe_time(closing.close_time_us)}"
+    final = "" if closing.moved_to is None else f"; finally {closing.moved_to:g}"
+    return f"{reward} ({_FATES[closing.status]}), closed {describe_time(closing.close_time_us)}{final}"
 
 
 def _outcome(story: Story) -> str:
-    applied = [told.item.kind for told in story.feedback if told.fate is Fate.APPLIED]
+    told_of = [told.item for told in story.feedback if told.fate is Fate.APPLIED]
+    taken_back = {item.retracts_feedback_id for item in told_of}
+    applied = [
+        item.kind for item in told_of if not item.retracts_feedback_id and item.feedback_id not in taken_back
+    ]
     heard = f"Feedback so far: {', '.join(applied)}" if applied else "No feedback so far"
     closing = story.closing
     if closing is None:
@@ -182,4 +190,6 @@ def _outcome(story: Story) -> str:
     heard = heard.replace(" so far", "")
     if closing.reward is None:
         return f"{heard}; {_FATES[closing.status]}."
-    return f"{heard}; reward {closing.reward:g}, {_FATES[closing.status]}."
+    moved_to = closing.moved_to
+    final = "" if moved_to is None else f" With what came late or was taken back: {moved_to:g}."
+    return f"{heard}; reward {closing.reward:g}, {_FATES[closing.status]}.{final}"

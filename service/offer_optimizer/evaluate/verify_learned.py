@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from offer_optimizer.core.decision import Consent, Decision, Reason
-from offer_optimizer.core.feedback import SHOWN, Fate, Feedback
+from offer_optimizer.core.feedback import NOT_SHOWN, SHOWN, Fate, Feedback
 from offer_optimizer.evaluate.verify_findings import Check, Problem
 from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
@@ -28,17 +28,35 @@ class Closes:
 
     def was_shown(self, position: int) -> bool:
         """Return whether feedback `shown` was applied to a decision."""
+        return any(item.kind == SHOWN for item in self._applied(position))
+
+    def was_answered(self, position: int) -> bool:
+        """Return whether a decision has feedback that is neither of showing nor taken back."""
+        applied = self._applied(position)
+        taken_back = {item.retracts_feedback_id for item in applied}
+        return any(
+            not item.retracts_feedback_id
+            and item.feedback_id not in taken_back
+            and item.kind not in (SHOWN, NOT_SHOWN)
+            for item in applied
+        )
+
+    def _applied(self, position: int) -> list[Feedback]:
         if self._tables is None:
-            return False
+            return []
+        found = []
         for feedback_position, fate in self._tables.feedback_of(position):
             body = self._ledger.record_at(feedback_position).body()
-            if fate is Fate.APPLIED and isinstance(body, Feedback) and body.kind == SHOWN:
-                return True
-        return False
+            if fate is Fate.APPLIED and isinstance(body, Feedback):
+                found.append(body)
+        return found
 
 
 def check_learned(decision: Decision, closed: ClosedDecision, closes: Closes) -> Iterator[Problem]:
-    """Yield why a decision that was learned must not have been."""
+    """Yield why a decision that was learned must not have been, or not with that weight."""
+    is_thinned = closed.status is CloseStatus.THINNED or closed.weight != 1.0
+    if is_thinned and closes.was_answered(closed.position):
+        yield Problem(Check.LEARNED, "it was answered, and thinned as if it were silent")
     if closed.status is not CloseStatus.LEARNED:
         return
     epoch = decision.model_version.epoch if decision.model_version else b""

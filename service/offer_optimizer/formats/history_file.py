@@ -25,6 +25,7 @@ from offer_optimizer.core.errors import DamagedFile
 from offer_optimizer.core.history import History, KnownEpoch, KnownSalt
 
 HISTORY_NAME: Final = "history.json"
+LOG_SUFFIX: Final = ".parquet"
 FORMAT_VERSION: Final = 1
 _STEERING: Final[dict[str, type[Steering]]] = {
     kind.__name__.lower(): kind for kind in (Learning, Rollback, Quarantine, Promotion, Thinning, Retention)

@@ -19,6 +19,7 @@ from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.history import History
 from offer_optimizer.core.log import BadLine, Flags, Ints, LogRows, Vocabulary
 from offer_optimizer.core.outcome import LEARNED, OPEN, LoggedDecision
+from offer_optimizer.formats.history_file import LOG_SUFFIX
 from offer_optimizer.formats.parquet_columns import (
     DecisionIds,
     Decisions,
@@ -32,7 +33,6 @@ from offer_optimizer.formats.parquet_columns import (
 )
 from offer_optimizer.formats.parquet_contexts import MAPS, ParquetAttributes, ParquetContexts
 from offer_optimizer.formats.parquet_files import (
-    SUFFIX,
     Piece,
     Source,
     choose,
@@ -97,9 +97,9 @@ class ParquetLog:
         """
         if not path.exists():
             raise NotFound(f"{path}: does not exist")
-        paths = [path] if path.is_file() else sorted(path.rglob(f"*{SUFFIX}"), key=day_order)
+        paths = [path] if path.is_file() else sorted(path.rglob(f"*{LOG_SUFFIX}"), key=day_order)
         if not paths:
-            raise NotFound(f"{path}: has no {SUFFIX} file")
+            raise NotFound(f"{path}: has no {LOG_SUFFIX} file")
         sources = [Source(str(found), partial(str, found)) for found in paths]
         return cls(str(path), sources, placement_id, find_history(path), reward)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,8 +20,6 @@ from offer_optimizer.formats.parquet_schema import (
     ROW_GROUP_ROWS,
     SCHEMA,
 )
-
-SUFFIX: Final = ".parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +58,6 @@ def open_file(source: Source) -> pq.ParquetFile:
     if version != str(FORMAT_VERSION):
         raise DamagedFile(source.name, f"format {version}, this release reads format {FORMAT_VERSION}")
     return file
-
-
-def count_rows(source: Source) -> int:
-    """Return how many rows a file has. Raises DamagedFile."""
-    return int(open_file(source).metadata.num_rows)
 
 
 def pieces(source: Source, file: pq.ParquetFile, group: int, columns: list[str] | None) -> Iterator[Piece]:

@@ -65,9 +65,10 @@ def model_rows(models: Iterator[Model]) -> Iterator[Row]:
             model.policy.close()
 
 
-def all_tables(connection: sqlite3.Connection, models: Iterator[Model]) -> Iterator[Table]:
-    """Yield what a base snapshot holds: the models first, then the tables of the fold."""
+def all_tables(connection: sqlite3.Connection, models: Iterator[Model], archived: Table) -> Iterator[Table]:
+    """Yield what a base snapshot holds: the models first, what was archived, the tables of the fold."""
     yield Table(MODEL_TABLE, _MODEL_COLUMNS, model_rows(models))
+    yield archived
     yield from table_rows(connection)
 
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.feedback import Feedback
@@ -142,6 +143,11 @@ class Drainer:
         for kind_ends in ends.values():
             self._remove_finished(kind_ends)
         return count
+
+    def note(self, body: Thinning) -> None:
+        """Put what the learner itself decided into the ledger."""
+        with self._commit():
+            self._fold.apply(self._ledger.append_body(body))
 
     def _tick_time(self) -> int | None:
         now_us = self._clock()

@@ -19,15 +19,14 @@ from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import InvalidInput, NotFound
 from offer_optimizer.core.history import History
 from offer_optimizer.core.outcome import LoggedDecision
-from offer_optimizer.formats.history_file import HISTORY_NAME, encode_history
-from offer_optimizer.formats.parquet_files import SUFFIX
+from offer_optimizer.formats.history_file import HISTORY_NAME, LOG_SUFFIX, encode_history
 from offer_optimizer.formats.parquet_write import ParquetLogWriter
+from offer_optimizer.learn.archive import DAY_US
 from offer_optimizer.store.codec import encode_decision
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import Progress, history_of, logged_decisions
 
-DAY_US: Final = 86_400_000_000
 _FOREVER: Final = 2**62
 _BUFFERED_MOST: Final = 30_000
 """Rows that all files under way hold in memory together; each holds a row group at most."""
@@ -169,7 +168,7 @@ class _Export:
     def _begin(self, day: str, placement_id: str) -> tuple[ParquetLogWriter, Written]:
         folder = self._folder / placement_id
         numbers = ["", *(f".{number}" for number in range(2, 1000))]
-        paths = (folder / f"{day}{self._name_end}{number}{SUFFIX}" for number in numbers)
+        paths = (folder / f"{day}{self._name_end}{number}{LOG_SUFFIX}" for number in numbers)
         path = next(path for path in paths if path not in self.written)
         self._files.make_dir(folder, "export.folder")
         stack = self._stacks.setdefault(day, ExitStack())

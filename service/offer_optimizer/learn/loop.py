@@ -13,9 +13,11 @@ from typing import Protocol
 
 import structlog
 
+from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.errors import OfferOptimizerError, PolicyFault, StorageUnavailable
 from offer_optimizer.learn.drain import Drainer, Feed
 from offer_optimizer.learn.fold import Fold
+from offer_optimizer.learn.pressure import Pressure
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model, restore_model
 from offer_optimizer.policy import registry
@@ -86,6 +88,7 @@ class Learner:
         self.ledger.forget_cached_keys()
         self.fold = Fold(self.ledger, self.tables)
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
+        self.pressure = Pressure(self.tables)
         self.drainer = self.make_drainer(self.ledger, self.fold)
         self.drainer.begin(self.salts)
         if self.keeper is not None:
@@ -131,10 +134,21 @@ class Learner:
         most = 0
         for epoch in epochs:
             model = self._models.get(epoch.policy_epoch) or self._restore(epoch)
-            most = max(most, self.trainer.teach(model))
+            taught = self.trainer.teach(model)
+            most = max(most, taught)
+            self._thin(model, taught)
             if self.publisher.is_due(model):
                 self._publish(model)
         return most
+
+    def _thin(self, model: Model, taught: int) -> None:
+        """Let silence be thinned while a model can't keep up."""
+        placement_id = model.placement_id
+        share = self.fold.kept_share.get(placement_id, 1.0)
+        wanted = self.pressure.new_share(model, share, taught, self.fold.time_us)
+        if wanted is not None:
+            self.drainer.note(Thinning(placement_id, wanted))
+            log.warning("silence_thinned", placement=placement_id, learned_share=wanted)
 
     def _drop_models(self, policy_epochs: AbstractSet[bytes]) -> None:
         for policy_epoch in policy_epochs:

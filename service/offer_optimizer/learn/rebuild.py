@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from offer_optimizer.learn.base_snapshot import base_model
+from offer_optimizer.learn.compare import Comparison
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.epoch import is_of_this_release
 from offer_optimizer.store.base_file import BaseFile
 from offer_optimizer.store.dropping import load_tables
-from offer_optimizer.store.fold_tables import FoldTables, position_of
+from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.snapshots import Snapshot
 from offer_optimizer.store.sqlite import open_writer
@@ -117,23 +117,14 @@ class Rebuilt:
         )
 
     def differing_rows(self, live: FoldTables, most: int = 10) -> list[str]:
-        """Return what live learning noted otherwise, up to the rebuilt position: fates, and closed decisions.
+        """Return what live learning noted otherwise: fates, closed decisions, final rewards.
 
-        Both are written once and never changed, so the live side may run on meanwhile. What a base snapshot
-        stands for was compared when it was made; the live side may still be dropping it.
+        As of the rebuilt position: the live side may run on meanwhile.
         """
-        differing: list[str] = []
-        dropped = self._base.header.ledger_position if self._base else 0
-        bounds: tuple[tuple[Literal["fate", "closed"], int], ...] = (
-            ("fate", self.fold.position),
-            ("closed", self.fold.time_us),
+        base_position = self._base.header.ledger_position if self._base else 0
+        return Comparison(self.tables, live, self.fold.position, self.fold.time_us, base_position).differing(
+            most
         )
-        for table, bound in bounds:
-            ours, theirs = set(self.tables.settled(table, bound)), set(live.settled(table, bound))
-            differing += [f"{table} {row}: only rebuilt" for row in sorted(ours - theirs, key=repr)]
-            gone = {row for row in theirs - ours if position_of(table, row) <= dropped}
-            differing += [f"{table} {row}: only live" for row in sorted(theirs - ours - gone, key=repr)]
-        return differing[:most]
 
     def close(self) -> None:
         """Let go of the private database."""

@@ -11,20 +11,26 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from offer_optimizer.core.control import Promotion, Quarantine, Rollback
 from offer_optimizer.core.errors import DamagedFile, NotFound, OfferOptimizerError
 from offer_optimizer.core.outcome import LoggedDecision
-from offer_optimizer.formats.history_file import HISTORY_NAME
 from offer_optimizer.formats.parquet import ParquetLog
-from offer_optimizer.formats.parquet_files import SUFFIX, Source, count_rows
+from offer_optimizer.learn.archive import (
+    ARCHIVE_COLUMNS,
+    ARCHIVE_TABLE,
+    archive_folders,
+    archive_rows,
+    archived_files,
+    cutoff_us,
+    remove_archived,
+    what_asks_for,
+)
 from offer_optimizer.learn.base_snapshot import all_tables, base_in_force
-from offer_optimizer.learn.export import DAY_US, Written, export_log
+from offer_optimizer.learn.export import Written, export_log
 from offer_optimizer.learn.rebuild import Rebuilt
 from offer_optimizer.learn.trainer import Model
-from offer_optimizer.store.base_file import BaseFile, BaseHeader, BaseStore
+from offer_optimizer.store.base_file import BaseFile, BaseHeader, BaseStore, Table
 from offer_optimizer.store.codec import RecordKind, Tick
 from offer_optimizer.store.dropping import load_tables, prune, table_rows, tables_of
 from offer_optimizer.store.files import Files
@@ -50,11 +56,6 @@ class Prepared:
     time_us: int
     archived_count: int
     files: tuple[Path, ...]
-
-
-def cutoff_us(ledger_time_us: int, keep_days: int) -> int:
-    """Return the start of the oldest UTC day that stays: `keep_days` whole days before today's."""
-    return (ledger_time_us // DAY_US - keep_days) * DAY_US
 
 
 def find_position(ledger: Ledger, time_us: int, after: int) -> int:
@@ -122,25 +123,6 @@ def _prepare(files: Files, directory: DataDirectory, keep_days: int, progress: P
             raise
 
 
-def what_asks_for(ledger: Ledger, position: int, time_us: int) -> str:
-    """Return what behind a position steers learning by history before a time, for people; empty if nothing.
-
-    A base at that position would have learned what a later quarantine leaves out, or what a rollback undoes.
-    Once such a record is itself old enough, the base is made behind it.
-    """
-    for record in ledger.rare_records(ledger.last_position()):
-        if record.position <= position:
-            continue
-        match record.body():
-            case Quarantine(start_us=start_us) if start_us < time_us:
-                return f"the quarantine at position {record.position} asks for older history: put off"
-            case Rollback(close_time_us=close_time_us) if close_time_us < time_us:
-                return f"the rollback at position {record.position} asks for older history: put off"
-            case Promotion():
-                return f"the promotion at position {record.position} asks for older history: put off"
-    return ""
-
-
 class _Preparation:
     """One run: everything up to `position`."""
 
@@ -181,7 +163,13 @@ class _Preparation:
             self._progress("models", 0, 1)
             models = list(_models(rebuilt))
             kept = prune(rebuilt.connection)
-            bases.write(header, kept, all_tables(rebuilt.connection, iter(models)))
+            row_counts = {path: part.row_count for path, part in written.items()}
+            archived = Table(
+                ARCHIVE_TABLE,
+                ARCHIVE_COLUMNS,
+                archive_rows(self._files, self._directory, row_counts),
+            )
+            bases.write(header, kept, all_tables(rebuilt.connection, iter(models), archived))
             self._check_base(bases, rebuilt.connection)
         return Prepared(self._position, header.ledger_time_us, archived_count, tuple(written))
 
@@ -251,37 +239,6 @@ def _name_end(position: int) -> str:
     return f"-{position}"
 
 
-def archived_files(files: Files, directory: DataDirectory) -> Iterator[tuple[Path, int]]:
-    """Yield the archive's files with the position of the retention that wrote each."""
-    for folder in _folders(files, directory):
-        for name in files.list(folder):
-            number = name.removesuffix(SUFFIX).split(".")[0].rpartition("-")[2]
-            if name.endswith(SUFFIX) and number.isdecimal():
-                yield folder / name, int(number)
-
-
-def remove_archived(files: Files, directory: DataDirectory, position: int) -> None:
-    """Take back what a retention has archived. Raises StorageUnavailable."""
-    for path, written_at in list(archived_files(files, directory)):
-        if written_at == position:
-            files.remove(path, "archive.remove")
-
-
-def archived_count(files: Files, directory: DataDirectory, position: int) -> int:
-    """Return how many decisions the files of a retention hold, as their ends say. Raises DamagedFile."""
-    paths = [path for path, written_at in archived_files(files, directory) if written_at == position]
-    return sum(count_rows(Source(str(path), partial(str, path))) for path in paths)
-
-
-def _folders(files: Files, directory: DataDirectory) -> list[Path]:
-    """Return the archive's folders, one a placement."""
-    try:
-        names = files.list(directory.archive)
-    except NotFound:
-        return []
-    return [directory.archive / name for name in names if name != HISTORY_NAME]
-
-
 def _clear(files: Files, directory: DataDirectory, bases: BaseStore, after: int) -> None:
     """Remove what an earlier run that died has left: no base stands for it, and nothing was dropped."""
     whole = {position for position in bases.positions() if _is_whole(bases, position)}
@@ -291,7 +248,7 @@ def _clear(files: Files, directory: DataDirectory, bases: BaseStore, after: int)
     for _, position in list(archived_files(files, directory)):
         if position > after and position not in whole:
             remove_archived(files, directory, position)
-    for folder in (directory.bases, directory.archive, *_folders(files, directory)):
+    for folder in (directory.bases, directory.archive, *archive_folders(files, directory)):
         try:
             files.remove_leftovers(folder, "retention.leftovers")
         except NotFound:

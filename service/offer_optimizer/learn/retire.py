@@ -15,9 +15,9 @@ import structlog
 
 from offer_optimizer.core.control import Retention
 from offer_optimizer.core.errors import DamagedFile
+from offer_optimizer.learn.archive import cutoff_us, remove_archived, what_asks_for, what_is_missing
 from offer_optimizer.learn.base_snapshot import base_in_force, base_model
 from offer_optimizer.learn.fold import Fold
-from offer_optimizer.learn.retention import archived_count, cutoff_us, remove_archived, what_asks_for
 from offer_optimizer.learn.trainer import Model
 from offer_optimizer.store.base_file import BaseFile, BaseStore
 from offer_optimizer.store.codec import Epoch
@@ -158,10 +158,9 @@ class LedgerRetirer:
     def _why_not(self, base: BaseFile) -> str:
         """Return why nothing may be dropped by a base that waits; empty where it may."""
         header = base.header
-        found = archived_count(self._files, self._directory, header.ledger_position)
-        if found != header.archived_count:
-            return f"the archive holds {found} decisions instead of {header.archived_count}"
-        return what_asks_for(self._ledger, header.ledger_position, header.ledger_time_us)
+        return what_is_missing(self._files, self._directory, base) or what_asks_for(
+            self._ledger, header.ledger_position, header.ledger_time_us
+        )
 
     def _begun_dropper(self) -> Dropper | None:
         if self._base is None:

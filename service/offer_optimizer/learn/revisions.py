@@ -17,12 +17,17 @@ from offer_optimizer.store.codec import Epoch
 
 @dataclass(frozen=True, slots=True)
 class PlacementRules:
-    """What closing a decision of one placement under one revision needs."""
+    """What joining feedback to a decision of one placement under one revision, and closing it, needs.
+
+    `grace_us` is None where the time of arrival decides; feedback of a kind in `close_on` ends the window.
+    """
 
     window_us: int
     reward: Reward
     formula: RewardFormula
     kinds: tuple[str, ...]
+    grace_us: int | None = None
+    close_on: tuple[str, ...] = ()
 
 
 class Revisions:
@@ -34,11 +39,14 @@ class Revisions:
         self._actions: dict[int, tuple[Action, ...]] = {}
         self._epochs: dict[bytes, Epoch] = {}
         self.newest = 0
+        self.ends_early = False
+        """Whether a revision so far has a placement where feedback can end a window."""
 
     def add(self, revision: int, catalog: Catalog) -> None:
         """Note a catalog revision."""
         self._catalogs[revision] = catalog
         self.newest = max(self.newest, revision)
+        self.ends_early |= any(placement.close_on for placement in catalog.placements)
 
     def add_epoch(self, epoch: Epoch) -> None:
         """Note what a policy epoch stands for."""
@@ -67,8 +75,15 @@ class Revisions:
                 return None
             kinds = (*BUILT_IN_KINDS, *(kind.id for kind in catalog.kinds))
             formula = RewardFormula(placement.reward.formula)
-            window_us = round(placement.window_s * 1e6)
-            found = self._rules[key] = PlacementRules(window_us, placement.reward, formula, kinds)
+            grace_us = round(placement.grace_s * 1e6) if placement.trust_occur_time else None
+            found = self._rules[key] = PlacementRules(
+                round(placement.window_s * 1e6),
+                placement.reward,
+                formula,
+                kinds,
+                grace_us,
+                placement.close_on,
+            )
         return found
 
     def actions(self, revision: int) -> tuple[Action, ...]:

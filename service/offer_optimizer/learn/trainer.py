@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from offer_optimizer.core.decision import Decision
+from offer_optimizer.learn.drawn_examples import DrawnExamples
 from offer_optimizer.learn.revisions import Revisions
 from offer_optimizer.policy import registry
-from offer_optimizer.policy.contract import Example, Policy
+from offer_optimizer.policy.contract import Policy
 from offer_optimizer.policy.epoch import parse_description
 from offer_optimizer.store.codec import Epoch
-from offer_optimizer.store.fold_tables import ClosedDecision, FoldTables
+from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 
 Cursor = tuple[int, int]
@@ -54,32 +54,14 @@ class Trainer:
     """Feeds closed decisions to models."""
 
     def __init__(self, ledger: Ledger, tables: FoldTables, revisions: Revisions) -> None:
-        self._ledger = ledger
         self._tables = tables
-        self._revisions = revisions
+        self._examples = DrawnExamples(ledger, revisions)
 
     def teach(self, model: Model, up_to: Cursor | None = None, limit: int = BATCH) -> int:
         """Let a model learn what it has not seen yet; return the number of examples, at most `limit`."""
         lessons = self._tables.lessons(model.placement_id, model.policy_epoch, model.cursor, up_to, limit)
-        for lesson in lessons:
-            model.policy.learn(self._example(lesson))
+        for lesson, example in zip(lessons, self._examples.make(lessons), strict=True):
+            model.policy.learn(example)
             model.cursor = (lesson.close_time_us, lesson.position)
             model.learned_count += 1
         return len(lessons)
-
-    def _example(self, closed: ClosedDecision) -> Example:
-        decision = self._ledger.record_at(closed.position).body()
-        if not isinstance(decision, Decision):
-            raise TypeError(f"record {closed.position} is not a decision")
-        rules = self._revisions.rules(decision.catalog_revision, decision.placement_id)
-        if rules is None:
-            raise KeyError(decision.catalog_revision)
-        slot = decision.slots[0]
-        span = rules.reward.max - rules.reward.min
-        return Example(
-            context=decision.context,
-            actions=self._revisions.eligible_actions(decision),
-            chosen=slot.chosen,
-            propensity=slot.propensity,
-            reward=(closed.reward - rules.reward.min) / span,
-        )

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Final
 
 from offer_optimizer.core.catalog import Placement
 from offer_optimizer.policy import registry
+
+_JOINING: Final = ("trust_occur_time", "grace_s", "close_on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ def epoch_of(placement: Placement) -> PolicyEpoch:
     if not registry.learns(name):
         # A policy that does not learn is nothing but its options and its baseline.
         content["baseline"] = list(placement.baseline)
+    joining = {name: getattr(placement, name) for name in _JOINING}
+    if any(joining.values()):
+        # Which feedback makes the reward. Left out where all is standard: so epochs keep the id they had.
+        content["joining"] = joining
     description = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return PolicyEpoch(hashlib.blake2b(description.encode(), digest_size=16).digest(), description)
 

@@ -46,7 +46,7 @@ algorithm 1), and learns worse with them: of the regret of uniform it kept 0.40 
 Unclipped, one legal example (propensity 1e-6, reward 1) turns the best offer over for hundreds of examples;
 clipped it counts no more than an ordinary one, which near a tie can still turn it over.
 """
-WEIGHT_CAP: Final = 10.0
+WEIGHT_CAP: Final = 16.0
 """Most that one example may count for because others like it were thinned out. Biased beyond it."""
 
 

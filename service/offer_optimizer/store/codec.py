@@ -174,7 +174,7 @@ def decode_decision(data: bytes) -> Decision:
         excluded=tuple(record.excluded),
         exclusion_reasons=tuple(record.exclusion_reasons),
         slots=tuple(SlotChoice(_pmf(slot.pmf), slot.chosen, slot.propensity) for slot in record.slots),
-        context=_load_features(record.context) if record.HasField("context") else EMPTY,
+        context=load_features(record.context) if record.HasField("context") else EMPTY,
         model_version=ModelVersion(record.policy_epoch, record.model_position)
         if record.policy_epoch
         else None,
@@ -191,7 +191,7 @@ def decode_decision(data: bytes) -> Decision:
         cap_counts=tuple((read.cap, read.count) for read in record.cap_counts),
         budget_spent=tuple((read.budget, read.spent) for read in record.budget_spent),
         inline=tuple(
-            InlineCandidate(inline.offer_id, _load_features(inline.attributes))
+            InlineCandidate(inline.offer_id, load_features(inline.attributes))
             for inline in record.inline_candidates
         ),
         excluded_by_caller=tuple(record.excluded_by_caller),
@@ -356,7 +356,8 @@ def _store_features(features: Features) -> pb.StoredFeatures:
     return stored
 
 
-def _load_features(stored: pb.StoredFeatures) -> Features:
+def load_features(stored: pb.StoredFeatures) -> Features:
+    """Parse stored features."""
     return Features(
         categories=tuple(zip(stored.category_names, stored.category_values, strict=True)),
         numbers=tuple(zip(stored.number_names, stored.number_values, strict=True)),

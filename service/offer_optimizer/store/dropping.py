@@ -22,7 +22,7 @@ from offer_optimizer.store.sqlite import transaction
 
 AT_ONCE: Final = 2000
 """Records taken out in one transaction."""
-_SETTLED: Final = ("fate", "closed", "final", "moved")
+_SETTLED: Final = ("fate", "closed", "final", "moved", "shifted_decision")
 """Tables of what is over. All others of the fold that have a `position` speak of what is not."""
 _DONE: Final = "dropped_position"
 

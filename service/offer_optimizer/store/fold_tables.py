@@ -1,4 +1,4 @@
-"""What the fold keeps between records: open decisions, their feedback, fates, and closed decisions.
+"""What the fold keeps between records: open windows (`open_tables`), fates, closed decisions, final rewards.
 
 Lives in the ledger's database for live learning and in a private one for a rebuild; always derivable
 from the ledger. Small tables are indexed at will; what only grows is appended in key order.
@@ -13,43 +13,27 @@ from enum import IntEnum
 from typing import Final, Literal
 
 from offer_optimizer.core.feedback import Fate
+from offer_optimizer.store.open_tables import OPEN_SCHEMA, OpenTables
+from offer_optimizer.store.parked_table import PARKED_SCHEMA
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS fold_state(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS open_decision(
-    position INTEGER PRIMARY KEY, decision_id BLOB NOT NULL, visitor_key INTEGER, placement_id TEXT NOT NULL,
-    catalog_revision INTEGER NOT NULL, slot_count INTEGER NOT NULL, policy_epoch BLOB NOT NULL,
-    learnable INTEGER NOT NULL, active INTEGER NOT NULL,
-    decide_time_us INTEGER NOT NULL, close_time_us INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS open_decision_close ON open_decision(close_time_us, position);
-CREATE INDEX IF NOT EXISTS open_decision_id ON open_decision(decision_id);
-CREATE INDEX IF NOT EXISTS open_decision_visitor ON open_decision(visitor_key, placement_id, position)
-    WHERE visitor_key IS NOT NULL;
-CREATE TABLE IF NOT EXISTS open_feedback(
-    position INTEGER PRIMARY KEY, decision_position INTEGER NOT NULL, feedback_id TEXT NOT NULL,
-    visitor_key INTEGER, placement_id TEXT NOT NULL, kind TEXT NOT NULL, value REAL NOT NULL,
-    time_us INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS open_feedback_decision ON open_feedback(decision_position, feedback_id);
-CREATE INDEX IF NOT EXISTS open_feedback_visitor ON open_feedback(visitor_key, placement_id, feedback_id)
-    WHERE visitor_key IS NOT NULL;
-CREATE TABLE IF NOT EXISTS spent_feedback(
-    visitor_key INTEGER NOT NULL, placement_id TEXT NOT NULL, feedback_id TEXT NOT NULL,
-    position INTEGER NOT NULL, until_us INTEGER NOT NULL,
-    PRIMARY KEY (visitor_key, placement_id, feedback_id)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS spent_feedback_until ON spent_feedback(until_us);
 CREATE TABLE IF NOT EXISTS fate(
-    position INTEGER PRIMARY KEY, fate INTEGER NOT NULL, decision_position INTEGER);
+    position INTEGER PRIMARY KEY, fate INTEGER NOT NULL, decision_position INTEGER,
+    settled_position INTEGER, time_us INTEGER);
 CREATE INDEX IF NOT EXISTS fate_decision ON fate(decision_position) WHERE decision_position IS NOT NULL;
 CREATE TABLE IF NOT EXISTS closed(
     placement_id TEXT NOT NULL, policy_epoch BLOB NOT NULL, close_time_us INTEGER NOT NULL,
     position INTEGER NOT NULL, status INTEGER NOT NULL, reward REAL NOT NULL, clipped INTEGER NOT NULL,
+    weight REAL NOT NULL,
     PRIMARY KEY (placement_id, policy_epoch, status, close_time_us, position)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS closed_position ON closed(position)
+CREATE INDEX IF NOT EXISTS closed_position ON closed(position);
+CREATE TABLE IF NOT EXISTS final(
+    position INTEGER PRIMARY KEY, reward REAL NOT NULL, changed_position INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS moved(position INTEGER PRIMARY KEY)
 """
 DROPPED: Final = "dropped"
 """State: decisions at or before this position that have closed were moved to the archive."""
-GRACE_US: Final = 3_600_000_000
-"""How long after its window a feedback_id addressed by visitor is remembered: retries come by then."""
 
 
 class CloseStatus(IntEnum):
@@ -59,42 +43,20 @@ class CloseStatus(IntEnum):
     NOT_ACTIVATED = 2
     NOT_LEARNABLE = 3
     REWARD_FAILED = 4
+    THINNED = 6
+    """Silent, and left out of learning by lot while the model lagged: others stand for it by their weight."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenDecision:
-    """A decision whose window is open; times are effective: never behind ledger time at arrival."""
-
-    position: int
-    decision_id: bytes
-    visitor_key: int | None
-    placement_id: str
-    catalog_revision: int
-    slot_count: int
-    policy_epoch: bytes
-    learnable: bool
-    active: bool
-    decide_time_us: int
-    close_time_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedFeedback:
-    """An item of feedback applied to an open decision; `visitor_key` only if addressed by visitor."""
-
-    position: int
-    decision_position: int
-    feedback_id: str
-    visitor_key: int | None
-    placement_id: str
-    kind: str
-    value: float
-    time_us: int
+COUNTED: Final = frozenset({CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE, CloseStatus.THINNED})
+"""Closed decisions that have a reward: reports and evaluation count them all alike."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedDecision:
-    """A decision whose window has closed, and its reward (reward_learned)."""
+    """A decision whose window has closed, and its reward (reward_learned).
+
+    `weight`, at least 1, says for how many a learned one stands: more than 1 only where silence was thinned.
+    """
 
     placement_id: str
     policy_epoch: bytes
@@ -103,18 +65,28 @@ class ClosedDecision:
     status: CloseStatus
     reward: float
     clipped: bool
+    weight: float = 1.0
 
 
-class FoldTables:
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An item of feedback that counts for the final reward of a decision.
+
+    `time_us` is None where that is when it was received.
+    """
+
+    position: int
+    fate: Fate
+    time_us: int | None
+
+
+class FoldTables(OpenTables):
     """The fold's memory over one SQLite connection; transactions belong to the caller."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
 
     @classmethod
     def create(cls, connection: sqlite3.Connection) -> FoldTables:
         """Make the tables where they don't exist yet."""
-        for statement in _SCHEMA.split(";"):
+        for statement in f"{OPEN_SCHEMA};{PARKED_SCHEMA};{_SCHEMA}".split(";"):
             connection.execute(statement)
         return cls(connection)
 
@@ -127,135 +99,36 @@ class FoldTables:
         """Keep a named number."""
         self.connection.execute("INSERT OR REPLACE INTO fold_state VALUES (?, ?)", (name, value))
 
-    def open(self, decision: OpenDecision) -> None:
-        """Add a decision whose window opens."""
+    def note_fate(
+        self, position: int, fate: Fate, decision_position: int | None, time_us: int | None = None
+    ) -> None:
+        """Keep what became of an item of feedback; its effective time where it was received at another."""
         self.connection.execute(
-            "INSERT INTO open_decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                decision.position,
-                decision.decision_id,
-                decision.visitor_key,
-                decision.placement_id,
-                decision.catalog_revision,
-                decision.slot_count,
-                decision.policy_epoch,
-                decision.learnable,
-                decision.active,
-                decision.decide_time_us,
-                decision.close_time_us,
-            ),
+            "INSERT INTO fate VALUES (?, ?, ?, NULL, ?)", (position, int(fate), decision_position, time_us)
         )
 
-    def activate(self, position: int) -> None:
-        """Note that a deferred decision was shown."""
-        self.connection.execute("UPDATE open_decision SET active = 1 WHERE position = ?", (position,))
+    def settle_fate(
+        self,
+        position: int,
+        fate: Fate,
+        decision_position: int | None,
+        settled_position: int,
+        time_us: int | None = None,
+    ) -> None:
+        """Keep what became of an item that was parked, and at which ledger position that was known."""
+        self.connection.execute(
+            "UPDATE fate SET fate = ?, decision_position = ?, settled_position = ?, time_us = ? "
+            "WHERE position = ?",
+            (int(fate), decision_position, settled_position, time_us, position),
+        )
 
-    def find_open(self, decision_id: bytes) -> OpenDecision | None:
-        """Return an open decision by its id."""
-        row = self.connection.execute(
-            "SELECT * FROM open_decision WHERE decision_id = ?", (decision_id,)
-        ).fetchone()
-        return None if row is None else _open_decision(row)
+    def close(self, closed: ClosedDecision, *, is_silent: bool = False) -> None:
+        """Move a decision from open to closed; its feedback goes, ids given by visitor after a grace.
 
-    def open_at(self, position: int) -> OpenDecision | None:
-        """Return an open decision by its position."""
-        row = self.connection.execute(
-            "SELECT * FROM open_decision WHERE position = ?", (position,)
-        ).fetchone()
-        return None if row is None else _open_decision(row)
-
-    def newest_active(self, visitor_key: int, placement_id: str, time_us: int) -> OpenDecision | None:
-        """Return the newest active decision of a visitor at a placement whose window contains a time.
-
-        Drained together, a decision precedes feedback that was received before it was made: hence its start.
+        One that `is_silent` has no feedback at all.
         """
-        row = self.connection.execute(
-            "SELECT * FROM open_decision WHERE visitor_key = ? AND placement_id = ? AND active "
-            "AND decide_time_us <= ? AND close_time_us > ? ORDER BY position DESC LIMIT 1",
-            (visitor_key, placement_id, time_us, time_us),
-        ).fetchone()
-        return None if row is None else _open_decision(row)
-
-    def merge_visitor(self, from_key: int, into_key: int) -> None:
-        """Give what is open of one visitor to another; what is closed keeps the key it has."""
-        for statement in (
-            "UPDATE open_decision SET visitor_key = ? WHERE visitor_key = ?",
-            "UPDATE open_feedback SET visitor_key = ? WHERE visitor_key = ?",
-            # Where both gave one feedback_id, it is taken by either.
-            "UPDATE OR IGNORE spent_feedback SET visitor_key = ? WHERE visitor_key = ?",
-        ):
-            self.connection.execute(statement, (into_key, from_key))
-
-    def join(self, feedback: JoinedFeedback) -> None:
-        """Attach an item of feedback to an open decision."""
         self.connection.execute(
-            "INSERT INTO open_feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                feedback.position,
-                feedback.decision_position,
-                feedback.feedback_id,
-                feedback.visitor_key,
-                feedback.placement_id,
-                feedback.kind,
-                feedback.value,
-                feedback.time_us,
-            ),
-        )
-
-    def joined(self, decision_position: int) -> list[JoinedFeedback]:
-        """Return the feedback of a decision in ledger order."""
-        rows = self.connection.execute(
-            "SELECT * FROM open_feedback WHERE decision_position = ? ORDER BY position", (decision_position,)
-        )
-        return [JoinedFeedback(*row) for row in rows]
-
-    def find_joined(self, decision_position: int, feedback_id: str) -> int | None:
-        """Return the position of the item that holds a feedback_id within a decision."""
-        row = self.connection.execute(
-            "SELECT position FROM open_feedback WHERE decision_position = ? AND feedback_id = ?",
-            (decision_position, feedback_id),
-        ).fetchone()
-        return None if row is None else int(row[0])
-
-    def find_joined_by_visitor(
-        self, visitor_key: int, placement_id: str, feedback_id: str
-    ) -> JoinedFeedback | None:
-        """Return the item that holds a feedback_id within a visitor and placement."""
-        row = self.connection.execute(
-            "SELECT * FROM open_feedback WHERE visitor_key = ? AND placement_id = ? AND feedback_id = ?",
-            (visitor_key, placement_id, feedback_id),
-        ).fetchone()
-        return None if row is None else JoinedFeedback(*row)
-
-    def find_spent(self, visitor_key: int, placement_id: str, feedback_id: str) -> int | None:
-        """Return the position of the item that lately held a feedback_id within a visitor and placement."""
-        row = self.connection.execute(
-            "SELECT position FROM spent_feedback "
-            "WHERE visitor_key = ? AND placement_id = ? AND feedback_id = ?",
-            (visitor_key, placement_id, feedback_id),
-        ).fetchone()
-        return None if row is None else int(row[0])
-
-    def forget_spent(self, time_us: int) -> None:
-        """Drop feedback_ids whose grace ended at or before a time."""
-        self.connection.execute("DELETE FROM spent_feedback WHERE until_us <= ?", (time_us,))
-
-    def note_fate(self, position: int, fate: Fate, decision_position: int | None) -> None:
-        """Keep what became of an item of feedback."""
-        self.connection.execute("INSERT INTO fate VALUES (?, ?, ?)", (position, int(fate), decision_position))
-
-    def due(self, time_us: int, limit: int) -> list[OpenDecision]:
-        """Return open decisions whose window ends at or before a time, in closing order."""
-        rows = self.connection.execute(
-            "SELECT * FROM open_decision WHERE close_time_us <= ? ORDER BY close_time_us, position LIMIT ?",
-            (time_us, limit),
-        )
-        return [_open_decision(row) for row in rows]
-
-    def close(self, closed: ClosedDecision) -> None:
-        """Move a decision from open to closed; its feedback goes, ids given by visitor after a grace."""
-        self.connection.execute(
-            "INSERT INTO closed VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO closed VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 closed.placement_id,
                 closed.policy_epoch,
@@ -264,16 +137,10 @@ class FoldTables:
                 int(closed.status),
                 closed.reward,
                 closed.clipped,
+                closed.weight,
             ),
         )
-        self.connection.execute(
-            "INSERT OR REPLACE INTO spent_feedback "
-            "SELECT visitor_key, placement_id, feedback_id, position, ? FROM open_feedback "
-            "WHERE decision_position = ? AND visitor_key IS NOT NULL",
-            (closed.close_time_us + GRACE_US, closed.position),
-        )
-        self.connection.execute("DELETE FROM open_feedback WHERE decision_position = ?", (closed.position,))
-        self.connection.execute("DELETE FROM open_decision WHERE position = ?", (closed.position,))
+        self.leave(closed.position, is_silent=is_silent)
 
     def lessons(
         self,
@@ -292,6 +159,17 @@ class FoldTables:
         )
         return [_closed_decision(row) for row in rows]
 
+    def nth_lesson_us(
+        self, placement_id: str, policy_epoch: bytes, after: tuple[int, int], number: int
+    ) -> int | None:
+        """Return when the lesson closed that a model will learn as its next (0) or a later one, if any."""
+        row = self.connection.execute(
+            "SELECT close_time_us FROM closed WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
+            "AND (close_time_us, position) > (?, ?) ORDER BY close_time_us, position LIMIT 1 OFFSET ?",
+            (placement_id, policy_epoch, int(CloseStatus.LEARNED), *after, number),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
     def has_lesson(self, placement_id: str, policy_epoch: bytes, cursor: tuple[int, int]) -> bool:
         """Return whether a close cursor names an example of this epoch."""
         row = self.connection.execute(
@@ -306,6 +184,38 @@ class FoldTables:
         row = self.connection.execute("SELECT * FROM closed WHERE position = ?", (position,)).fetchone()
         return None if row is None else _closed_decision(row)
 
+    def note_moved(self, position: int) -> None:
+        """Note that a closed decision has feedback that its final reward does not count yet."""
+        self.connection.execute("INSERT OR IGNORE INTO moved VALUES (?)", (position,))
+
+    def moved(self) -> list[int]:
+        """Return the positions of decisions whose final reward is to be made again, ascending."""
+        return [row[0] for row in self.connection.execute("SELECT position FROM moved ORDER BY position")]
+
+    def forget_moved(self) -> None:
+        """Note that all final rewards are what they should be."""
+        self.connection.execute("DELETE FROM moved")
+
+    def set_final(self, position: int, reward: float, changed_position: int) -> None:
+        """Keep the final reward of a decision, which a record of the ledger changed."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO final VALUES (?, ?, ?)", (position, reward, changed_position)
+        )
+
+    def final_at(self, position: int) -> float | None:
+        """Return the final reward of a decision; None where it is the one that was learned."""
+        row = self.connection.execute("SELECT reward FROM final WHERE position = ?", (position,)).fetchone()
+        return None if row is None else float(row[0])
+
+    def evidence_of(self, decision_position: int) -> list[Evidence]:
+        """Return the feedback that was applied to a decision, or came late, in ledger order."""
+        rows = self.connection.execute(
+            "SELECT position, fate, time_us FROM fate WHERE decision_position = ? AND fate IN (?, ?) "
+            "ORDER BY position",
+            (decision_position, int(Fate.APPLIED), int(Fate.LATE)),
+        )
+        return [Evidence(position, Fate(fate), time_us) for position, fate, time_us in rows]
+
     def feedback_of(self, decision_position: int) -> list[tuple[int, Fate]]:
         """Return positions and fates of the feedback that named a decision, in ledger order."""
         rows = self.connection.execute(
@@ -319,67 +229,44 @@ class FoldTables:
         row = self.connection.execute("SELECT fate FROM fate WHERE position = ?", (position,)).fetchone()
         return None if row is None else Fate(row[0])
 
+    def decision_of(self, position: int) -> int | None:
+        """Return the position of the decision that an item of feedback belongs to, if it does to any."""
+        row = self.connection.execute(
+            "SELECT decision_position FROM fate WHERE position = ?", (position,)
+        ).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
     def fate_counts(self) -> dict[Fate, int]:
         """Return how many items met each fate."""
         rows = self.connection.execute("SELECT fate, COUNT(*) FROM fate GROUP BY fate")
         return {Fate(fate): count for fate, count in rows}
 
-    def settled(self, table: Literal["fate", "closed"], bound: int) -> Iterator[tuple[object, ...]]:
-        """Yield rows that will never change: fates up to a position, or decisions closed up to a time."""
+    def settled(self, table: Settled, bound: int) -> Iterator[tuple[object, ...]]:
+        """Yield rows that will never change: fates known at a position, or decisions closed up to a time."""
         if table == "fate":
             yield from self.connection.execute(
-                "SELECT * FROM fate WHERE position <= ? ORDER BY position", (bound,)
+                "SELECT * FROM fate WHERE position <= ? AND fate <> ? "
+                "AND COALESCE(settled_position, position) <= ? ORDER BY position",
+                (bound, int(Fate.PARKED), bound),
             )
         else:
             yield from self.connection.execute(
-                "SELECT * FROM closed WHERE close_time_us <= ? "
-                "ORDER BY placement_id, policy_epoch, close_time_us, position",
+                "SELECT * FROM closed WHERE close_time_us <= ? ORDER BY position",
                 (bound,),
             )
 
+    def finals(self) -> dict[int, tuple[float, int]]:
+        """Return final rewards that once differed, and which record of the ledger made each, by decision."""
+        rows = self.connection.execute("SELECT position, reward, changed_position FROM final")
+        return {position: (reward, changed) for position, reward, changed in rows}
 
-def position_of(table: Literal["fate", "closed"], row: tuple[object, ...]) -> int:
-    """Return the ledger position of a settled row."""
-    position = row[0] if table == "fate" else row[3]
-    return position if isinstance(position, int) else 0
 
-
+Settled = Literal["fate", "closed"]
 _FOREVER: Final = (2**62, 2**62)
 
 
-def _open_decision(
-    row: tuple[int, bytes, int | None, str, int, int, bytes, int, int, int, int],
-) -> OpenDecision:
-    (
-        position,
-        decision_id,
-        visitor_key,
-        placement_id,
-        revision,
-        slots,
-        epoch,
-        learnable,
-        active,
-        decided,
-        closes,
-    ) = row
-    return OpenDecision(
-        position,
-        decision_id,
-        visitor_key,
-        placement_id,
-        revision,
-        slots,
-        epoch,
-        bool(learnable),
-        bool(active),
-        decided,
-        closes,
-    )
-
-
-def _closed_decision(row: tuple[str, bytes, int, int, int, float, int]) -> ClosedDecision:
-    placement_id, epoch, close_time, position, status, reward, clipped = row
+def _closed_decision(row: tuple[str, bytes, int, int, int, float, int, float]) -> ClosedDecision:
+    placement_id, epoch, close_time, position, status, reward, clipped, weight = row
     return ClosedDecision(
-        placement_id, epoch, close_time, position, CloseStatus(status), reward, bool(clipped)
+        placement_id, epoch, close_time, position, CloseStatus(status), reward, bool(clipped), weight
     )

@@ -94,8 +94,11 @@ def count_feedback(
     `digest` is the visitor's where the item is addressed by visitor. Counted are items about the first slot,
     received within 30 minutes of the decision, by the limits of the decision's own catalog revision. A cache
     that isn't whole may lack a visitor's newest decision: then only who brings everything `in_order` may say
-    which one is meant, and the item is left to them.
+    which one is meant, and the item is left to them. What takes something back counts nothing, and gives
+    nothing back: who has bought has bought.
     """
+    if feedback.retracts_feedback_id:
+        return False
     time_us = feedback.receive_time_us
     if feedback.decision_id:
         recent = transaction.recent(feedback.decision_id)

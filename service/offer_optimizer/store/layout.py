@@ -46,6 +46,7 @@ class DataDirectory:
         self.archive = self.path / "archive"
         self.bases = self.path / "bases"
         self.hot = self.path / "hot"
+        self.audit = self.path / "audit"
         self.hot_lock_path = self.path / "hot.lock"
         self.ledger_path = self.path / "ledger.sqlite"
         self.secret_path = self.path / "secret"

@@ -30,13 +30,12 @@ from offer_optimizer.store.codec import (
     decode_decision,
     decode_feedback,
 )
-from offer_optimizer.store.fold_tables import CloseStatus
+from offer_optimizer.store.fold_tables import COUNTED, CloseStatus
 from offer_optimizer.store.ledger import Ledger
 
 CHUNK: Final = 2000
 """Decisions of one read."""
 Progress = Callable[[int, int], None]
-_WITH_REWARD: Final = (CloseStatus.LEARNED, CloseStatus.NOT_LEARNABLE)
 
 
 def logged_decisions(ledger: Ledger, after: int, up_to: int, progress: Progress) -> Iterator[LoggedDecision]:
@@ -123,19 +122,21 @@ def _outcomes(ledger: Ledger, after: int, up_to: int) -> dict[int, Outcome]:
     ):
         heard[decision_position].append(FatedFeedback(decode_feedback(body), Fate(fate)))
     found = {position: Outcome(feedback=tuple(items)) for position, items in heard.items()}
-    for position, status_number, close_time_us, reward, clipped in run(
-        "SELECT position, status, close_time_us, reward, clipped FROM closed "
-        "WHERE position > ? AND position <= ?",
+    for position, status_number, close_time_us, reward, final, clipped, weight in run(
+        "SELECT c.position, status, close_time_us, c.reward, COALESCE(f.reward, c.reward), clipped, weight "
+        "FROM closed AS c LEFT JOIN final AS f ON f.position = c.position "
+        "WHERE c.position > ? AND c.position <= ?",
         (after, up_to),
     ):
         status = CloseStatus(status_number)
-        earned = reward if status in _WITH_REWARD else None
+        has_reward = status in COUNTED
         found[position] = Outcome(
             status=status.name,
             close_time_us=close_time_us,
-            reward_learned=earned,
-            reward_final=earned,
+            reward_learned=reward if has_reward else None,
+            reward_final=final if has_reward else None,
             is_clipped=bool(clipped),
+            weight=0.0 if status is CloseStatus.THINNED else weight,
             feedback=tuple(heard.get(position, ())),
         )
     return found

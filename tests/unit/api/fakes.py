@@ -139,7 +139,7 @@ STORY = Story(
             Feedback("f-1", DECISION_ID, "", 0, "click", 1.0, DECIDED_US + 2_500_000), Fate.DUPLICATE
         ),
     ),
-    closing=Closing(CloseStatus.LEARNED, DECIDED_US + MINUTE_US, 1.0),
+    closing=Closing(CloseStatus.LEARNED, DECIDED_US + MINUTE_US, 1.0, 0.25),
     contributions=Contributions(ModelVersion(bytes(16), 9), 0.0625, (Contribution("device", -0.03125),)),
 )
 

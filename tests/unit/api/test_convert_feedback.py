@@ -7,7 +7,7 @@ import math
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from offer_optimizer.api.convert_feedback import check_served, feedback_input
+from offer_optimizer.api.convert_feedback import check_served, feedback_input, source_of
 from offer_optimizer.core.errors import InvalidInput, NotServedYet
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from tests.unit.api.fakes import DECISION_ID, DECISION_TEXT
@@ -65,6 +65,8 @@ def test_a_time_is_kept_in_microseconds_and_an_absent_one_is_none() -> None:
         (by_visitor(placement="x" * 129), "visitor_placement.placement"),
         (item(occur_time=Timestamp(seconds=1 << 60)), "occur_time"),
         (item(occur_time=Timestamp(seconds=1, nanos=-1)), "occur_time"),
+        (item(retracts_feedback_id="x" * 129), "retracts_feedback_id"),
+        (item(retracts_feedback_id="f"), "retracts_feedback_id"),
     ],
 )
 def test_a_bad_item_is_refused_by_path(bad: pb.Feedback, field: str) -> None:
@@ -83,11 +85,21 @@ def test_an_undeclared_kind_is_told_what_is_declared() -> None:
         feedback_input(item(kind="clicks"), 0, KINDS)
 
 
-@pytest.mark.parametrize(
-    ("bad", "field"), [(item(retracts_feedback_id="f0"), "retracts_feedback_id"), (item(slot=1), "slot")]
-)
-def test_a_field_that_is_not_served_is_named_with_its_item(bad: pb.Feedback, field: str) -> None:
+def test_a_field_that_is_not_served_is_named_with_its_item() -> None:
     with pytest.raises(NotServedYet) as caught:
-        check_served(bad, 3)
-    assert caught.value.field == f"items[3].{field}"
-    check_served(item(), 3)
+        check_served(item(slot=1), 3)
+    assert caught.value.field == "items[3].slot"
+    check_served(item(retracts_feedback_id="f0"), 3)
+
+
+def test_what_is_taken_back_and_who_sends_it_are_kept() -> None:
+    taken = feedback_input(item(retracts_feedback_id="f0"), 0, KINDS, "shop")
+    assert (taken.retracts_feedback_id, taken.source) == ("f0", "shop")
+    assert feedback_input(item(), 0, KINDS).retracts_feedback_id == ""
+
+
+def test_a_source_may_be_empty_and_has_at_most_128_bytes() -> None:
+    assert source_of(pb.RecordFeedbackRequest()) == ""
+    assert source_of(pb.RecordFeedbackRequest(source="x" * 128)) == "x" * 128
+    with pytest.raises(InvalidInput, match=r"source: .* is 129 bytes, at most 128"):
+        source_of(pb.RecordFeedbackRequest(source="x" * 127 + "ü"))

@@ -98,7 +98,7 @@ def test_a_story_tells_what_came_of_the_decision() -> None:
         ("click", "applied"),
         ("click", "duplicate"),
     ]
-    assert (told.fate, told.reward_learned, told.HasField("reward_final")) == ("learned", 1.0, False)
+    assert (told.fate, told.reward_learned, told.reward_final) == ("learned", 1.0, 0.25)
     assert told.close_time.seconds - told.decide_time.seconds == 60
     (weighed,) = told.contributions.contributions
     assert (weighed.feature, weighed.change) == ("device", -0.03125)
@@ -120,6 +120,7 @@ def test_what_is_not_known_is_absent_rather_than_zero() -> None:
     assert not told.HasField("draw")
     assert not told.HasField("contributions")
     assert not told.HasField("reward_learned")
+    assert not told.HasField("reward_final")
     assert not told.HasField("close_time")
     assert not told.holdout.HasField("number")
     assert told.fate == "open"

@@ -172,8 +172,8 @@ def test_feedback_is_judged_item_by_item_and_only_the_valid_is_recorded(bench: B
 
 
 def test_a_field_that_is_not_served_fails_the_whole_call_before_anything_is_recorded(bench: Bench) -> None:
-    with pytest.raises(NotServedYet, match=r"items\[1\]\.retracts_feedback_id"):
-        bench.feedback(CLICK, pb.Feedback(retracts_feedback_id="f"))
+    with pytest.raises(NotServedYet, match=r"items\[1\]\.slot"):
+        bench.feedback(CLICK, pb.Feedback(slot=1))
     assert bench.intake.items == []
 
 

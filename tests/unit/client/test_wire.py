@@ -89,6 +89,12 @@ def test_feedback_by_decision_and_by_visitor_set_one_target() -> None:
     assert (by_visitor.visitor_placement.visitor_id, by_visitor.visitor_placement.placement) == ("v", "p")
 
 
+def test_what_is_taken_back_and_who_sends_it_are_on_the_wire() -> None:
+    refund = FeedbackItem("conversion", "r", decision_id="d", retracts_feedback_id="f")
+    request = wire.feedback_request([refund], "shop")
+    assert (request.source, request.items[0].retracts_feedback_id) == ("shop", "f")
+
+
 def test_an_absent_value_stays_absent_and_zero_stays_zero() -> None:
     assert not wire.feedback_message(FeedbackItem("click", "f", decision_id="d")).HasField("value")
     zero = wire.feedback_message(FeedbackItem("click", "f", decision_id="d", value=0.0))

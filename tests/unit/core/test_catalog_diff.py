@@ -72,6 +72,13 @@ def test_against_nothing_every_part_is_added_in_the_order_of_the_document() -> N
         ("kinds:", "holdout: 7%\nkinds:", ("holdout 0% -> 7%",)),
         ("window: 30m", "holdout: 0.5", ("placement p: holdout none -> 50%",)),
         ("window: 30m", "sticky_for: 10m", ("placement p: sticky_for none -> 10m",)),
+        ("window: 30m", "trust_occur_time: true", ("placement p: trust_occur_time false -> true",)),
+        (
+            "window: 30m",
+            "trust_occur_time: true, grace: 2h",
+            ("placement p: trust_occur_time false -> true", "placement p: grace none -> 2h"),
+        ),
+        ("window: 30m", "close_on: [conversion]", ("placement p: close_on +conversion",)),
         (
             "status: LIVE",
             "start_time: 2026-01-02T03:04:05.5+01:00",

@@ -270,7 +270,7 @@ WRONG_FIELDS: list[tuple[str, str, str]] = [
         'field "consent_default": must be one of FULL, SERVE_ONLY, NONE (is "YES")',
     ),
     ("- id: p", "- id: p\n    sticky_for: 31m", 'field "sticky_for": must be from 0s to 30m (is "31m")'),
-    ("- id: p", "- id: p\n    trust_occur_time: true", "is reserved and not served by this release"),
+    ("- id: p", "- id: p\n    slots: 2", "is reserved and not served by this release"),
     ("- id: p", "- id: p\n    end_time: x", "offers have times, placements have none"),
     (
         "- id: p",

@@ -15,29 +15,68 @@ from offer_optimizer.core.catalog import Reward
 from offer_optimizer.core.cel import Reference
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.feedback import BUILT_IN_KINDS
-from offer_optimizer.core.formula import FeedbackSummary, FormulaFault, RewardFormula, clip
+from offer_optimizer.core.formula import BY_KIND, FeedbackSummary, FormulaFault, RewardFormula, clip
 
 KINDS = (*BUILT_IN_KINDS, "rating")
-SILENCE = FeedbackSummary.build([], KINDS)
+SILENCE = FeedbackSummary([], KINDS)
 
 
-def test_a_summary_counts_adds_and_keeps_first_and_last_by_kind() -> None:
-    items = [("rating", 2.0, 7.5), ("click", 1.0, 8.0), ("rating", 5.0, 9.0)]
-    summary = FeedbackSummary.build(items, KINDS)
-    assert summary.count["rating"] == 2.0
-    assert summary.sum["rating"] == 7.0
-    assert (summary.first["rating"], summary.last["rating"]) == (2.0, 5.0)
-    assert summary.delay_s["rating"] == 7.5
-    assert summary.count["click"] == 1.0
+RATINGS = FeedbackSummary(
+    [
+        ("rating", 2.0, 7.5),
+        ("click", 1.0, 8.0),
+        ("rating", 5.0, 9.0),
+        ("rating", -1.0, 10.0),
+        ("rating", 3.0, 11.0),
+    ],
+    KINDS,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("count", 4.0),
+        ("sum", 9.0),
+        ("first", 2.0),
+        ("last", 3.0),
+        ("min", -1.0),
+        ("max", 5.0),
+        ("mean", 2.25),
+        ("median", 2.5),
+        ("delay_s", 7.5),
+    ],
+)
+def test_a_formula_reads_each_aggregation_of_a_kind(name: str, expected: float) -> None:
+    """What other services call earliest, last, average, median, sum, min and max, and how soon."""
+    assert RATINGS.by_kind(name)["rating"] == expected
+    assert RewardFormula(f"{name}.rating").evaluate(RATINGS, {}) == expected
+    assert RATINGS.by_kind("count")["click"] == 1.0
+
+
+def test_no_aggregation_of_a_formula_goes_untested() -> None:
+    assert set(BY_KIND) == {"count", "sum", "first", "last", "min", "max", "mean", "median", "delay_s"}
 
 
 def test_every_declared_kind_without_feedback_reads_zero_everywhere() -> None:
-    for name in ("count", "sum", "first", "last", "delay_s"):
-        assert getattr(SILENCE, name) == dict.fromkeys(KINDS, 0.0)
+    for name in BY_KIND:
+        assert SILENCE.by_kind(name) == dict.fromkeys(KINDS, 0.0)
 
 
 def test_a_summary_leaves_out_kinds_that_are_not_declared() -> None:
-    assert FeedbackSummary.build([("gone", 1.0, 1.0)], KINDS) == SILENCE
+    gone = FeedbackSummary([("gone", 1.0, 1.0)], KINDS)
+    assert all(gone.by_kind(name) == SILENCE.by_kind(name) for name in BY_KIND)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=9))
+def test_aggregations_agree_whatever_the_values(values: list[float]) -> None:
+    summary = FeedbackSummary([("rating", value, 0.0) for value in values], KINDS)
+    low, high = summary.by_kind("min")["rating"], summary.by_kind("max")["rating"]
+    for name in ("first", "last", "mean", "median"):
+        # The mean is rounded: by less than one part in 2^52.
+        assert low - 1e-6 <= summary.by_kind(name)["rating"] <= high + 1e-6
+    shuffled = FeedbackSummary([("rating", value, 0.0) for value in values[::-1]], KINDS)
+    assert summary.by_kind("sum") == shuffled.by_kind("sum")
 
 
 @pytest.mark.parametrize(
@@ -52,14 +91,14 @@ def test_a_summary_leaves_out_kinds_that_are_not_declared() -> None:
     ],
 )
 def test_a_formula_reads_feedback_and_the_numbers_of_the_offer(text: str, expected: float) -> None:
-    summary = FeedbackSummary.build([("rating", 2.0, 1.0), ("rating", 5.0, 3.0)], KINDS)
+    summary = FeedbackSummary([("rating", 2.0, 1.0), ("rating", 5.0, 3.0)], KINDS)
     assert RewardFormula(text).evaluate(summary, {"cost": 2.5}) == expected
 
 
 def test_the_standard_formula_of_a_placement_compiles_and_rewards_a_click() -> None:
     formula = RewardFormula(Reward().formula)
     assert formula.evaluate(SILENCE, {}) == 0.0
-    assert formula.evaluate(FeedbackSummary.build([("click", 1.0, 1.0)], KINDS), {}) == 1.0
+    assert formula.evaluate(FeedbackSummary([("click", 1.0, 1.0)], KINDS), {}) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -143,7 +182,7 @@ def test_threads_may_share_a_formula() -> None:
     wrong: list[float] = []
 
     def work(value: float) -> None:
-        summary = FeedbackSummary.build([("rating", value, 1.0)], KINDS)
+        summary = FeedbackSummary([("rating", value, 1.0)], KINDS)
         wrong.extend(r for _ in range(500) if (r := formula.evaluate(summary, {"cost": 1.0})) != value - 1.0)
 
     threads = [threading.Thread(target=work, args=(float(value),)) for value in range(4)]

@@ -51,7 +51,5 @@ def test_the_formula_and_the_shop_make_the_same_reward() -> None:
         for click, conversion, dismiss in itertools.product((False, True), repeat=3):
             answered = {"click": click, "conversion": conversion, "dismiss": dismiss}
             items = [(kind, 1.0, 0.5) for kind, happened in answered.items() if happened]
-            found = formula.evaluate(
-                FeedbackSummary.build(items, BUILT_IN_KINDS), dict(offer.attributes.numbers)
-            )
+            found = formula.evaluate(FeedbackSummary(items, BUILT_IN_KINDS), dict(offer.attributes.numbers))
             assert found == shop.reward(offer.id, click=click, conversion=conversion, dismiss=dismiss)

@@ -16,7 +16,8 @@ from offer_optimizer.evaluate.weights import EDGES, WeightHistogram
 def test_a_curve_keeps_all_sums_in_fixed_memory(batches: list[int]) -> None:
     curve = LearningCurve(stretch=4)
     count = sum(batches)
-    weight, reward = np.arange(count) % 3.0, np.arange(count) % 2.0
+    rows = np.arange(count, dtype=np.float64)
+    weight, reward = np.mod(rows, 3.0), np.mod(rows, 2.0)
     start = 0
     for size in batches:
         curve.add(weight[start : start + size], reward[start : start + size])

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from offer_optimizer.core.catalog import Catalog
+from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.decision import Consent, Reason
+from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.evaluate import ledger_log
 from offer_optimizer.evaluate.ledger_log import LedgerLog, LogChunk
+from offer_optimizer.store.fold_tables import CloseStatus
 from tests.unit.evaluate.ledgers import HOME, OFFERS, SECOND_US, Shop, catalog, inline, placement
 
 ALL_TIME = (0, 2**60)
@@ -65,6 +68,22 @@ def test_estimators_get_only_what_a_policy_drew_with_full_consent_and_was_active
     assert chunk.reward.tolist() == [0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0]
     assert chunk.is_interruption[1:].tolist() == [False, True, True, False, False, True]
     assert chunk.chosen[1] == -1
+
+
+def test_rewards_are_final_and_thinned_rows_count_as_any_other() -> None:
+    """Unweighted: their true reward is known. That learning left them out concerns learning alone."""
+    shop = Shop()
+    shop.world.add(Thinning(HOME, 1e-9))
+    shop.decide("ann", 0, click=True)
+    thinned = shop.decide("bob", 0)
+    end_us = shop.close()
+    item = Feedback("late", thinned.decision_id, "", 0, "click", 0.5, end_us)
+    assert shop.world.hear(item) is Fate.LATE
+    shop.world.tick(end_us + 1)
+    assert shop.world.fold.counts.closed[CloseStatus.THINNED] == 1
+    _, chunk = read(shop)
+    assert chunk.is_counted.all()
+    assert chunk.reward.tolist() == chunk.rows.reward.tolist() == [0.5, 1.0]
 
 
 def test_a_decision_without_a_visitor_id_is_a_visitor_of_its_own() -> None:

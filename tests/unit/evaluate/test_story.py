@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from offer_optimizer.core import draw
 from offer_optimizer.core.catalog import Budget, Cap, Catalog
+from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.decision import ExclusionReason, InlineCandidate, Pmf32, Reason, SlotChoice
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.features import Features
@@ -209,6 +210,41 @@ def test_once_closed_the_reward_is_told(world: World) -> None:
         0.75,
         T + WINDOW_US,
     )
+    assert closing.final == 0.75
+
+
+def test_what_came_late_and_what_was_taken_back_is_told_with_the_final_reward(world: World) -> None:
+    world.hear(feedback_of("early", T, decision=1, value=0.25))
+    world.decide(decision_of(1, T, epoch=EPOCH))
+    world.hear(feedback_of("buy", T + 1, decision=1, value=0.5))
+    world.tick(T + WINDOW_US)
+    world.hear(feedback_of("refund", T + WINDOW_US, decision=1, retracts="buy"))
+    world.tick(T + WINDOW_US + 1)
+    story = told(world, 1)
+    assert [one.fate for one in story.feedback] == [Fate.APPLIED, Fate.APPLIED, Fate.LATE]
+    assert story.closing is not None
+    assert (story.closing.reward, story.closing.final) == (0.75, 0.25)
+    text = describe_story(story)
+    assert "takes back 'buy': LATE" in text
+    assert "finally 0.25" in text
+    assert summarize(story).endswith("learned. With what came late or was taken back: 0.25.")
+
+
+def test_what_was_taken_back_in_time_is_not_called_feedback(world: World) -> None:
+    world.decide(decision_of(1, T, epoch=EPOCH))
+    world.hear(feedback_of("buy", T + 1, decision=1))
+    world.hear(feedback_of("refund", T + 2, decision=1, retracts="buy"))
+    assert "No feedback so far" in summarize(told(world, 1))
+
+
+def test_a_thinned_decision_has_its_reward_and_says_why_it_was_not_learned(world: World) -> None:
+    world.add(Thinning(PLACEMENT, 1e-9))
+    world.decide(decision_of(1, T, epoch=EPOCH))
+    world.tick(T + WINDOW_US)
+    story = told(world, 1)
+    assert story.closing is not None
+    assert (story.closing.status, story.closing.reward) == (CloseStatus.THINNED, 0.125)
+    assert "left out of learning by lot" in describe_story(story)
 
 
 def test_a_deferred_decision_that_was_never_shown_has_no_reward_rather_than_nought(world: World) -> None:

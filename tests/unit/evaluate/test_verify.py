@@ -306,6 +306,25 @@ def test_a_deferred_decision_may_be_learned_once_it_was_shown() -> None:
     assert world.verify().is_clean()
 
 
+@pytest.mark.parametrize(
+    ("status", "weight", "kind", "is_clean"),
+    [
+        (CloseStatus.THINNED, 1.0, "shown", True),
+        (CloseStatus.THINNED, 1.0, "click", False),
+        (CloseStatus.LEARNED, 4.0, "shown", True),
+        (CloseStatus.LEARNED, 4.0, "click", False),
+    ],
+)
+def test_an_answer_that_was_thinned_like_silence_is_found(
+    status: CloseStatus, weight: float, kind: str, is_clean: bool
+) -> None:
+    world = World()
+    decision = decide(Situation(26))
+    world.add(decision, status=status, weight=weight)
+    world.show(decision, kind)
+    assert world.verify().is_clean() == is_clean
+
+
 def test_a_record_that_cannot_be_read_is_a_finding_and_not_an_error() -> None:
     world = World()
     world.ledger.append(RecordKind.DECISION, b"\xff\xff")

@@ -285,7 +285,13 @@ class World:
         self.ledger.append_body(StoredCatalog(1, 0, "", self.catalog.model_dump_json()))
         self.ledger.append_body(Tick(NOON_US))
 
-    def add(self, decision: Decision, visitor: str = "anna", status: CloseStatus | None = None) -> None:
+    def add(
+        self,
+        decision: Decision,
+        visitor: str = "anna",
+        status: CloseStatus | None = None,
+        weight: float = 1.0,
+    ) -> None:
         """Record a decision, and close it as it deserves, or with a given status."""
         key = self.ledger.visitor_key(visitor.encode()) if decision.consent is not Consent.NONE else None
         record = self.ledger.append_decision(decision.decision_id, encode_decision(decision), key)
@@ -301,13 +307,14 @@ class World:
                 learnable if status is None else status,
                 0.0,
                 False,
+                weight,
             )
         )
 
-    def show(self, decision: Decision) -> None:
-        """Record that the newest decision was shown."""
+    def show(self, decision: Decision, kind: str = SHOWN) -> None:
+        """Record that the newest decision was shown, or answered with another kind."""
         position = self.ledger.last_position()
-        item = Feedback("f", decision.decision_id, "", 0, SHOWN, 1.0, decision.decide_time_us)
+        item = Feedback("f", decision.decision_id, "", 0, kind, 1.0, decision.decide_time_us)
         record = self.ledger.append(RecordKind.FEEDBACK, encode_feedback(item))
         self.tables.note_fate(record.position, Fate.APPLIED, position)
 

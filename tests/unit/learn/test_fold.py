@@ -7,9 +7,11 @@ import pytest
 from offer_optimizer.core.catalog import Kind, Reward
 from offer_optimizer.core.decision import Consent, Reason
 from offer_optimizer.core.feedback import Fate
+from offer_optimizer.learn.parking import PARKED_US
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import Tick
-from offer_optimizer.store.fold_tables import GRACE_US, CloseStatus
+from offer_optimizer.store.fold_tables import CloseStatus
+from offer_optimizer.store.open_tables import GRACE_US
 from tests.unit.learn.worlds import (
     PLACEMENT,
     START_US,
@@ -217,9 +219,10 @@ def test_late_and_unknown_are_told_apart(world: World) -> None:
     world.decide(decision_of(1, T, epoch=EPOCH))
     world.tick(T + WINDOW_US)
     assert world.hear(feedback_of("f", T + 1, decision=1)) is Fate.LATE
-    assert world.hear(feedback_of("f", T + 1, decision=99)) is Fate.UNKNOWN
-    world.decide(decision_of(99, T + WINDOW_US, epoch=EPOCH))
-    assert world.fold.counts.fates == {Fate.LATE: 1, Fate.UNKNOWN: 1}
+    assert world.hear(feedback_of("f", T + 1, decision=99)) is Fate.PARKED
+    world.tick(T + WINDOW_US + PARKED_US)
+    world.decide(decision_of(99, T + WINDOW_US + PARKED_US, epoch=EPOCH))
+    assert +world.fold.counts.fates == {Fate.LATE: 1, Fate.UNKNOWN: 1}
 
 
 def test_a_kind_that_the_decisions_revision_lacks_is_invalid(world: World) -> None:

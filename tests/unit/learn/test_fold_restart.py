@@ -31,8 +31,9 @@ EVENTS = st.lists(
             st.just("hear"),
             st.integers(0, 12_000_000),
             st.integers(0, 12),
-            st.sampled_from(["click", "shown", "dismiss", "scroll", "strange"]),
+            st.sampled_from(["click", "shown", "dismiss", "scroll", "strange", "conversion"]),
         ),
+        st.tuples(st.just("retract"), st.integers(0, 12_000_000), st.integers(0, 6), st.integers(0, 2)),
         st.tuples(
             st.just("hear_by_visitor"), st.integers(0, 12_000_000), st.integers(0, 3), st.sampled_from("abc")
         ),
@@ -60,7 +61,14 @@ def play(world: World, events: list[tuple[object, ...]]) -> None:
                 )
             case ("hear", int(offset_us), int(number), str(kind)):
                 item_id = f"f{offset_us % 3}"
-                world.hear(feedback_of(item_id, clock_us + offset_us, decision=number, kind=kind))
+                world.hear(
+                    feedback_of(
+                        item_id, clock_us + offset_us, decision=number, kind=kind, occur_us=clock_us + 7
+                    )
+                )
+            case ("retract", int(offset_us), int(number), int(name)):
+                item = feedback_of(f"r{name}", clock_us + offset_us, decision=number, retracts=f"f{name}")
+                world.hear(item)
             case ("hear_by_visitor", int(offset_us), int(number), str(visitor)):
                 world.hear(feedback_of(f"f{number}", clock_us + offset_us), visitor)
             case ("tick", int(offset_us)):
@@ -68,8 +76,15 @@ def play(world: World, events: list[tuple[object, ...]]) -> None:
                 world.tick(clock_us + min(offset_us, 0))
             case _:
                 revision += 1
-                formula = f"sum.click * {revision}.0"
-                epoch = world.apply(revision, catalog(placement(reward=Reward(formula=formula))))
+                formula = Reward(formula=f"sum.click * {revision}.0")
+                trusts = revision % 2 == 0
+                part = placement(
+                    reward=formula,
+                    trust_occur_time=trusts,
+                    grace_s=2.0 if trusts else 0.0,
+                    close_on=("conversion", "dismiss"),
+                )
+                epoch = world.apply(revision, catalog(part))
 
 
 @given(EVENTS, st.sets(st.integers(1, 60)))
@@ -96,7 +111,7 @@ def test_every_item_of_feedback_has_one_fate_and_every_decision_is_open_closed_o
 ) -> None:
     world = World()
     play(world, events)
-    heard = sum(event[0] in ("hear", "hear_by_visitor") for event in events)
+    heard = sum(event[0] in ("hear", "hear_by_visitor", "retract") for event in events)
     decided = sum(event[0] == "decide" for event in events)
     content = world.content()
     assert len(content["fate"]) == heard == world.fold.counts.fates.total()

@@ -109,7 +109,7 @@ def test_rewards_reach_the_policy_scaled_to_zero_to_one_with_the_logged_propensi
     world.hear(feedback_of("f", START_US, decision=1, value=1.25))
     world.tick(START_US + WINDOW_US)
     (lesson,) = world.tables.lessons(PLACEMENT, epoch, (0, 0), None, 9)
-    example = Trainer(world.ledger, world.tables, world.fold.revisions)._example(lesson)
+    (example,) = Trainer(world.ledger, world.tables, world.fold.revisions)._examples.make([lesson])
     assert (example.reward, example.propensity, example.chosen) == (0.75, 0.25, 1)
     assert [action.id for action in example.actions] == ["msg", "save5", "nothing"]
     assert example.context.categories == (("device", "mobile"),)

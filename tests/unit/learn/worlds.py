@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from offer_optimizer.core.catalog import Catalog, Kind, Offer, OfferType, Placement, PolicyChoice, Reward
+from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Reason, SlotChoice
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.feedback import Fate, Feedback
@@ -110,7 +111,14 @@ def decision_of(
 
 
 def feedback_of(
-    feedback_id: str, time_us: int, *, decision: int | None = None, kind: str = "click", value: float = 1.0
+    feedback_id: str,
+    time_us: int,
+    *,
+    decision: int | None = None,
+    kind: str = "click",
+    value: float = 1.0,
+    retracts: str = "",
+    occur_us: int | None = None,
 ) -> Feedback:
     """Return an item addressed by decision number, or by visitor and placement."""
     return Feedback(
@@ -121,6 +129,8 @@ def feedback_of(
         kind=kind,
         value=value,
         receive_time_us=time_us,
+        occur_time_us=occur_us,
+        retracts_feedback_id=retracts,
     )
 
 
@@ -145,7 +155,7 @@ class World:
         self.fold.save_state()
         return record
 
-    def add(self, body: Tick | Epoch | StoredCatalog) -> LedgerRecord:
+    def add(self, body: Tick | Epoch | StoredCatalog | Thinning) -> LedgerRecord:
         """Append and fold a record of the learner's own."""
         return self.take(self.ledger.append_body(body))
 
@@ -183,6 +193,11 @@ class World:
         assert closed is not None
         return closed.reward
 
+    def final(self, position: int) -> float:
+        """Return the final reward of a closed decision."""
+        found = self.tables.final_at(position)
+        return self.reward(position) if found is None else found
+
     def content(self) -> dict[str, list[tuple[object, ...]]]:
         """Return all that the fold wrote."""
         return content_of(self.connection)
@@ -190,7 +205,16 @@ class World:
 
 def content_of(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
     """Return every row of the fold's tables."""
-    names = ("fold_state", "open_decision", "open_feedback", "spent_feedback", "fate", "closed")
+    names: tuple[str, ...] = (
+        "fold_state",
+        "fate",
+        "closed",
+        "final",
+        "moved",
+        "parked_feedback",
+        "shifted_decision",
+    )
+    names += ("open_decision", "open_feedback", "ended_decision", "spent_feedback")
     return {name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr) for name in names}  # noqa: S608
 
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from offer_optimizer.core.feedback import Fate
-from offer_optimizer.store.fold_tables import (
-    GRACE_US,
-    ClosedDecision,
-    CloseStatus,
-    FoldTables,
-    JoinedFeedback,
-    OpenDecision,
-)
+from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
+from offer_optimizer.store.open_tables import GRACE_US, JoinedFeedback, OpenDecision
 from offer_optimizer.store.sqlite import open_writer, transaction
 
 EPOCH = bytes(16)
@@ -24,7 +18,8 @@ def tables() -> FoldTables:
 
 
 def opened(position: int, close_time_us: int = 100) -> OpenDecision:
-    return OpenDecision(position, bytes([position]), 7, "home", 1, 1, EPOCH, True, True, 0, close_time_us)
+    times = (0, close_time_us, close_time_us)
+    return OpenDecision(position, bytes([position]), 7, "home", 1, 1, EPOCH, True, True, *times)
 
 
 def closed(
@@ -86,9 +81,9 @@ def test_ids_by_visitor_are_spent_until_the_grace_ends_and_ids_by_decision_go(ta
     assert tables.find_spent(7, "home", "by visitor") == 2
     assert tables.find_spent(7, "home", "by decision") is None
     assert tables.find_spent(7, "cart", "by visitor") is None
-    tables.forget_spent(100 + GRACE_US - 1)
+    tables.forget(100 + GRACE_US - 1)
     assert tables.find_spent(7, "home", "by visitor") == 2
-    tables.forget_spent(100 + GRACE_US)
+    tables.forget(100 + GRACE_US)
     assert tables.find_spent(7, "home", "by visitor") is None
 
 

@@ -108,6 +108,16 @@ def test_feedback_again_counts_once_at_its_first_time(state: HotState) -> None:
     assert dismissed(state) == (START_US + 3,)
 
 
+def test_what_takes_something_back_counts_nothing_and_gives_nothing_back(state: HotState) -> None:
+    bring(state, other(**READ))
+    back = item(other(), "dismiss", START_US + 1, feedback_id="r", retracts_feedback_id="f")
+    assert not hear(state, back)
+    assert dismissed(state) == ()
+    hear(state, item(other(), "dismiss", START_US + 2))
+    hear(state, replace(back, receive_time_us=START_US + 3))
+    assert dismissed(state) == (START_US + 2,)
+
+
 def test_feedback_about_an_unknown_decision_or_another_slot_counts_nothing(state: HotState) -> None:
     assert not hear(state, item(other(), "dismiss", START_US))
     bring(state, other(**READ))

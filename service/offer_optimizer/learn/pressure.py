@@ -1,0 +1,58 @@
+"""When a model can't keep up: how much of silence it is to learn, from how far it is behind.
+
+Always holds: the share is a power of two in [1/16, 1], so weights are exact, and at least 1 / the cap that
+policies put on weights; what is decided here goes into the ledger before it has an effect, so that a rebuild
+repeats it without asking. Reads no clock: time is ledger time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from offer_optimizer.learn.trainer import BATCH, Model
+from offer_optimizer.store.fold_tables import FoldTables
+
+LEAST_SHARE: Final = 1.0 / 16.0
+
+
+@dataclass
+class Pressure:
+    """Decides on the share of silence that is learned, by placement.
+
+    A model lags when its next lesson closed `lag_us` ago, or when `waiting` lessons wait. Then the share is
+    halved, and again after each `halve_us` of lagging; it is 1 again once nothing waits, `recover_us` after
+    the last change at the soonest, so that changes stay rare.
+    """
+
+    tables: FoldTables
+    lag_us: int = 5_000_000
+    waiting: int = 20_000
+    halve_us: int = 5_000_000
+    recover_us: int = 60_000_000
+    _changed_us: dict[str, int] = field(default_factory=dict)
+
+    def new_share(self, model: Model, share: float, taught: int, time_us: int) -> float | None:
+        """Return the share from now on, or None where it stays.
+
+        `share` is the present one, `taught` how many examples the model was just taught, of BATCH at most;
+        `time_us` is ledger time.
+        """
+        since_us = time_us - self._changed_us.get(model.placement_id, -(2**62))
+        if taught < BATCH:
+            wanted = 1.0 if since_us >= self.recover_us else share
+        elif share > LEAST_SHARE and since_us >= self.halve_us and self._lags(model, time_us):
+            wanted = share / 2.0
+        else:
+            wanted = share
+        if wanted == share:
+            return None
+        self._changed_us[model.placement_id] = time_us
+        return wanted
+
+    def _lags(self, model: Model, time_us: int) -> bool:
+        key = (model.placement_id, model.policy_epoch, model.cursor)
+        oldest_us = self.tables.nth_lesson_us(*key, 0)
+        if oldest_us is None:
+            return False
+        return time_us - oldest_us >= self.lag_us or self.tables.nth_lesson_us(*key, self.waiting) is not None
