@@ -22,24 +22,33 @@ from offer_optimizer.core.decision import ModelVersion, Reason
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome, ShownSlot
 from offer_optimizer.evaluate.story import Story
+from offer_optimizer.v1 import offer_service_pb2 as pb
+
+_TAKEN = pb.RecordFeedbackResponse(
+    results=[pb.FeedbackResult(status=pb.FEEDBACK_STATUS_ACCEPTED)]
+).SerializeToString()
 
 
 def floor_server(reply: bytes) -> grpc.Server:
-    """Build a server whose Decide does nothing."""
+    """Build a server whose Decide and RecordFeedback do nothing."""
     options = ServerOptions()
 
     def decide(_data: bytes, _context: grpc.ServicerContext) -> bytes:
         return reply
 
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(decide, None, None)
+    def record(_data: bytes, _context: grpc.ServicerContext) -> bytes:
+        return _TAKEN
+
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+        "Decide": grpc.unary_unary_rpc_method_handler(decide, None, None),
+        "RecordFeedback": grpc.unary_unary_rpc_method_handler(record, None, None),
+    }
     server = grpc.server(
         ThreadPoolExecutor(options.threads),
         options=options.channel_args(),
         maximum_concurrent_rpcs=options.concurrent_rpcs,
     )
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(SERVICE_NAMES[0], {"Decide": handler}),)
-    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAMES[0], handlers),))
     return server
 
 

@@ -15,19 +15,26 @@ from offer_optimizer.api.refusals import CallNotServedYet
 from offer_optimizer.api.status import FailureBook, to_status
 
 Call = Callable[[bytes, grpc.ServicerContext], bytes]
+Guard = Callable[[Call, str], Call]
+"""Wraps a call, given its name, so that only those may make it who may."""
+
+
+def unguarded(call: Call, _name: str) -> Call:
+    """Let everybody make every call."""
+    return call
 
 
 def service_handlers(
-    service: ServiceDescriptor, calls: Mapping[str, Call], failures: FailureBook
+    service: ServiceDescriptor, calls: Mapping[str, Call], failures: FailureBook, guard: Guard = unguarded
 ) -> grpc.GenericRpcHandler:
-    """Build the handlers of one service from its implemented calls, by method name."""
+    """Build the handlers of one service from its implemented calls, by method name, each behind `guard`."""
     unknown = calls.keys() - {method.name for method in service.methods}
     if unknown:
         raise ValueError(f"{service.full_name} has no {', '.join(sorted(unknown))}")
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     for method in service.methods:
         name = f"{service.name}.{method.name}"
-        call = calls.get(method.name) or _not_served(name)
+        call = guard(calls.get(method.name) or _not_served(name), name)
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(guarded(call, name, failures), None, None)
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 

@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from offer_optimizer.api.admission import PoolSplit, Share, split_pool
-from offer_optimizer.api.handlers import Call, service_handlers
+from offer_optimizer.api.handlers import Call, Guard, service_handlers, unguarded
 from offer_optimizer.api.health import HealthServicer, Readiness
 from offer_optimizer.api.history import ReportServicer, StoryServicer
 from offer_optimizer.api.reflection import ReflectionServicer
@@ -60,6 +60,7 @@ class ServerOptions:
     concurrent_rpcs: int = 64
     streams_per_connection: int = 8
     reuse_port: bool = False
+    reflection: bool = True
     connection_age_s: float = 300.0
     connection_age_grace_s: float = 10.0
     keepalive_s: float = 30.0
@@ -103,6 +104,7 @@ class Ports:
     reports: ReportDesk
     log: ErrorLog
     make_error_id: Callable[[], str]
+    guard: Guard = unguarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +126,16 @@ def build_server(ports: Ports, options: ServerOptions) -> Edge:
     )
     server.add_generic_rpc_handlers(
         [
-            service_handlers(service, calls, failures)
+            service_handlers(service, calls, failures, ports.guard)
             for service, calls in _calls(ports, split, failures).items()
         ]
     )
     checks = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    listed = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    mirror = ReflectionServicer(listed, Share("ServerReflection", split.reflection))
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(mirror, server)  # type: ignore[no-untyped-call]
+    if options.reflection:
+        listed = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        mirror = ReflectionServicer(listed, Share("ServerReflection", split.reflection))
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(mirror, server)  # type: ignore[no-untyped-call]
     return Edge(server, Readiness(SERVICE_NAMES, checks.set))
 
 
@@ -155,10 +158,16 @@ def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[Servic
     }
 
 
-def bind(server: grpc.Server, address: str) -> int:
-    """Bind `host:port` (port 0: any free one) without TLS and return the port. Raises CannotStart."""
+def bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+    """Bind `host:port` (port 0: any free one), with TLS where there are credentials; return the port.
+
+    Raises CannotStart.
+    """
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError:
         port = 0
     if port == 0:

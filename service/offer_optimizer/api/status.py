@@ -59,6 +59,12 @@ class ErrorReason(StrEnum):
     """The call was late before the work began; nothing was done."""
     REPORT_TOO_LONG = "REPORT_TOO_LONG"
     """Ask for a shorter range, or wait longer."""
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    """Send a key that the service knows."""
+    FORBIDDEN = "FORBIDDEN"
+    """The key lacks the role, or is for other placements."""
+    KEY_LIMIT = "KEY_LIMIT"
+    """The key calls more often than it may: slow down."""
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     """Nothing was promised: retry."""
     INTERNAL = "INTERNAL"
@@ -91,6 +97,9 @@ TABLE: Final[Mapping[type[errors.OfferOptimizerError], Row]] = {
     errors.Busy: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.BUSY),
     ShareBusy: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.BUSY),
     FeedbackBusy: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.FEEDBACK_BUSY),
+    errors.Unauthenticated: Row(grpc.StatusCode.UNAUTHENTICATED, ErrorReason.UNAUTHENTICATED),
+    errors.Forbidden: Row(grpc.StatusCode.PERMISSION_DENIED, ErrorReason.FORBIDDEN),
+    errors.KeyLimit: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.KEY_LIMIT),
     TooLate: Row(grpc.StatusCode.DEADLINE_EXCEEDED, ErrorReason.DEADLINE_PASSED),
     # The error's own text may name a path.
     errors.StorageUnavailable: Row(

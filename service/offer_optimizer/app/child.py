@@ -29,6 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--listen", default="")
     parser.add_argument("--journal-sync-ms", type=int, default=50)
+    parser.add_argument("--keep-days", type=int)
+    parser.add_argument("--tls-cert", type=Path)
+    parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--tls-client-ca", type=Path)
+    parser.add_argument("--keys", type=Path)
+    parser.add_argument("--reflection", action="store_true")
     parser.add_argument("--liveness-fd", type=int, required=True)
     parser.add_argument("--ready-fd", type=int, required=True)
     options = parser.parse_args(arguments)
@@ -41,14 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     life.begin()
     try:
         if options.role == "decider":
+            from offer_optimizer.api.credentials import TlsFiles  # noqa: PLC0415
             from offer_optimizer.app.decider import Serving, run_decider  # noqa: PLC0415  (only this role needs gRPC)
 
-            how = Serving(options.listen, options.journal_sync_ms / 1000)
+            tls = (
+                TlsFiles(options.tls_cert, options.tls_key, options.tls_client_ca)
+                if options.tls_cert
+                else None
+            )
+            sync_s = options.journal_sync_ms / 1000
+            how = Serving(options.listen, sync_s, tls, options.keys, reflection=options.reflection)
             run_decider(files, directory, writer_id, cells, how, life)
         else:
             from offer_optimizer.app.learner import run_learner  # noqa: PLC0415  (only this role needs SQLite)
 
-            run_learner(files, directory, life)
+            run_learner(files, directory, life, options.keep_days)
     except OfferOptimizerError as error:
         log.error("process_failed", role=options.role, error=str(error))
         return 1

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import structlog
 
+from offer_optimizer.api.access import Gate
+from offer_optimizer.api.credentials import TlsFiles, server_credentials
 from offer_optimizer.api.graceful import drain
 from offer_optimizer.api.server import Ports, ServerOptions, bind, build_server
 from offer_optimizer.app.clocks import boot_id, entropy, wall_clock_us
 from offer_optimizer.app.in_force import InForce, VisitorMerges
+from offer_optimizer.app.keys import KeysFile
 from offer_optimizer.app.life import Life, every
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.decide.draft import Drafter
@@ -20,6 +25,7 @@ from offer_optimizer.decide.models import REFRESH_S, ModelShelf
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
 from offer_optimizer.evaluate.desks import ChildReports, LedgerStories
+from offer_optimizer.store.audit import AuditTrail
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.group_sync import GroupSync
@@ -35,13 +41,18 @@ from offer_optimizer.store.writer_cells import WriterCells
 
 log = structlog.get_logger(__name__)
 
+KEYS_REFRESH_S: Final = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Where a decider listens (HOST:PORT), and how often it syncs its journal in seconds."""
+    """Where a decider listens (HOST:PORT), how often it syncs its journal in seconds, and whom it serves."""
 
     listen: str
     journal_sync_s: float
+    tls: TlsFiles | None = None
+    keys: Path | None = None
+    reflection: bool = True
 
 
 def run_decider(
@@ -96,9 +107,10 @@ def run_decider(
         reports=ChildReports(directory.ledger_path, wall_clock_us),
         log=log,
         make_error_id=lambda: entropy(6).hex(),
+        guard=_gate(files, directory, writer_id, how, life).guard,
     )
-    edge = build_server(ports, ServerOptions(reuse_port=True))
-    bind(edge.server, how.listen)
+    edge = build_server(ports, ServerOptions(reuse_port=True, reflection=how.reflection))
+    bind(edge.server, how.listen, server_credentials(how.tls, _complain) if how.tls else None)
     syncer = JournalSyncer(journal, how.journal_sync_s)
     syncer.start()
     every(REFRESH_S, life.stop, in_force.refresh, "refresh")
@@ -110,3 +122,17 @@ def run_decider(
     syncer.stop()
     for writer in (journal, inbox, control):
         writer.close()
+
+
+def _gate(files: Files, directory: DataDirectory, writer_id: str, how: Serving, life: Life) -> Gate:
+    """Return the gate in front of the API, its keys followed while we serve."""
+    audit = AuditTrail(files, directory.audit, writer_id, wall_clock_us)
+    if how.keys is None:
+        return Gate(None, audit, time.monotonic)
+    keys = KeysFile(how.keys, _complain)
+    every(KEYS_REFRESH_S, life.stop, keys.refresh, "keys")
+    return Gate(keys.ring, audit, time.monotonic)
+
+
+def _complain(problem: str) -> None:
+    log.error("access_file_unusable", problem=problem, effect="what was read before stays in force")

@@ -11,6 +11,7 @@ import structlog
 from offer_optimizer.app.clocks import boot_clock_us, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.life import Life
 from offer_optimizer.app.policies import check_policy
+from offer_optimizer.app.retention import ChildPreparer
 from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.clock_watch import ClockWatch
@@ -18,6 +19,7 @@ from offer_optimizer.learn.drain import Drainer
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.loop import Learner
 from offer_optimizer.learn.publish import Publisher
+from offer_optimizer.learn.retire import LedgerRetirer
 from offer_optimizer.learn.verifier import ChildVerifier
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.files import Files
@@ -43,8 +45,8 @@ class _NoControl:
         raise StorageUnavailable("the learner writes no control records")
 
 
-def run_learner(files: Files, directory: DataDirectory, life: Life) -> None:
-    """Learn until told to stop. Raises CannotStart, DamagedFile."""
+def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: int | None = None) -> None:
+    """Learn until told to stop. `keep_days` None keeps everything. Raises CannotStart, DamagedFile."""
     fd = _take_over(files, directory, life)
     if fd is None:
         return
@@ -69,7 +71,9 @@ def run_learner(files: Files, directory: DataDirectory, life: Life) -> None:
         return oldest_unwritten(read_cells(files, directory.run))
 
     keeper = CacheKeeper(cache, ledger, oldest_stamp, wall_clock_us)
-    learner = Learner(ledger, make_drainer, snapshots, publisher, salts, keeper)
+    preparer = ChildPreparer(directory)
+    retirer = LedgerRetirer(files, directory, ledger, wall_clock_us, preparer, keep_days)
+    learner = Learner(ledger, make_drainer, snapshots, publisher, salts, keeper, retirer)
     life.say_ready()
     while not life.stop.is_set():
         started_s = time.monotonic()
@@ -79,6 +83,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life) -> None:
     if not life.is_orphan:
         learner.close()
     verifier.close()
+    preparer.close()
     cache.close()
     ledger.connection.close()
     files.close(fd)

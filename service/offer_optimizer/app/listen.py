@@ -41,16 +41,26 @@ def parse_listen(text: str) -> Address:
     return Address(str(address[0]), int(port_text), family)
 
 
-def check_loopback(address: Address, *, insecure_listen: bool) -> bool:
-    """Return whether the address is beyond loopback. Raises CannotStart unless that was asked for."""
-    if ipaddress.ip_address(address.host.split("%")[0]).is_loopback:
-        return False
+def is_loopback(address: Address) -> bool:
+    """Return whether only this machine reaches an address."""
+    return ipaddress.ip_address(address.host.split("%")[0]).is_loopback
+
+
+def check_open(address: Address, *, has_tls: bool, has_keys: bool, insecure_listen: bool) -> str:
+    """Return a warning for an address that others reach without TLS or keys, or nothing.
+
+    Raises CannotStart unless that was asked for with `insecure_listen`.
+    """
+    if is_loopback(address) or (has_tls and has_keys):
+        return ""
+    missing = " and no ".join(name for name, there in (("TLS", has_tls), ("keys", has_keys)) if not there)
     if not insecure_listen:
         raise CannotStart(
-            f"--listen {address}: anyone who reaches this address could decide, teach and change the catalog,"
-            " because this release has neither TLS nor keys; listen on 127.0.0.1, or add --insecure-listen"
+            f"--listen {address}: others than this machine reach it, and there is no {missing}: they could"
+            " read, decide, teach and change the catalog; add --tls-cert, --tls-key and --keys, listen on"
+            " 127.0.0.1, or say --insecure-listen"
         )
-    return True
+    return f"{address} is open to everyone who reaches it: no {missing}"
 
 
 def hold_port(address: Address) -> tuple[socket.socket, Address]:

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from offer_optimizer.cli.target import channel_to
 from offer_optimizer.core import limits
 from offer_optimizer.core.catalog import Catalog
 from offer_optimizer.core.catalog_diff import diff_catalogs
@@ -136,7 +137,7 @@ def _stub(target: str) -> Iterator[Any]:
         ("grpc.max_metadata_size", _METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
     ]
-    with grpc.insecure_channel(target, options=options) as channel:
+    with channel_to(target, options) as channel:
         yield catalog_service_pb2_grpc.CatalogServiceStub(channel)
 
 

@@ -9,6 +9,8 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from offer_optimizer.cli.target import channel_to
+
 
 def health(
     target: Annotated[str, typer.Option(help="HOST:PORT of the service.")] = "127.0.0.1:50051",
@@ -27,7 +29,7 @@ def health(
 
 def probe(target: str, service: str, timeout_s: float) -> tuple[bool, str]:
     """Return whether `service` at `target` is serving, and a line for people."""
-    with grpc.insecure_channel(target) as channel:
+    with channel_to(target) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             reply = stub.Check(  # type: ignore[attr-defined]  # types-grpcio declares no methods here

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from offer_optimizer.cli.ledger_text import describe_record
 from offer_optimizer.core.errors import OfferOptimizerError
@@ -60,6 +61,39 @@ def show(
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     Console(highlight=False, soft_wrap=True).print(describe_story(story), markup=False)
+
+
+@ledger_app.command()
+def export(
+    data: DataOption,
+    to: Annotated[Path, typer.Option(help="Directory to write into; made when it is missing.")],
+    placement: Annotated[str, typer.Option(help="One placement; without it, all of them.")] = "",
+    since: Annotated[str, typer.Option("--from", help="First UTC day, YYYY-MM-DD.")] = "",
+    until: Annotated[str, typer.Option("--until", help="Last UTC day, YYYY-MM-DD.")] = "",
+) -> None:
+    """Write decisions and what came of them as Parquet: a file for each placement and UTC day.
+
+    Reads beside a running server. docs/evaluation.md says what the columns are; history.json has the
+    catalogs.
+    """
+    from offer_optimizer.learn.export import Range, export_ledger
+    from offer_optimizer.store.files import Files
+
+    try:
+        chosen = Range.of_days(since, until, placement)
+        ledger, _ = _open(data)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("exporting", total=None)
+            written = export_ledger(
+                Files(), ledger, to, chosen, lambda done, of: progress.update(task, completed=done, total=of)
+            )
+    except OfferOptimizerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    count = sum(part.row_count for part in written.values())
+    size = sum(path.stat().st_size for path in written)
+    each = f", {size / count:.0f} bytes each" if count else ""
+    print(f"{count:,} decisions in {len(written)} file(s) under {to}{each}")
 
 
 def _open(data: Path) -> tuple[Ledger, FoldTables]:

@@ -46,9 +46,12 @@ COMMANDS: Final = (
     Command("report", "report", "Say what placements earned, what was added, and what offers are worth."),
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
+    Command("retention", "retention_app", "Move old days out of the ledger into an archive."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
     Command("export", "export", "Write a log as dsjson for Vowpal Wabbit, or as OBP's feedback."),
     Command("import", "import_log", "Begin a data directory with the log of another system.", "import_log"),
+    Command("keys", "keys_app", "Make keys for callers, and see which there are."),
+    Command("audit", "audit", "Say who changed what through the API."),
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 

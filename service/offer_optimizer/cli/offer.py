@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from offer_optimizer.cli.target import channel_to
 from offer_optimizer.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 
 offer_app: Final = typer.Typer(
@@ -49,7 +50,7 @@ def disable(
 
 @contextmanager
 def _stub(target: str) -> Iterator[Any]:
-    with grpc.insecure_channel(target) as channel:
+    with channel_to(target) as channel:
         yield catalog_service_pb2_grpc.CatalogServiceStub(channel)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from offer_optimizer.core.errors import OfferOptimizerError
+from offer_optimizer.learn.base_snapshot import base_in_force
 from offer_optimizer.learn.rebuild import ModelComparison, Rebuilt
+from offer_optimizer.store.base_file import BaseFile, BaseStore
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
@@ -28,12 +31,15 @@ def rebuild(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Derive fold and models again from the ledger's beginning. Exits with 1 when anything differs."""
+    """Derive fold and models again from the ledger's beginning. Exits with 1 when anything differs.
+
+    Where retention moved days to the archive, the beginning is the base snapshot that stands for them.
+    """
     if not check:
         print("error: this release rebuilds to compare only: add --check", file=sys.stderr)
         raise typer.Exit(2)
     try:
-        comparisons, differing, position = _check(DataDirectory(data), quiet=as_json)
+        comparisons, differing, position, origin = _check(DataDirectory(data), quiet=as_json)
     except OfferOptimizerError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -52,32 +58,49 @@ def rebuild(
         ]
         print(
             json.dumps(
-                {"ledger_position": position, "equal": is_equal, "models": models, "differing": differing}
+                {
+                    "ledger_position": position,
+                    "from": origin,
+                    "equal": is_equal,
+                    "models": models,
+                    "differing": differing,
+                }
             )
         )
     else:
+        print(f"from {origin}")
         _print(comparisons, differing, position, is_equal=is_equal)
     raise typer.Exit(0 if is_equal else 1)
 
 
-def _check(directory: DataDirectory, *, quiet: bool) -> tuple[list[ModelComparison], list[str], int]:
+def _check(directory: DataDirectory, *, quiet: bool) -> tuple[list[ModelComparison], list[str], int, str]:
     store = SnapshotStore(Files(), directory.snapshots)
     # Snapshots first: whatever they have learned is in the ledger by then.
     snapshots = _current(store)
     ledger = Ledger.open_for_reading(directory.ledger_path)
+    base = base_in_force(ledger, BaseStore(Files(), directory.bases))
     live = FoldTables(ledger.connection)
     position = live.state("position")
     with Progress(disable=quiet, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("folding the ledger", total=position)
-        rebuilt = Rebuilt(ledger, position, lambda done, _all: progress.update(task, completed=done))
+        rebuilt = Rebuilt(ledger, position, lambda done, _all: progress.update(task, completed=done), base)
         comparisons = [
             rebuilt.compare(snapshot)
             for snapshot in snapshots
-            if rebuilt.is_of_this_release(snapshot.policy_epoch)
+            if rebuilt.is_of_this_release(snapshot.policy_epoch) and not rebuilt.is_before_base(snapshot)
         ]
     differing = rebuilt.differing_rows(live)
     rebuilt.close()
-    return comparisons, differing, position
+    return comparisons, differing, position, origin_of(base)
+
+
+def origin_of(base: BaseFile | None) -> str:
+    """Return what a rebuild starts from, for people."""
+    if base is None:
+        return "the beginning of the ledger"
+    header = base.header
+    when = datetime.fromtimestamp(header.ledger_time_us // 1_000_000, UTC).isoformat(timespec="seconds")
+    return f"the base snapshot of position {header.ledger_position} ({when}), then the ledger"
 
 
 def _current(store: SnapshotStore) -> list[Snapshot]:

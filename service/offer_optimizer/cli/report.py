@@ -24,6 +24,7 @@ from offer_optimizer.store.codec import RecordKind, StoredCatalog
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import what_was_moved
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -36,7 +37,7 @@ def report(
 ) -> None:
     """Report on placements: reward, uplift over the holdout, offers, and what a model in shadow would do."""
     try:
-        reports = _reports(data, placement, since)
+        reports, missing = _reports(data, placement, since)
     except OfferOptimizerError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -46,15 +47,19 @@ def report(
     console = Console(highlight=False)
     for item in reports:
         _print(console, item)
+        if missing:
+            console.print(f"Not counted: {missing}.", markup=False)
 
 
-def _reports(data: Path, placement: str, since: str) -> list[PlacementReport]:
+def _reports(data: Path, placement: str, since: str) -> tuple[list[PlacementReport], str]:
     length_us = _length_us(since)
     ledger = Ledger.open_for_reading(DataDirectory(data).ledger_path)
     end_us = FoldTables(ledger.connection).state("time_us")
     start_us = 0 if length_us is None else max(end_us - length_us, 0)
     names = [placement] if placement else _placements(ledger)
-    return [report_on(ledger, name, start_us, end_us) for name in names]
+    moved = what_was_moved(ledger)
+    missing = moved.sentence() if moved is not None and start_us < moved.time_us else ""
+    return [report_on(ledger, name, start_us, end_us) for name in names], missing
 
 
 def _placements(ledger: Ledger) -> list[str]:

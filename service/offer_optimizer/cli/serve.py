@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from offer_optimizer.api.credentials import TlsFiles
 from offer_optimizer.app.clocks import boot_id, entropy, wall_clock_us
-from offer_optimizer.app.listen import Address, check_loopback, hold_port, parse_listen
+from offer_optimizer.app.keys import read_keys
+from offer_optimizer.app.listen import Address, check_open, hold_port, is_loopback, parse_listen
 from offer_optimizer.app.logs import configure_logging
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.core.errors import CannotStart, OfferOptimizerError
@@ -25,6 +27,7 @@ from offer_optimizer.supervisor import Child, Supervisor
 
 
 def serve(
+    *,
     data: Annotated[
         Path, typer.Option(help="Data directory; made when it is missing.", envvar="OFFER_OPTIMIZER_DATA")
     ],
@@ -51,13 +54,56 @@ def serve(
             envvar="OFFER_OPTIMIZER_JOURNAL_SYNC_MS",
         ),
     ] = 50,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=36_500,
+            help="Whole days that stay in the ledger; older ones move to DATA/archive. Default: all stay.",
+            envvar="OFFER_OPTIMIZER_KEEP_DAYS",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of the certificate chain.", envvar="OFFER_OPTIMIZER_TLS_CERT"),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM file of its private key.", envvar="OFFER_OPTIMIZER_TLS_KEY")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file of who signs client certificates: then every client needs one.",
+            envvar="OFFER_OPTIMIZER_TLS_CLIENT_CA",
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keys file (see `offer-optimizer keys`): then every call needs one.",
+            envvar="OFFER_OPTIMIZER_KEYS",
+        ),
+    ] = None,
+    reflection: Annotated[
+        bool | None,
+        typer.Option(help="Tell clients which calls there are; by default only on loopback."),
+    ] = None,
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM. Prints `ready HOST:PORT` once it serves."""
     configure_logging()
     try:
         address = parse_listen(listen)
-        if check_loopback(address, insecure_listen=insecure_listen):
-            print(f"warning: {address} is open to everyone who reaches it: no TLS, no keys", file=sys.stderr)
+        protection = _protection(tls_cert, tls_key, tls_client_ca, keys)
+        warning = check_open(
+            address,
+            has_tls=tls_cert is not None,
+            has_keys=keys is not None,
+            insecure_listen=insecure_listen,
+        )
+        if warning:
+            print(f"warning: {warning}", file=sys.stderr)
+        if is_loopback(address) if reflection is None else reflection:
+            protection.append("--reflection")
         directory = DataDirectory(data.resolve())
         files = Files()
         directory.prepare(files)
@@ -67,7 +113,8 @@ def serve(
             with held:
                 _settle_secrets(files, directory)
                 _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
-                status = _supervise(files, directory, address, workers, journal_sync_ms)
+                protection += ["--journal-sync-ms", str(journal_sync_ms)]
+                status = _supervise(files, directory, address, workers, protection, keep_days)
         finally:
             lock.release()
     except OfferOptimizerError as error:
@@ -76,13 +123,39 @@ def serve(
     raise typer.Exit(status)
 
 
+def _protection(
+    tls_cert: Path | None, tls_key: Path | None, tls_client_ca: Path | None, keys: Path | None
+) -> list[str]:
+    """Check TLS files and keys, and return what deciders are told. Raises CannotStart."""
+    if (tls_cert is None) != (tls_key is None):
+        raise CannotStart("--tls-cert and --tls-key go together")
+    if tls_client_ca is not None and tls_cert is None:
+        raise CannotStart("--tls-client-ca needs --tls-cert and --tls-key")
+    options: list[str] = []
+    if tls_cert is not None and tls_key is not None:
+        TlsFiles(tls_cert, tls_key, tls_client_ca).read()
+        options += ["--tls-cert", str(tls_cert.resolve()), "--tls-key", str(tls_key.resolve())]
+        if tls_client_ca is not None:
+            options += ["--tls-client-ca", str(tls_client_ca.resolve())]
+    if keys is not None:
+        read_keys(keys)
+        options += ["--keys", str(keys.resolve())]
+    return options
+
+
 def _supervise(
-    files: Files, directory: DataDirectory, address: Address, workers: int, journal_sync_ms: int
+    files: Files,
+    directory: DataDirectory,
+    address: Address,
+    workers: int,
+    options: list[str],
+    keep_days: int | None,
 ) -> int:
     common = ["--data", str(directory.path)]
-    decider = ["decider", *common, "--listen", str(address), "--journal-sync-ms", str(journal_sync_ms)]
+    decider = ["decider", *common, "--listen", str(address), *options]
     deciders = [Child(f"decider-{number}", decider) for number in range(workers)]
-    children = [*deciders, Child("learner", ["learner", *common])]
+    learner = ["learner", *common, *(["--keep-days", str(keep_days)] if keep_days is not None else [])]
+    children = [*deciders, Child("learner", learner)]
     return Supervisor(directory, files, children, lambda: print(f"ready {address}", flush=True)).run()
 
 

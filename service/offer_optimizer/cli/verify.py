@@ -57,6 +57,7 @@ def as_object(found: Verification) -> dict[str, Any]:
         "ledger_position": found.ledger_position,
         "decisions": found.decision_count,
         "imported": found.imported_count,
+        "moved_up_to": found.moved.position if found.moved else 0,
         "clean": found.is_clean(),
         "alpha": found.alpha,
         "judged": {check.value: count for check, count in found.judged.items()},
@@ -87,6 +88,11 @@ def show(found: Verification, console: Console) -> None:
         console.print(f"{finding.check}: {finding.what}{detail}, {finding.count:,} decision(s)", markup=False)
         for decision_id in finding.decision_ids:
             console.print(f"  {decision_id}", markup=False)
+    if found.moved is not None:
+        console.print(
+            f"{found.moved.sentence()}; caps and budgets reach back there, so they are not counted again.",
+            markup=False,
+        )
     if found.imported_count:
         console.print(
             f"{found.imported_count:,} of the decisions were imported: another system drew them, and "

@@ -3,6 +3,7 @@
 `Client` is what a backend engineer needs; the rest are the values that it takes and returns.
 """
 
+from offer_optimizer.client.access import Access
 from offer_optimizer.client.client import Client
 from offer_optimizer.client.errors import (
     ForkedClient,
@@ -26,6 +27,7 @@ from offer_optimizer.client.values import (
 from offer_optimizer.core.decision import Consent
 
 __all__ = [
+    "Access",
     "AppliedCatalog",
     "Candidate",
     "CatalogDocument",

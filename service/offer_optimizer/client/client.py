@@ -24,6 +24,7 @@ from typing import Final, Self
 from google.protobuf.message import Message
 
 from offer_optimizer.client import wire
+from offer_optimizer.client.access import NO_ACCESS, Access, ChannelOption
 from offer_optimizer.client.errors import (
     OUTAGES,
     REJECTIONS,
@@ -34,7 +35,7 @@ from offer_optimizer.client.errors import (
     ServiceUnavailable,
 )
 from offer_optimizer.client.outbox import DEFAULT_LIMITS, Outbox, OutboxLimits
-from offer_optimizer.client.transport import ChannelOption, Reply, Transport
+from offer_optimizer.client.transport import Reply, Transport
 from offer_optimizer.client.values import (
     AppliedCatalog,
     Candidate,
@@ -65,8 +66,9 @@ class Client:
     `timeout_s` is the deadline of a decision; `baselines` maps a placement to the offers to show, best first,
     when the service doesn't answer. `on_error` hears of everything that no exception tells; it runs on the
     thread that found out, must be quick, and what it raises is ignored. `connections` is how many connections
-    are used in turn: one connection sticks to one of the service's processes. `source` (at most 128 bytes)
-    says who sends feedback, so that what one system sent can be quarantined.
+    are used in turn: one connection sticks to one of the service's processes. `access` is the key and TLS
+    that a service beyond loopback asks for. `source` (at most 128 bytes) says who sends feedback, so that
+    what one system sent can be quarantined.
     """
 
     def __init__(  # noqa: PLR0913  (all but the target have defaults)
@@ -76,6 +78,7 @@ class Client:
         timeout_s: float = 0.1,
         baselines: Mapping[str, Sequence[str]] | None = None,
         connections: int = 2,
+        access: Access = NO_ACCESS,
         source: str = "",
         channel_options: Sequence[ChannelOption] = (),
         outbox_limits: OutboxLimits = DEFAULT_LIMITS,
@@ -90,7 +93,7 @@ class Client:
         self._source = source
         self._clock = clock
         self._new_feedback_id = new_feedback_id
-        self._transport = Transport(target, connections, channel_options)
+        self._transport = Transport(target, connections, channel_options, access)
         self._outbox = Outbox(
             self._send_feedback, clock=clock, chance=chance, report=self._report, limits=outbox_limits
         )

@@ -17,12 +17,11 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
+from offer_optimizer.client.access import NO_ACCESS, Access, ChannelOption, open_channel
 from offer_optimizer.client.errors import CallFailed, ForkedClient
 from offer_optimizer.v1 import catalog_service_pb2_grpc, insight_service_pb2_grpc, offer_service_pb2_grpc
 
 Reply = TypeVar("Reply", bound=Message)
-ChannelOption = tuple[str, str | int]
-
 DEFAULT_OPTIONS: Final[tuple[ChannelOption, ...]] = (
     # gRPC would wait up to two minutes between attempts to connect: pages would see the baseline that long.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -36,8 +35,8 @@ DEFAULT_OPTIONS: Final[tuple[ChannelOption, ...]] = (
 class _Connection:
     """One channel with its stubs."""
 
-    def __init__(self, target: str, options: Sequence[ChannelOption]) -> None:
-        self.channel = grpc.insecure_channel(target, options=tuple(options))
+    def __init__(self, target: str, options: Sequence[ChannelOption], access: Access) -> None:
+        self.channel = open_channel(target, options, access)
         self.offers: Any = offer_service_pb2_grpc.OfferServiceStub(self.channel)
         self.catalog: Any = catalog_service_pb2_grpc.CatalogServiceStub(self.channel)
         self.insight: Any = insight_service_pb2_grpc.InsightServiceStub(self.channel)
@@ -46,11 +45,14 @@ class _Connection:
 class Transport:
     """Connections to one target, used in turn."""
 
-    def __init__(self, target: str, connections: int, options: Sequence[ChannelOption]) -> None:
+    def __init__(
+        self, target: str, connections: int, options: Sequence[ChannelOption], access: Access = NO_ACCESS
+    ) -> None:
         if connections < 1:
             raise ValueError(f"connections: {connections}, at least 1")
         self.target = target
         self._wanted = connections
+        self._access = access
         # A caller's option replaces ours of the same name.
         self._options = tuple(({**dict(DEFAULT_OPTIONS), **dict(options)}).items())
         self._lock = threading.Lock()
@@ -84,6 +86,9 @@ class Transport:
                 " was forked from it; make a new Client after the fork"
             )
 
+    def _connect(self) -> _Connection:
+        return _Connection(self.target, self._options, self._access)
+
     def close(self) -> None:
         """Close every connection; calls under way end as CANCELLED."""
         with self._lock:
@@ -100,7 +105,9 @@ class Transport:
                     raise CallFailed("CANCELLED", "", "the client is closed")
                 if not self._open:
                     self._process = os.getpid()
-                    self._open = tuple(_Connection(self.target, self._options) for _ in range(self._wanted))
+                    self._open = tuple(
+                        _Connection(self.target, self._options, self._access) for _ in range(self._wanted)
+                    )
                 connections = self._open
         return connections[next(self._turns) % len(connections)]
 

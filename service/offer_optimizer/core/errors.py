@@ -53,6 +53,21 @@ class Busy(OfferOptimizerError):
     """The service has too much to do right now: retry later, with back-off."""
 
 
+class Unauthenticated(OfferOptimizerError):
+    """The call came without a key, or with one that is not known."""
+
+    def __init__(self) -> None:
+        super().__init__("no valid key: send `authorization: Bearer KEY`, or a known client certificate")
+
+
+class Forbidden(OfferOptimizerError):
+    """The key is known and not good for this."""
+
+
+class KeyLimit(Busy):
+    """The key calls more often than it may: slow down."""
+
+
 class CacheUnready(OfferOptimizerError):
     """The counters of visitors and budgets are being derived again: leave out what they limit."""
 

@@ -18,9 +18,10 @@ from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.log import Vocabulary
 from offer_optimizer.evaluate.clusters import Flags, Floats, Ints
 from offer_optimizer.evaluate.rows import DecisionRows
-from offer_optimizer.store.codec import Merge, RecordKind, StoredCatalog, decode_body, decode_decision
+from offer_optimizer.store.codec import RecordKind, StoredCatalog, decode_decision
 from offer_optimizer.store.fold_tables import COUNTED
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.outcomes import merged_keys
 
 CHUNK_ROWS: Final = 2000
 """Decisions of one read: a reader that stays long keeps the writer's log from shrinking."""
@@ -226,22 +227,6 @@ class LedgerLog:
         catalog = self.catalogs[decision.catalog_revision]
         own = catalog.placement_by_id[decision.placement_id].holdout
         return (GLOBAL_SCOPE, catalog.holdout) if own is None else (decision.placement_id, own)
-
-
-def merged_keys(ledger: Ledger) -> dict[int, int]:
-    """Return who every merged visitor is now: records written before a merge keep the key they had."""
-    into: dict[int, int] = {}
-    # "kind > 3" is what the index of rare records is made of.
-    for (data,) in ledger.connection.execute(
-        "SELECT body FROM record WHERE kind = ? AND kind > 3 ORDER BY position", (int(RecordKind.MERGE),)
-    ):
-        merge = decode_body(RecordKind.MERGE, data)
-        if isinstance(merge, Merge):
-            into[merge.from_key] = merge.into_key
-    # Newest first: by then the one a visitor was merged into knows who they became themselves.
-    for key in reversed(list(into)):
-        into[key] = into.get(into[key], into[key])
-    return into
 
 
 def _id_floor(time_us: int) -> bytes:

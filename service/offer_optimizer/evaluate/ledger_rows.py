@@ -25,12 +25,12 @@ from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.core.log import BadLine, LogRows, Vocabulary
-from offer_optimizer.evaluate.ledger_log import merged_keys
 from offer_optimizer.formats.feature_contexts import FeatureContexts
 from offer_optimizer.formats.lines import Progress
 from offer_optimizer.store.codec import Epoch, StoredCatalog
 from offer_optimizer.store.fold_tables import CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.outcomes import merged_keys
 
 BATCH_ROWS: Final = 2000
 FOREVER_US: Final = 2**62

@@ -26,6 +26,7 @@ from offer_optimizer.evaluate.rows import always
 from offer_optimizer.evaluate.shadow import Shadow, ShadowSums
 from offer_optimizer.evaluate.uplift import Arms, Uplift, mean_rewards
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import what_was_moved
 
 ROW_LIMIT: Final = 500_000
 """Decisions of one report: the newest. At 20 offers they take some 200 MB and 45 s on one core."""
@@ -89,8 +90,12 @@ def report(
 ) -> PlacementReport:
     """Report on the decisions of a placement made in [start_us, end_us), microseconds since the epoch.
 
-    Reads at most `row_limit` decisions, the newest. Raises UnknownPlacement.
+    Reads at most `row_limit` decisions, the newest. Raises UnknownPlacement. Of days that retention moved
+    out the ledger has a few left, which are no fair sample: then `start_us` is behind them.
     """
+    moved = what_was_moved(ledger)
+    if moved is not None:
+        start_us = max(start_us, moved.time_us)
     log = LedgerLog(ledger, placement_id, start_us, end_us, row_limit)
     newest = log.catalogs[max(log.catalogs)] if log.catalogs else None
     if not any(placement_id in catalog.placement_by_id for catalog in log.catalogs.values()):

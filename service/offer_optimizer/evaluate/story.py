@@ -20,6 +20,7 @@ from offer_optimizer.evaluate.contributions import Contributions
 from offer_optimizer.store.codec import RecordKind, Salt, StoredCatalog
 from offer_optimizer.store.fold_tables import COUNTED, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import moved_decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +136,11 @@ class Story:
 def tell(ledger: Ledger, tables: FoldTables, decision_id: bytes) -> Story:
     """Return the story of a decision. Raises NotFound."""
     position = ledger.find_decision(decision_id)
-    if position is None:
+    if position is None or not ledger.has(position):
+        name = format_decision_id(decision_id)
         raise NotFound(
-            f"decision {format_decision_id(decision_id)} is not in the ledger; the learner drains new ones "
-            "every 100 ms"
+            moved_decision(ledger, decision_id)
+            or f"decision {name} is not in the ledger; the learner drains new ones every 100 ms"
         )
     record = ledger.record_at(position)
     decision = record.body()

@@ -26,6 +26,7 @@ from offer_optimizer.evaluate.verify_recount import Recount
 from offer_optimizer.store.codec import RecordKind, Salt, StoredCatalog
 from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
+from offer_optimizer.store.moved import Moved, what_was_moved
 
 _STEP: Final = 1000
 """Records between two reports of progress."""
@@ -40,7 +41,9 @@ class Verification:
 
     `judged` says for each check how many decisions it judged: what was not judged was not found right.
     `imported_count` are decisions of another system: only what was learned of them is judged.
-    `alpha` is the probability of a false finding for each of the four statistical checks.
+    `moved` says what retention took out: then nothing is counted again, and what is left of the days before
+    is not tested as one of many. `alpha` is the probability of a false finding for each of the four
+    statistical checks.
     """
 
     ledger_position: int
@@ -49,6 +52,7 @@ class Verification:
     findings: tuple[Finding, ...]
     alpha: float = ALPHA
     imported_count: int = 0
+    moved: Moved | None = None
 
     def is_clean(self) -> bool:
         """Return whether nothing was found."""
@@ -80,6 +84,7 @@ class _Run:
         self._choices = Choices()
         self._recount = Recount()
         self._closes = Closes(ledger)
+        self._moved = what_was_moved(ledger)
         catalogs: dict[int, CatalogReader] = {}
         salts: dict[int, Salt] = {}
         for record in ledger.rare_records(up_to=last):
@@ -107,7 +112,10 @@ class _Run:
                 self._findings.note(problem, (body.decision_id,))
         if derived is None:
             return
-        self._recount_with(body, record.visitor_key, derived)
+        if self._moved is None:
+            self._recount_with(body, record.visitor_key, derived)
+        elif record.position <= self._moved.position:
+            return
         if body.reason is Reason.MODEL:
             self._add_choice(body, derived, closed)
 
@@ -177,4 +185,5 @@ class _Run:
             by_check,
             self._findings.listed(),
             imported_count=self._imported_count,
+            moved=self._moved,
         )

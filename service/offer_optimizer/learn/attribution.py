@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.learn.late import ClosedDecisions
 from offer_optimizer.learn.revisions import PlacementRules, Revisions
-from offer_optimizer.store.fold_tables import FoldTables
+from offer_optimizer.store.fold_tables import DROPPED, FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.open_tables import OpenDecision
 
@@ -74,7 +74,7 @@ class Attribution:
                 item, target, self._tables.find_joined(target.position, feedback.feedback_id)
             )
         known = self._ledger.find_decision(feedback.decision_id)
-        if known is None or known > position:
+        if known is None or known > position or known <= self._tables.state(DROPPED):
             return Verdict(Fate.PARKED)
         return self._of_closed(item, known)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog
-from offer_optimizer.core.control import Thinning
+from offer_optimizer.core.control import Retention, Thinning
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import SHOWN, Fate, Feedback
 from offer_optimizer.learn.attribution import Arrival, Attribution, Verdict
@@ -22,7 +22,7 @@ from offer_optimizer.learn.late import joined
 from offer_optimizer.learn.parking import Parking
 from offer_optimizer.learn.revisions import PlacementRules, Revisions
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
-from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
+from offer_optimizer.store.fold_tables import DROPPED, ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 from offer_optimizer.store.open_tables import OpenDecision
 from offer_optimizer.store.parked_table import ParkedTable
@@ -108,6 +108,9 @@ class Fold:
                 self.revisions.add(stored.revision, Catalog.model_validate_json(stored.canonical))
             case Epoch() as epoch:
                 self.revisions.add_epoch(epoch)
+            case Retention(position=position) if record.position > self.position:
+                # Whatever was decided and closed up to there is unknown from here on, dropped yet or not.
+                self._tables.set_state(DROPPED, position)
             case Thinning() as thinning:
                 self.kept_share[thinning.placement_id] = thinning.probability
             case Salt():

@@ -45,11 +45,16 @@ class ClosedDecisions:
         self._id_count = 0
 
     def at(self, position: int) -> ClosedHistory | None:
-        """Return the history of a closed decision; None where its catalog revision is unknown."""
+        """Return the history of a closed decision; None where its catalog revision is unknown.
+
+        And where retention moved it out: only a rebuild that starts behind it asks for such a one.
+        """
         found = self._recent.get(position)
         if found is not None:
             self._recent.move_to_end(position)
             return found
+        if not self._ledger.has(position):
+            return None
         decision = self._decision(position)
         rules = self._revisions.rules(decision.catalog_revision, decision.placement_id)
         if rules is None:

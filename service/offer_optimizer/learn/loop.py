@@ -43,6 +43,22 @@ class Keeper(Feed, Protocol):
         ...
 
 
+class Retirer(Protocol):
+    """Who takes out of the ledger what was moved to the archive."""
+
+    def begin(self, fold: Fold) -> None:
+        """Start from what is committed: a fold was made anew."""
+        ...
+
+    def step(self) -> bool:
+        """Do a piece of what there is to do; return whether there is more."""
+        ...
+
+    def model(self, epoch: Epoch) -> Model | None:
+        """Return the model that the base snapshot has of an epoch: nothing before it can be learned again."""
+        ...
+
+
 MakeDrainer = Callable[[Ledger, Fold], Drainer]
 
 
@@ -56,6 +72,7 @@ class Learner:
     publisher: Publisher
     salts: tuple[Salt, ...]
     keeper: Keeper | None = None
+    retirer: Retirer | None = None
     _models: dict[bytes, Model] = field(default_factory=dict)
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
     _is_stale: bool = True
@@ -77,6 +94,8 @@ class Learner:
         if self.keeper is not None:
             self.drainer.feed = self.keeper
             self.keeper.begin(self.fold)
+        if self.retirer is not None:
+            self.retirer.begin(self.fold)
         self._in_force = (0, [])
         self._is_stale = False
 
@@ -89,13 +108,14 @@ class Learner:
             if self.keeper is not None:
                 self.keeper.step()
             taught = self._teach()
+            retires = self.retirer is not None and self.retirer.step()
         except (sqlite3.Error, StorageUnavailable) as error:
             log.error("learner_round_failed", error=str(error), effect="retried; deciders go on")
             # The fold may be ahead of what was committed: nothing that it says may be published.
             self._is_stale = True
             self._drop_models(set(self._models))
             return False
-        return drained > 0 or taught >= BATCH
+        return drained > 0 or taught >= BATCH or retires
 
     def publish_all(self) -> None:
         """Publish every model that learned something, whatever its interval: before stopping."""
@@ -149,7 +169,8 @@ class Learner:
         key = (epoch.placement_id, epoch.policy_epoch)
         tried = ((name, self._continued(epoch, snapshot)) for name, snapshot in self.snapshots.readable(*key))
         name, continued = next((pair for pair in tried if pair[1] is not None), ("", None))
-        model = continued or initial_model(epoch)
+        kept = self.retirer.model(epoch) if self.retirer is not None and continued is None else None
+        model = continued or kept or initial_model(epoch)
         if continued is not None and name == self.snapshots.current_name(*key):
             self.publisher.note_restored(model)
         else:

@@ -1,7 +1,7 @@
 """Rebuild: derive fold and models again from the ledger, in a database of its own, and compare.
 
-Starts at the ledger's beginning, never at a live snapshot, and calls the fold and the trainer that live
-learning calls.
+Starts at the ledger's beginning, or at the base snapshot that stands for it, never at a live snapshot, and
+calls the fold and the trainer that live learning calls.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
+from offer_optimizer.learn.base_snapshot import base_model
+from offer_optimizer.learn.compare import Comparison
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.epoch import is_of_this_release
+from offer_optimizer.store.base_file import BaseFile
+from offer_optimizer.store.dropping import load_tables
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.snapshots import Snapshot
@@ -41,32 +44,43 @@ class ModelComparison:
 
 
 class Rebuilt:
-    """The state of the fold after a position of the ledger, derived from its beginning."""
+    """The state of the fold after a position of the ledger, derived from its beginning or from a base."""
 
-    def __init__(self, ledger: Ledger, up_to: int, progress: Progress) -> None:
-        """Fold the records up to a position; `progress` hears of (done, all)."""
-        self._connection = open_writer(None)
+    def __init__(self, ledger: Ledger, up_to: int, progress: Progress, base: BaseFile | None = None) -> None:
+        """Fold the records up to a position, behind a base snapshot if given.
+
+        `progress` hears of (done, all).
+        """
+        self.connection = open_writer(None)
         self._ledger = ledger
-        self.tables = FoldTables.create(self._connection)
+        self._base = base
+        self.tables = FoldTables.create(self.connection)
         self.fold = Fold(ledger, self.tables)
-        self._connection.execute("BEGIN")
-        for record in ledger.records(0, up_to):
+        self.connection.execute("BEGIN")
+        if base is not None:
+            load_tables(self.connection, base)
+            self.fold = Fold(ledger, self.tables)
+        self.closed_before = frozenset(
+            row[0] for row in self.connection.execute("SELECT position FROM closed")
+        )
+        """Decisions that had closed by the base already and that it keeps all the same."""
+        for record in ledger.records(self.fold.position, up_to):
             self.fold.apply(record)
             if record.position % _REPORT_EVERY == 0:
                 progress(record.position, up_to)
         self.fold.save_state()
-        self._connection.execute("COMMIT")
+        self.connection.execute("COMMIT")
         progress(up_to, up_to)
 
     def model(self, policy_epoch: bytes, cursor: tuple[int, int] | None = None) -> Model:
-        """Train the model of an epoch from its beginning, up to a close cursor if given.
+        """Train the model of an epoch from its beginning or the base's, up to a close cursor if given.
 
         Raises KeyError when the ledger does not know the epoch.
         """
         epoch = self.fold.revisions.epoch(policy_epoch)
         if epoch is None:
             raise KeyError(policy_epoch.hex())
-        model = initial_model(epoch)
+        model = (base_model(self._base, epoch) if self._base else None) or initial_model(epoch)
         trainer = Trainer(self._ledger, self.tables, self.fold.revisions)
         while trainer.teach(model, up_to=cursor) == BATCH:
             pass
@@ -76,6 +90,15 @@ class Rebuilt:
         """Return whether this release learns an epoch's model byte for byte (featurizer, libraries)."""
         epoch = self.fold.revisions.epoch(policy_epoch)
         return epoch is None or is_of_this_release(epoch.description)
+
+    def is_before_base(self, snapshot: Snapshot) -> bool:
+        """Return whether a snapshot had learned less than the base's model: nothing derives it any more."""
+        epoch = self.fold.revisions.epoch(snapshot.policy_epoch)
+        model = base_model(self._base, epoch) if self._base and epoch else None
+        if model is None:
+            return False
+        model.policy.close()
+        return (snapshot.close_time_us, snapshot.close_position) < model.cursor
 
     def compare(self, snapshot: Snapshot) -> ModelComparison:
         """Train to where a snapshot stands and compare."""
@@ -98,27 +121,11 @@ class Rebuilt:
 
         As of the rebuilt position: the live side may run on meanwhile.
         """
-        differing: list[str] = []
-        bounds: tuple[tuple[Literal["fate", "closed"], int], ...] = (
-            ("fate", self.fold.position),
-            ("closed", self.fold.time_us),
+        base_position = self._base.header.ledger_position if self._base else 0
+        return Comparison(self.tables, live, self.fold.position, self.fold.time_us, base_position).differing(
+            most
         )
-        for table, bound in bounds:
-            ours, theirs = set(self.tables.settled(table, bound)), set(live.settled(table, bound))
-            differing += [f"{table} {row}: only rebuilt" for row in sorted(ours - theirs, key=repr)]
-            differing += [f"{table} {row}: only live" for row in sorted(theirs - ours, key=repr)]
-        return [*differing, *self._differing_finals(live)][:most]
-
-    def _differing_finals(self, live: FoldTables) -> list[str]:
-        """Return final rewards that differ; what moved again since can't be compared."""
-        ours, theirs = self.tables.finals(), live.finals()
-        known = {at for at, (_, changed) in theirs.items() if changed <= self.fold.position}
-        return [
-            f"final {at}: {ours.get(at)} rebuilt, {theirs.get(at)} live"
-            for at in sorted((ours.keys() - theirs.keys()) | known)
-            if ours.get(at) != theirs.get(at)
-        ]
 
     def close(self) -> None:
         """Let go of the private database."""
-        self._connection.close()
+        self.connection.close()

@@ -14,7 +14,8 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -42,6 +43,33 @@ class AppendFailed(StorageUnavailable):
         super().__init__(text)
         self.kept = kept
         self.is_torn = is_torn
+
+
+class Sink:
+    """Where a file's content goes, piece by piece: as much of a binary stream as writers ask for."""
+
+    def __init__(self, append: Callable[[bytes], None]) -> None:
+        self._append = append
+        self._size = 0
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Take a piece whole. Raises StorageUnavailable."""
+        piece = bytes(data)
+        self._append(piece)
+        self._size += len(piece)
+        return len(piece)
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._size
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept back."""
+
+    def close(self) -> None:
+        """Take no more."""
+        self.closed = True
 
 
 def nothing(step: str, moment: Moment) -> None:
@@ -164,18 +192,27 @@ class Files:
 
         After a crash the file has the old content or the new. Raises StorageUnavailable; then too.
         """
+        with self.replacing(path, step, mode) as sink:
+            sink.write(data)
+
+    @contextmanager
+    def replacing(self, path: StrPath, step: str, mode: int = FILE_MODE) -> Iterator[Sink]:
+        """Do as `replace` does with what is written to the sink, piece by piece, within the context.
+
+        The file has its old content until the context ends without an exception.
+        """
         target = os.fspath(path)
         aside = self._aside(target)
         fd = self._run(f"{step}.open", "create", target, lambda: self._open_new(aside, mode))
         self._paths[fd] = target
         try:
             try:
-                self.append(fd, data, f"{step}.write")
+                yield Sink(lambda data: self.append(fd, data, f"{step}.write"))
                 self.sync(fd, f"{step}.sync")
             finally:
                 self.close(fd)
             self._run(f"{step}.rename", "rename", target, lambda: self._disk.rename(aside, target))
-        except StorageUnavailable:
+        except BaseException:
             self._drop(aside)
             raise
         self.sync_dir(Path(target).parent, f"{step}.sync_dir")

@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS final(
     position INTEGER PRIMARY KEY, reward REAL NOT NULL, changed_position INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS moved(position INTEGER PRIMARY KEY)
 """
+DROPPED: Final = "dropped"
+"""State: decisions at or before this position that have closed were moved to the archive."""
 
 
 class CloseStatus(IntEnum):
@@ -249,8 +251,7 @@ class FoldTables(OpenTables):
             )
         else:
             yield from self.connection.execute(
-                "SELECT * FROM closed WHERE close_time_us <= ? "
-                "ORDER BY placement_id, policy_epoch, close_time_us, position",
+                "SELECT * FROM closed WHERE close_time_us <= ? ORDER BY position",
                 (bound,),
             )
 

@@ -43,7 +43,10 @@ class DataDirectory:
         self.run = self.path / "run"
         self.snapshots = self.path / "snapshots"
         self.catalog = self.path / "catalog"
+        self.archive = self.path / "archive"
+        self.bases = self.path / "bases"
         self.hot = self.path / "hot"
+        self.audit = self.path / "audit"
         self.hot_lock_path = self.path / "hot.lock"
         self.ledger_path = self.path / "ledger.sqlite"
         self.secret_path = self.path / "secret"
@@ -51,6 +54,7 @@ class DataDirectory:
         self.salts_path = self.path / "salts"
         self.catalog_lock_path = self.path / "catalog.lock"
         self.learner_lock_path = self.path / "learner.lock"
+        self.retention_lock_path = self.path / "retention.lock"
         self.format_path = self.path / "FORMAT"
 
     def prepare(self, files: Files) -> bool:

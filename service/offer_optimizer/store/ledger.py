@@ -171,12 +171,35 @@ class Ledger:
             raise KeyError(position)
         return LedgerRecord(row[0], RecordKind(row[1]), row[2], row[3])
 
+    def has(self, position: int) -> bool:
+        """Return whether a record is there: retention moves some out."""
+        return (
+            self.connection.execute("SELECT 1 FROM record WHERE position = ?", (position,)).fetchone()
+            is not None
+        )
+
     def find_decision(self, decision_id: bytes) -> int | None:
         """Return the position of a decision, or None."""
         row = self.connection.execute(
             "SELECT position FROM decision_position WHERE decision_id = ?", (decision_id,)
         ).fetchone()
         return None if row is None else int(row[0])
+
+    def positions_between(self, start_us: int, end_us: int) -> tuple[int, int]:
+        """Return (after, up_to) around all decisions whose ids were made in [start_us, end_us).
+
+        Ids begin with their time in milliseconds: a millisecond more on both sides.
+        """
+        low, high = (max(time_us // 1000 + more, 0) for time_us, more in ((start_us, -1), (end_us, 2)))
+        first, last = self.connection.execute(
+            "SELECT MIN(position), MAX(position) FROM decision_position "
+            "WHERE decision_id >= ? AND decision_id < ?",
+            (
+                min(low, _ID_MS_MOST).to_bytes(6, "big"),
+                min(high, _ID_MS_MOST).to_bytes(6, "big") + b"\xff" * 11,
+            ),
+        ).fetchone()
+        return (0, 0) if first is None else (first - 1, last)
 
     def visitor_key(self, digest: bytes) -> int | None:
         """Return the key of a visitor, made at first sight; None for an empty digest."""
@@ -260,3 +283,4 @@ class Ledger:
 
 
 _KEY_CACHE: Final = 200_000
+_ID_MS_MOST: Final = 2**48 - 1

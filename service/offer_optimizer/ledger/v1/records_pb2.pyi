@@ -357,3 +357,19 @@ class SnapshotHeader(_message.Message):
     learned_count: int
     policy: str
     def __init__(self, format_version: _Optional[int] = ..., placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., ledger_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., policy: _Optional[str] = ...) -> None: ...
+
+class BaseHeader(_message.Message):
+    __slots__ = ("format_version", "ledger_position", "ledger_time_us", "from_position", "dropped_position", "archived_count")
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_POSITION_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    FROM_POSITION_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_POSITION_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    ledger_position: int
+    ledger_time_us: int
+    from_position: int
+    dropped_position: int
+    archived_count: int
+    def __init__(self, format_version: _Optional[int] = ..., ledger_position: _Optional[int] = ..., ledger_time_us: _Optional[int] = ..., from_position: _Optional[int] = ..., dropped_position: _Optional[int] = ..., archived_count: _Optional[int] = ...) -> None: ...

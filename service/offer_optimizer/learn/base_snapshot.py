@@ -1,0 +1,84 @@
+"""Base snapshots: derived from the one before and the ledger behind it, never copied from live state.
+
+So making one proves that it can be made. It holds every table of the fold, counters included, without what
+retention drops, and the models of this release at their close cursors. Who starts from a base goes on as
+whoever started from the ledger's beginning.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from offer_optimizer.core.errors import DamagedFile, NotFound
+from offer_optimizer.learn.trainer import Model, restore_model
+from offer_optimizer.store.base_file import BaseFile, BaseStore, Row, Table
+from offer_optimizer.store.codec import Epoch
+from offer_optimizer.store.dropping import table_rows
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import newest_retention
+
+MODEL_TABLE: Final = "base_model"
+_MODEL_COLUMNS: Final = (
+    "placement_id",
+    "policy_epoch",
+    "policy",
+    "close_time_us",
+    "close_position",
+    "learned_count",
+    "state",
+)
+
+
+def base_in_force(ledger: Ledger, bases: BaseStore) -> BaseFile | None:
+    """Return the base snapshot that stands for what a ledger lacks; None where it lacks nothing.
+
+    Raises DamagedFile where it is not the one that was noted, or not there: nothing else can be rebuilt from.
+    """
+    retention = newest_retention(ledger)
+    if retention is None:
+        return None
+    path = bases.path_of(retention.position)
+    try:
+        base = bases.open(retention.position)
+    except NotFound:
+        raise DamagedFile(str(path), "is missing: the ledger goes on behind it; restore it") from None
+    if base.sha256() != retention.base_sha256:
+        raise DamagedFile(str(path), "is not the base snapshot that the ledger names; restore it")
+    return base
+
+
+def model_rows(models: Iterator[Model]) -> Iterator[Row]:
+    """Yield a row for each model; closes them."""
+    for model in models:
+        try:
+            yield (
+                model.placement_id,
+                model.policy_epoch,
+                model.policy_name,
+                *model.cursor,
+                model.learned_count,
+                model.policy.save(),
+            )
+        finally:
+            model.policy.close()
+
+
+def all_tables(connection: sqlite3.Connection, models: Iterator[Model]) -> Iterator[Table]:
+    """Yield what a base snapshot holds: the models first, then the tables of the fold."""
+    yield Table(MODEL_TABLE, _MODEL_COLUMNS, model_rows(models))
+    yield from table_rows(connection)
+
+
+def base_model(base: BaseFile, epoch: Epoch) -> Model | None:
+    """Return the model of an epoch as a base snapshot has it; None where it has none."""
+    for name, columns, rows in base.tables():
+        if name != MODEL_TABLE:
+            return None
+        for row in rows:
+            entry = dict(zip(columns, row, strict=True))
+            if entry["policy_epoch"] == epoch.policy_epoch:
+                cursor = (entry["close_time_us"], entry["close_position"])
+                return restore_model(epoch, entry["state"], cursor, entry["learned_count"])
+    return None

@@ -1,0 +1,66 @@
+"""What a ledger lacks because retention moved it to the archive, and how to say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from offer_optimizer.core.control import Retention
+from offer_optimizer.core.ids import format_decision_id
+from offer_optimizer.store.codec import RecordKind, Tick
+from offer_optimizer.store.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Decisions at or before `position`, decided before about `time_us`, are in the archive once closed."""
+
+    position: int
+    time_us: int
+
+    def sentence(self) -> str:
+        """Return where they are, for people."""
+        return f"decisions before {_minute(self.time_us)} were moved to archive/: replay reads them"
+
+
+def newest_retention(ledger: Ledger) -> Retention | None:
+    """Return the last Retention record of a ledger."""
+    newest = None
+    for record in ledger.rare_records(ledger.last_position()):
+        body = record.body() if record.kind is RecordKind.RETENTION else None
+        if isinstance(body, Retention):
+            newest = body
+    return newest
+
+
+def what_was_moved(ledger: Ledger) -> Moved | None:
+    """Return what was moved out of a ledger; None where all is there."""
+    retention = newest_retention(ledger)
+    if retention is None:
+        return None
+    row = ledger.connection.execute(
+        "SELECT position FROM record WHERE position > ? AND kind = ? ORDER BY position LIMIT 1",
+        (retention.position, int(RecordKind.TICK)),
+    ).fetchone()
+    tick = ledger.record_at(row[0]).body() if row else None
+    return Moved(retention.position, tick.time_us if isinstance(tick, Tick) else 0)
+
+
+def moved_decision(ledger: Ledger, decision_id: bytes) -> str | None:
+    """Return where a decision is that the ledger lacks, for people; None where it never was there.
+
+    Ids begin with the time at which they were made.
+    """
+    moved = what_was_moved(ledger)
+    time_us = int.from_bytes(decision_id[:6], "big") * 1000
+    if moved is None or time_us > moved.time_us:
+        return None
+    day = datetime.fromtimestamp(time_us // 1_000_000, UTC).date().isoformat()
+    return (
+        f"decision {format_decision_id(decision_id)} is not in the ledger any more: its day was moved to "
+        f"archive/*/{day}-*.parquet; use replay"
+    )
+
+
+def _minute(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC).isoformat(timespec="minutes")

@@ -1,0 +1,40 @@
+"""The audit log keeps every entry of every process, in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from offer_optimizer.core.errors import StorageUnavailable
+from offer_optimizer.store.audit import AuditTrail, read_entries
+from offer_optimizer.store.files import Moment
+from offer_optimizer.store.memory_files import MemoryFiles
+
+DIRECTORY = Path("/audit")
+
+
+def test_entries_of_two_processes_come_back_in_order() -> None:
+    files, times = MemoryFiles(), iter(range(10, 20))
+    first, second = (AuditTrail(files, DIRECTORY, name, lambda: next(times)) for name in ("a", "b"))
+    first.note("ops", "peer", "ApplyCatalog", "asked")
+    second.note("ann", "peer", "DisableOffer", "asked")
+    first.note("ops", "peer", "ApplyCatalog", "done")
+    assert [(entry.time_us, entry.actor, entry.verdict) for entry in read_entries(files, DIRECTORY)] == [
+        (10, "ops", "asked"),
+        (11, "ann", "asked"),
+        (12, "ops", "done"),
+    ]
+
+
+def test_nothing_was_changed_yet_reads_as_nothing() -> None:
+    assert read_entries(MemoryFiles(), DIRECTORY) == []
+
+
+def test_what_can_not_be_noted_is_said() -> None:
+    def fail(step: str, moment: Moment) -> None:
+        if step == "audit.sync" and moment == "before":
+            raise OSError(28, "no space")
+
+    with pytest.raises(StorageUnavailable):
+        AuditTrail(MemoryFiles(fail), DIRECTORY, "a", lambda: 1).note("ops", "p", "c", "asked")
