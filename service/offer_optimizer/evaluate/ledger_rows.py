@@ -28,7 +28,7 @@ from offer_optimizer.core.log import BadLine, LogRows, Vocabulary
 from offer_optimizer.formats.feature_contexts import FeatureContexts
 from offer_optimizer.formats.lines import Progress
 from offer_optimizer.store.codec import Epoch, StoredCatalog
-from offer_optimizer.store.fold_tables import CloseStatus, FoldTables
+from offer_optimizer.store.fold_tables import COUNTED, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import merged_keys
 
@@ -39,11 +39,12 @@ _LATENESS_MOST_US: Final = 4 * limits.WINDOW_MAX_S * 1_000_000
 
 RewardKind = Literal["reward_final", "reward_learned"]
 _STATUSES: Final[dict[RewardKind, tuple[CloseStatus, ...]]] = {
-    "reward_final": (CloseStatus.LEARNED, CloseStatus.THINNED),
+    "reward_final": tuple(sorted(COUNTED - {CloseStatus.NOT_LEARNABLE})),
     "reward_learned": (CloseStatus.LEARNED,),
 }
+_MAY_BE_LEARNED: Final = (CloseStatus.LEARNED, CloseStatus.THINNED)
 _SELECT: Final = """
-SELECT c.close_time_us, c.position, c.reward, c.weight, f.reward
+SELECT c.status, c.close_time_us, c.position, c.reward, c.weight, f.reward
 FROM closed AS c LEFT JOIN final AS f ON f.position = c.position
 WHERE c.placement_id = ? AND c.policy_epoch = ? AND c.status = ?
 AND (c.close_time_us, c.position) > (?, ?) AND c.close_time_us <= ?
@@ -55,6 +56,7 @@ ORDER BY c.close_time_us, c.position LIMIT ?
 class _Closed:
     """A closed decision; `final` is None where it is the reward that was learned."""
 
+    status: int
     close_time_us: int
     position: int
     learned: float
@@ -69,6 +71,7 @@ class _Row:
     decision: Decision
     reward: float
     weight: float
+    is_learned: bool
 
 
 class LedgerRowsLog:
@@ -186,7 +189,7 @@ class LedgerRowsLog:
             yield from (_Closed(*row) for row in found)
             if len(found) < BATCH_ROWS:
                 return
-            cursor = (found[-1][0], found[-1][1])
+            cursor = (found[-1][1], found[-1][2])
 
     def _row(self, closed: _Closed) -> _Row | None:
         try:
@@ -204,6 +207,7 @@ class LedgerRowsLog:
             body,
             closed.learned if is_learned or closed.final is None else closed.final,
             closed.weight if is_learned else 1.0,
+            closed.status in _MAY_BE_LEARNED,
         )
 
     def _rows(self, rows: list[_Row]) -> LogRows:
@@ -212,6 +216,7 @@ class LedgerRowsLog:
         self._has_imported |= any(decision.imported for decision in decisions)
         offers, pmf, attributes = self._offers(decisions)
         weight = np.array([row.weight for row in rows])
+        is_learned = np.array([row.is_learned for row in rows], dtype=np.bool_)
         return LogRows(
             visitor=np.array(
                 [-row.position if row.visitor_key is None else row.visitor_key for row in rows],
@@ -228,6 +233,7 @@ class LedgerRowsLog:
             contexts=FeatureContexts([decision.context for decision in decisions]),
             pmf=None if self._has_imported else pmf,
             weight=weight if (weight > 1.0).any() else None,
+            is_learned=None if is_learned.all() else is_learned,
             attributes=attributes,
             decision_ids=[format_decision_id(decision.decision_id) for decision in decisions],
             decisions=decisions,
