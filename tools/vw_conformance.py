@@ -113,7 +113,7 @@ def progressive_loss(file: Path, options: VwOptions) -> tuple[float, int, int]:
     loss = weights = 0.0
     count = features = 0
     for rows in log.batches():
-        for row, (example, weight) in enumerate(_examples(log, rows)):
+        for row, (example, weight) in enumerate(examples_of(log, rows)):
             pmf = policy.pmf(example.context, example.actions)
             loss -= weight * rows.reward[row] * pmf[example.chosen] / rows.propensity[row]
             weights += weight
@@ -124,7 +124,8 @@ def progressive_loss(file: Path, options: VwOptions) -> tuple[float, int, int]:
     return loss / weights, count, features
 
 
-def _examples(log: DsjsonLog, rows: LogRows) -> Iterator[tuple[Example, float]]:
+def examples_of(log: DsjsonLog, rows: LogRows) -> Iterator[tuple[Example, float]]:
+    """Yield every row as an example, with its weight."""
     if rows.attributes is None:
         raise TypeError("a dsjson log has attributes")
     for row, attributes in enumerate(rows.attributes):

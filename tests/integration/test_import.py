@@ -106,10 +106,23 @@ def test_visitors_are_who_they_will_be_and_caps_do_not_know_what_was_shown(tmp_p
     bodies = [body for record in records if isinstance(body := record.body(), Decision)]
     assert len(bodies) == 10
     assert all(body.imported and body.excluded_by_caller == ("nothing",) for body in bodies)
+    # The log kept the chosen offer's probability alone; the pen, with 0.75, comes first in the placement.
+    assert {tuple(body.slots[0].pmf.tolist()) for body in bodies} == {(0.75, 0.25)}
     tables = ledger.connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '%counter'").fetchall()
     assert {name for (name,) in tables} == {"counter", "visitor_counter"}
     for (table,) in tables:
         assert ledger.connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,), table  # noqa: S608
+
+
+def test_a_pmf_that_was_logged_is_kept_in_the_order_of_the_placement(tmp_path: Path) -> None:
+    three = [{"_tag": "mug"}, {"_tag": "nothing"}, {"_tag": "pen"}]
+    changes = {"c": {"_multi": three}, "a": [1, 2, 3], "p": [0.75, 0.0625, 0.1875], "_labelIndex": 0}
+    log = read_log(write_log(tmp_path / "log.json", 1, **changes, _label_probability=0.75))
+    import_history(log, tmp_path / "data", "home", CATALOG, "conversion")
+    ledger = Ledger.open_for_reading(DataDirectory(tmp_path / "data").ledger_path)
+    (body,) = [body for record in ledger.records() if isinstance(body := record.body(), Decision)]
+    assert body.slots[0].pmf.tolist() == [0.0625, 0.1875, 0.75]
+    assert (body.slots[0].chosen, body.slots[0].propensity, body.excluded) == (2, 0.75, ())
 
 
 @pytest.mark.parametrize(

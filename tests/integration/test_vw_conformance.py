@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from offer_optimizer.policy.vw import VwPolicy
 from offer_optimizer.policy.vw_native import NATIVE
 from offer_optimizer.policy.vw_options import VwOptions
 from tests.conftest import REPOSITORY
-from tools.vw_conformance import DEFAULTS, run_cases, run_training_references, table
+from tools.vw_conformance import DEFAULTS, examples_of, run_cases, run_training_references, table
 
 
 def test_every_supported_case_has_vws_loss(shared_data: Path | None, figure: Callable[[str], None]) -> None:
@@ -35,6 +37,25 @@ def test_the_table_of_the_documentation_is_what_the_tool_prints(shared_data: Pat
     assert found is not None
     expected = "\n".join(table([*run_cases(shared_data), *run_training_references(shared_data)]))
     assert found[1].strip() == expected, "run tools/vw_conformance.py and put its table there"
+
+
+def test_the_model_is_the_one_that_vw_makes_of_the_file(shared_data: Path | None, tmp_path: Path) -> None:
+    if shared_data is None:
+        return
+    file = shared_data / "vw" / "inputs" / "dsjson_cb.json"
+    options = VwOptions(exploration="softmax", learning_rate=0.5, power_t=0.5, interactions=False)
+    ours = VwPolicy(options, manner=NATIVE)
+    log = DsjsonLog(file)
+    examples = [example for rows in log.batches() for example, _ in examples_of(log, rows)]
+    for example in examples:
+        ours.learn(example)
+    command = [sys.executable, "-m", "vowpalwabbit", "--dsjson", *options.arguments(), "-d", str(file)]
+    subprocess.run([*command, "-f", "model"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    header = ours.save().partition(b"\n")[0]
+    theirs = VwPolicy(options, header + b"\n" + (tmp_path / "model").read_bytes(), manner=NATIVE)
+    for example in examples:
+        expected = theirs.pmf(example.context, example.actions)
+        np.testing.assert_allclose(ours.pmf(example.context, example.actions), expected, rtol=1e-4)
 
 
 def test_predictions_are_those_that_vw_wrote(shared_data: Path | None) -> None:

@@ -15,6 +15,7 @@ from offer_optimizer.core.errors import InvalidInput, OfferOptimizerError
 from offer_optimizer.core.log import Log
 from offer_optimizer.evaluate.dsjson_export import Lessons, export_dsjson, training_arguments
 from offer_optimizer.evaluate.ledger_rows import LedgerRowsLog
+from offer_optimizer.evaluate.reading import guess_format
 from offer_optimizer.formats.obp_feedback import obp_feedback, save_obp_feedback
 from offer_optimizer.policy.vw_options import VwOptions
 
@@ -64,7 +65,12 @@ def export(
     try:
         if form not in FORMS:
             raise InvalidInput("--as", f"{form[:40]!r} must be one of {', '.join(FORMS)}")
-        _export(log, to, form, format_name, options, console, lessons=lessons)
+        name = format_name or guess_format(log)
+        if lessons:
+            if name != "ledger" or form != "dsjson":
+                raise InvalidInput("--lessons", "is for ledgers as dsjson")
+            options["reward"] = "reward_learned"
+        _export(log, to, form, name, options, console, lessons=lessons)
     except OfferOptimizerError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -23,7 +23,8 @@ Start: TypeAlias = Annotated[str, typer.Option("--from", help="ledger: decisions
 End: TypeAlias = Annotated[str, typer.Option("--to-time", help="ledger: decisions before this time (ISO).")]
 Action: TypeAlias = Annotated[str, typer.Option(help="csv: the column of what was shown.")]
 Reward: TypeAlias = Annotated[
-    str, typer.Option(help="csv: the column of the reward. dsjson: -cost or cost. parquet: which reward.")
+    str,
+    typer.Option(help="csv: a column. dsjson: -cost, cost. ledger, parquet: reward_final, reward_learned."),
 ]
 Propensity: TypeAlias = Annotated[
     str, typer.Option(help="csv: a number, a fraction such as 1/3, or a column.")

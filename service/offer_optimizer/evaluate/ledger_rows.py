@@ -1,9 +1,11 @@
 """Our ledger as a log for replay and export: what one placement learned from, in the order it did.
 
 Rows are closed decisions that a policy drew with full consent, by (close time, position), up to the ledger
-time at which the log was opened: what is closed by then never changes, so every reading gives the same rows.
-Holdout and pure answers are not among them. With imported decisions among the rows there is no pmf: theirs
-may be known at the chosen offer alone. Reads beside the writer, in short reads; writes nothing.
+time at which the log was opened: what is closed by then is closed for ever, so every reading gives the same
+rows. Their final rewards may still change by late feedback, unless the learned ones are asked for: then what
+was thinned out of learning is left out too, and others have its weight. Holdout and pure answers are not
+among them. With imported decisions among the rows there is no pmf: theirs may be known at the chosen offer
+alone. Reads beside the writer, in short reads; writes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, overload
+from typing import Final, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +30,40 @@ from offer_optimizer.core.outcome import Outcome
 from offer_optimizer.formats.feature_contexts import FeatureContexts
 from offer_optimizer.formats.lines import Progress
 from offer_optimizer.store.codec import Epoch, StoredCatalog
-from offer_optimizer.store.fold_tables import ClosedDecision, FoldTables
+from offer_optimizer.store.fold_tables import COUNTED, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import merged_keys, outcomes_at
 
 BATCH_ROWS: Final = 2000
 FOREVER_US: Final = 2**62
-_WINDOW_MOST_US: Final = limits.WINDOW_MAX_S * 1_000_000
+_LATENESS_MOST_US: Final = 4 * limits.WINDOW_MAX_S * 1_000_000
+"""Closes are looked for so long behind the end of a range of decide times: windows and graces end by then."""
+
+RewardKind = Literal["reward_final", "reward_learned"]
+_STATUSES: Final[dict[RewardKind, tuple[CloseStatus, ...]]] = {
+    "reward_final": tuple(sorted(COUNTED - {CloseStatus.NOT_LEARNABLE})),
+    "reward_learned": (CloseStatus.LEARNED,),
+}
+_MAY_BE_LEARNED: Final = (CloseStatus.LEARNED, CloseStatus.THINNED)
+_SELECT: Final = """
+SELECT c.status, c.close_time_us, c.position, c.reward, c.weight, f.reward
+FROM closed AS c LEFT JOIN final AS f ON f.position = c.position
+WHERE c.placement_id = ? AND c.policy_epoch = ? AND c.status = ?
+AND (c.close_time_us, c.position) > (?, ?) AND c.close_time_us <= ?
+ORDER BY c.close_time_us, c.position LIMIT ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """A closed decision; `final` is None where it is the reward that was learned."""
+
+    status: int
+    close_time_us: int
+    position: int
+    learned: float
+    weight: float
+    final: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +72,8 @@ class _Row:
     visitor_key: int | None
     decision: Decision
     reward: float
+    weight: float
+    is_learned: bool
 
 
 class _Outcomes(Sequence[Outcome]):
@@ -77,16 +108,16 @@ class LedgerRowsLog:
         start_us: int = 0,
         end_us: int = FOREVER_US,
         *,
+        reward: RewardKind = "reward_final",
         progress: Progress | None = None,
     ) -> None:
         """Read catalogs and epochs. Raises NotFound for a placement that no catalog revision has."""
         self._ledger = ledger
-        self._tables = FoldTables(ledger.connection)
+        self._reward = reward
         self._placement_id = placement_id
         self._range_us = (start_us, end_us)
         self._progress = progress
-        # A window that closes at ledger time is closed: positions behind it don't matter.
-        self._up_to = (self._tables.state("time_us"), FOREVER_US)
+        self._last_us = FoldTables(ledger.connection).state("time_us")
         self.catalogs: dict[int, Catalog] = {}
         self._epochs: list[bytes] = []
         self._read_rare()
@@ -141,7 +172,7 @@ class LedgerRowsLog:
                 yield self._rows(rows)
                 rows = []
                 if self._progress is not None:
-                    self._progress(closed.close_time_us, self._up_to[0])
+                    self._progress(closed.close_time_us, self._last_us)
         if rows:
             yield self._rows(rows)
         self._missing_count = missing_count
@@ -166,21 +197,25 @@ class LedgerRowsLog:
             listed = ", ".join(known) or "none"
             raise NotFound(f"placement {self._placement_id!r} is not in the ledger; there are: {listed}")
 
-    def _closed(self) -> Iterator[ClosedDecision]:
-        streams = [self._closed_of(epoch) for epoch in self._epochs]
+    def _closed(self) -> Iterator[_Closed]:
+        streams = [
+            self._closed_of(epoch, status) for epoch in self._epochs for status in _STATUSES[self._reward]
+        ]
         return heapq.merge(*streams, key=lambda closed: (closed.close_time_us, closed.position))
 
-    def _closed_of(self, epoch: bytes) -> Iterator[ClosedDecision]:
+    def _closed_of(self, epoch: bytes, status: CloseStatus) -> Iterator[_Closed]:
         cursor = (max(self._range_us[0] - 1, 0), 0)
-        last_us = min(self._up_to[0], self._range_us[1] + _WINDOW_MOST_US)
+        last_us = min(self._last_us, self._range_us[1] + _LATENESS_MOST_US)
         while True:
-            found = self._tables.lessons(self._placement_id, epoch, cursor, (last_us, FOREVER_US), BATCH_ROWS)
-            yield from found
+            found = self._ledger.connection.execute(
+                _SELECT, (self._placement_id, epoch, int(status), *cursor, last_us, BATCH_ROWS)
+            ).fetchall()
+            yield from (_Closed(*row) for row in found)
             if len(found) < BATCH_ROWS:
                 return
-            cursor = (found[-1].close_time_us, found[-1].position)
+            cursor = (found[-1][1], found[-1][2])
 
-    def _row(self, closed: ClosedDecision) -> _Row | None:
+    def _row(self, closed: _Closed) -> _Row | None:
         try:
             record = self._ledger.record_at(closed.position)
         except KeyError:
@@ -189,8 +224,14 @@ class LedgerRowsLog:
         if not isinstance(body, Decision) or not body.is_learnable():
             return None
         key = record.visitor_key
+        is_learned = self._reward == "reward_learned"
         return _Row(
-            closed.position, None if key is None else self._merged.get(key, key), body, reward_of(closed)
+            closed.position,
+            None if key is None else self._merged.get(key, key),
+            body,
+            closed.learned if is_learned or closed.final is None else closed.final,
+            closed.weight if is_learned else 1.0,
+            closed.status in _MAY_BE_LEARNED,
         )
 
     def _rows(self, rows: list[_Row]) -> LogRows:
@@ -198,6 +239,8 @@ class LedgerRowsLog:
         # History is older than what we decided ourselves: from the first row on, or not at all.
         self._has_imported |= any(decision.imported for decision in decisions)
         offers, pmf, attributes = self._offers(decisions)
+        weight = np.array([row.weight for row in rows])
+        is_learned = np.array([row.is_learned for row in rows], dtype=np.bool_)
         return LogRows(
             visitor=np.array(
                 [-row.position if row.visitor_key is None else row.visitor_key for row in rows],
@@ -213,6 +256,8 @@ class LedgerRowsLog:
             offers=offers,
             contexts=FeatureContexts([decision.context for decision in decisions]),
             pmf=None if self._has_imported else pmf,
+            weight=weight if (weight > 1.0).any() else None,
+            is_learned=None if is_learned.all() else is_learned,
             attributes=attributes,
             decision_ids=[format_decision_id(decision.decision_id) for decision in decisions],
             decisions=decisions,
@@ -239,8 +284,3 @@ class LedgerRowsLog:
             return offers[index].id, offers[index].attributes
         inline = decision.inline[index - len(offers)]
         return inline.offer_id, inline.attributes
-
-
-def reward_of(closed: ClosedDecision) -> float:
-    """Return what a closed decision earned: the one place that says which of its rewards a log has."""
-    return closed.reward

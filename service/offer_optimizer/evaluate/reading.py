@@ -9,7 +9,6 @@ Dataset, or a folder with one, is `obd`; any other table is `csv`.
 from __future__ import annotations
 
 import gzip
-import importlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from typing import IO, Any, Final
 
 from offer_optimizer.core.errors import DamagedFile, InvalidInput, NotFound
 from offer_optimizer.core.log import Log
-from offer_optimizer.evaluate.ledger_rows import FOREVER_US, LedgerRowsLog
+from offer_optimizer.evaluate.ledger_rows import FOREVER_US, LedgerRowsLog, RewardKind
 from offer_optimizer.formats.csv_file import CsvLog
 from offer_optimizer.formats.csv_values import CsvColumns
 from offer_optimizer.formats.dsjson import DsjsonLog
 from offer_optimizer.formats.lines import Progress, is_gzipped, open_raw
 from offer_optimizer.formats.open_bandit import is_open_bandit, logs_in, read_open_bandit
+from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 
@@ -51,7 +51,8 @@ def read_log(
     """Return a log. Nothing but its beginning is read; `progress` hears how far a reading has come.
 
     Options by format (None and empty ones count as not given):
-    - ledger: placement; start, end: datetimes or ISO 8601, of decisions, the end excluded
+    - ledger: placement; start, end: datetimes or ISO 8601, of decisions, the end excluded; reward, which is
+      reward_final unless it is reward_learned
     - parquet: placement, where there are several; reward (reward_final or reward_learned)
     - dsjson: visitor (a context field), reward ("-cost" or "cost"), leave_out (features not to read)
     - csv: action, reward, propensity (number, 1/3 or column), context (columns or "*"); visitor, time,
@@ -128,17 +129,19 @@ def _open_ledger(path: Path, options: Options, progress: Progress | None) -> Log
     if start_us >= end_us:
         raise InvalidInput("end", "is not behind the start")
     ledger = Ledger.open_for_reading(ledger_path)
-    return LedgerRowsLog(ledger, options["placement"], start_us, end_us, progress=progress)
+    reward = _reward_kind(options)
+    return LedgerRowsLog(ledger, options["placement"], start_us, end_us, reward=reward, progress=progress)
 
 
 def _open_parquet(path: Path, options: Options, _progress: Progress | None) -> Log:
-    # By name: reading any other format must not load what Parquet needs.
-    module = importlib.import_module("offer_optimizer.formats.parquet")
-    reward = options.get("reward", "reward_final")
-    if reward not in ("reward_final", "reward_learned"):
-        raise InvalidInput("reward", f"{str(reward)[:40]!r} must be reward_final or reward_learned")
-    log: Log = module.ParquetLog.open(path, options.get("placement"), reward)
-    return log
+    return ParquetLog.open(path, options.get("placement"), _reward_kind(options))
+
+
+def _reward_kind(options: Options) -> RewardKind:
+    match reward := options.get("reward", "reward_final"):
+        case "reward_final" | "reward_learned":
+            return reward  # type: ignore[no-any-return]
+    raise InvalidInput("reward", f"{str(reward)[:40]!r} must be reward_final or reward_learned")
 
 
 def _open_dsjson(path: Path, options: Options, progress: Progress | None) -> Log:
@@ -195,7 +198,7 @@ def _time_us(option: str, options: Options, otherwise: int) -> int:
 
 
 FORMATS: Final[Mapping[str, _Format]] = {
-    "ledger": _Format(_open_ledger, ("placement",), ("start", "end")),
+    "ledger": _Format(_open_ledger, ("placement",), ("start", "end", "reward")),
     "parquet": _Format(_open_parquet, (), ("placement", "reward")),
     "dsjson": _Format(_open_dsjson, (), ("visitor", "reward", "leave_out")),
     "csv": _Format(

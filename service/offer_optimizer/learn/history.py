@@ -100,8 +100,6 @@ class HistoryImport:
             raise InvalidInput("placement", f"{placement_id!r} is not in the catalog; it has: {known}")
         self._revision, self._catalog, self._placement = stored.revision, catalog, placement
         self._candidates = tuple(catalog.offer_index[offer] for offer in placement.offers)
-        self._window_us = round(placement.window_s * 1e6)
-        self._untimed_us = self._now_us - DAY_US - self._window_us
         self._salt_id = next(salt.salt_id for salt in salts if salt.purpose == "draw")
         with self._commit():
             for salt in salts:
@@ -112,6 +110,10 @@ class HistoryImport:
                 body = Epoch(one.id, stored.revision, epoch.id, epoch.description)
                 self._fold.apply(self._ledger.append_body(body))
         self._epoch_id = epoch_of(placement).id
+        rules = self._fold.revisions.rules(stored.revision, placement_id)
+        assert rules is not None
+        self._window_us = rules.window_us + (rules.grace_us or 0)
+        self._untimed_us = self._now_us - DAY_US - self._window_us
 
     def add(self, log: Log) -> None:
         """Write every row. Raises InvalidInput for an offer that the placement has not, or another reward."""

@@ -19,6 +19,7 @@ from offer_optimizer.policy.contract import Action
 from offer_optimizer.policy.vw import Manner
 from offer_optimizer.policy.vw_text import encode
 
+_SEPARATORS: Final = re.compile(r"[ \t|:]")
 _POSITION: Final = re.compile(r"\[(\d+)\]")
 
 
@@ -51,22 +52,27 @@ def _namespaces(features: Features) -> str:
     tokens: dict[str, list[str]] = {}
     for name, value in features.categories:
         namespace, feature = _place(name)
-        tokens.setdefault(namespace, []).append(feature + encode(value))
+        tokens.setdefault(namespace, []).append(feature + _name(value))
     for name, number in features.numbers:
         namespace, feature = _place(name)
         digits = np.format_float_positional(np.float32(number), trim="-")
         tokens.setdefault(namespace, []).append(f"{feature}:{digits}")
     for name, values in features.tags:
-        namespace = encode(split_name(name)[-1])
-        tokens.setdefault(namespace, []).extend(map(encode, values))
+        namespace = _name(split_name(name)[-1])
+        tokens.setdefault(namespace, []).extend(map(_name, values))
     lines = [f"|{namespace} {' '.join(found)}" for namespace, found in tokens.items()]
     # The bar stays where there are no features: an empty line would end the example.
     return " ".join(lines) or "|"
+
+
+def _name(text: str) -> str:
+    """Return a name as VW's JSON parser writes it; what else VW's text would break on is percent-encoded."""
+    return encode(_SEPARATORS.sub("_", text))
 
 
 def _place(name: str) -> tuple[str, str]:
     """Return the namespace and the feature of a name; of a number in a list, the list and the position."""
     keys = split_name(name)
     if found := _POSITION.search(keys[-1]):
-        return encode(keys[-1][: found.start()]), found[1]
-    return encode(keys[-2]) if len(keys) > 1 else "", encode(keys[-1])
+        return _name(keys[-1][: found.start()]), found[1]
+    return _name(keys[-2]) if len(keys) > 1 else "", _name(keys[-1])

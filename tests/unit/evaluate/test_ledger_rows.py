@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.decision import Consent, Reason
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.features import Features
+from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.evaluate import ledger_rows
 from offer_optimizer.evaluate.ledger_rows import LedgerRowsLog
@@ -49,6 +51,36 @@ def test_epochs_are_merged_in_closing_order_and_read_in_short_reads(monkeypatch:
     found = [decision.decision_id for rows in batches for decision in rows.decisions or []]
     # The later twenty have the shorter window: they were learned first.
     assert found == [decision.decision_id for decision in made[20:] + made[:20]]
+
+
+def test_decisions_that_close_at_one_instant_are_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_rows, "BATCH_ROWS", 3)
+    shop = Shop(step_us=0)
+    made = [shop.decide("ann").decision_id for _ in range(10)]
+    shop.close()
+    found = [
+        one.decision_id for rows in LedgerRowsLog(shop.ledger, HOME).batches() for one in rows.decisions or []
+    ]
+    assert found == made
+
+
+def test_rewards_are_final_ones_of_all_or_those_that_were_learned() -> None:
+    shop = Shop()
+    shop.world.add(Thinning(HOME, 0.25))
+    late = [shop.decide("ann", click=at < 20) for at in range(60)][-1]
+    shop.close()
+    shop.world.hear(Feedback("late", late.decision_id, "", 0, "click", 1.0, shop.now_us + 60 * SECOND_US))
+    shop.world.tick(shop.now_us + 120 * SECOND_US)
+    (final,) = LedgerRowsLog(shop.ledger, HOME).batches()
+    assert len(final) == 60
+    assert final.weight is None
+    assert final.reward.sum() == 21.0
+    (learned,) = LedgerRowsLog(shop.ledger, HOME, reward="reward_learned").batches()
+    assert len(learned) < 45
+    assert learned.reward.sum() == 20.0
+    assert learned.weight is not None
+    assert set(learned.weight[learned.reward == 0.0].tolist()) == {4.0}
+    assert set(learned.weight[learned.reward == 1.0].tolist()) == {1.0}
 
 
 def test_a_log_does_not_grow_while_it_is_read() -> None:

@@ -1,4 +1,4 @@
-"""Replay on our own ledger: its rewards, rewards made anew from its feedback, and its own catalog as target."""
+"""Replay on our own ledger: its rewards, rewards made anew from feedback, its own catalog as target."""
 
 from __future__ import annotations
 

@@ -104,5 +104,6 @@ def test_numbers_may_be_missing_but_not_be_anything_else() -> None:
     found = as_numbers(pa.array([" 1.5", "", "NA", "nan", "null", "-2e3"]))
     assert found is not None
     assert found.to_pylist() == [1.5, None, None, None, None, -2000.0]
+    assert as_numbers(pa.array(["", "NA"])) is not None
     assert as_numbers(pa.array(["1", "inf"])) is None
     assert as_numbers(pa.array(["1", "one"])) is None

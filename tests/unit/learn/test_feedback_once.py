@@ -1,7 +1,7 @@
 """Applied once: whatever is sent how often, by whom and in which order, the model is that of each item once.
 
-The learner is the composed one, on a disk in memory. The oracle shares nothing with the fold but the ledger:
-it drops every repetition and asks a fresh fold, and it judges by the rule of the design which items are in time.
+The learner is the composed one, on a disk in memory. One oracle judges by the rule of the design which items
+are in time; the other drops every repetition, in ledger order, and asks a fresh fold.
 """
 
 from __future__ import annotations
@@ -111,41 +111,58 @@ def send(writers: list[Writer], batches: dict[int, list[tuple[bytes, Feedback]]]
         writers[number].inbox.append_durable(batch)
 
 
-def expected_fates(ledger: Ledger) -> Counter[Fate]:
-    """Return how often each fate is due, by the rule of the design and nothing of the fold's."""
-    made: dict[bytes, int] = {}
-    firsts: dict[tuple[bytes, str], int] = {}
-    waiting: dict[tuple[bytes, str], list[int]] = {}
-    fates: Counter[Fate] = Counter()
-    time_us = 0
+class Oracle:
+    """Says by the rule of the design, and nothing of the fold's, how often each fate is due."""
 
-    def take(key: tuple[bytes, str], arrival_us: int) -> None:
-        if key in firsts:
-            fates[Fate.DUPLICATE] += 1
+    def __init__(self) -> None:
+        self.fates: Counter[Fate] = Counter()
+        self._closes_us: dict[bytes, int] = {}
+        self._seen: set[tuple[bytes, str]] = set()
+        self._waiting: dict[bytes, list[tuple[str, int]]] = {}
+        self._time_us = 0
+
+    def tick(self, time_us: int) -> None:
+        """Advance ledger time: what has waited for ten minutes is unknown."""
+        self._time_us = time_us
+        for decision_id, items in self._waiting.items():
+            left = [item for item in items if item[1] + PARKED_US > time_us]
+            self.fates[Fate.UNKNOWN] += len(items) - len(left)
+            self._waiting[decision_id] = left
+
+    def decide(self, decision: Decision) -> None:
+        """Let a decision come, and judge what waited for it."""
+        self._closes_us[decision.decision_id] = max(decision.decide_time_us, self._time_us) + WINDOW_US
+        for name, arrival_us in self._waiting.pop(decision.decision_id, []):
+            self._take(decision.decision_id, name, arrival_us)
+
+    def hear(self, item: Feedback) -> None:
+        """Let an item come."""
+        arrival_us = max(item.receive_time_us, self._time_us)
+        if item.decision_id in self._closes_us:
+            self._take(item.decision_id, item.feedback_id, arrival_us)
+        else:
+            self._waiting.setdefault(item.decision_id, []).append((item.feedback_id, arrival_us))
+
+    def _take(self, decision_id: bytes, name: str, arrival_us: int) -> None:
+        if (decision_id, name) in self._seen:
+            self.fates[Fate.DUPLICATE] += 1
             return
-        firsts[key] = arrival_us
-        fates[Fate.APPLIED if arrival_us < made[key[0]] + WINDOW_US else Fate.LATE] += 1
+        self._seen.add((decision_id, name))
+        self.fates[Fate.APPLIED if arrival_us < self._closes_us[decision_id] else Fate.LATE] += 1
 
+
+def expected_fates(ledger: Ledger) -> Counter[Fate]:
+    """Return how often each fate is due."""
+    oracle = Oracle()
     for record in ledger.records():
         match record.body():
-            case Tick(time_us=ticked_us):
-                time_us = max(time_us, ticked_us)
-                for key in list(waiting):
-                    left = [arrival for arrival in waiting[key] if arrival + PARKED_US > time_us]
-                    fates[Fate.UNKNOWN] += len(waiting[key]) - len(left)
-                    waiting[key] = left
+            case Tick(time_us=time_us):
+                oracle.tick(time_us)
             case Decision() as decision:
-                made[decision.decision_id] = max(decision.decide_time_us, time_us)
-                for key in [key for key in waiting if key[0] == decision.decision_id]:
-                    for arrival_us in waiting.pop(key):
-                        take(key, arrival_us)
+                oracle.decide(decision)
             case Feedback() as item:
-                key, arrival_us = (item.decision_id, item.feedback_id), max(item.receive_time_us, time_us)
-                if item.decision_id in made:
-                    take(key, arrival_us)
-                else:
-                    waiting.setdefault(key, []).append(arrival_us)
-    return +fates
+                oracle.hear(item)
+    return +oracle.fates
 
 
 def model_of_each_once(ledger: Ledger) -> str:

@@ -68,8 +68,8 @@ def test_features_have_the_names_that_our_text_has() -> None:
 @pytest.mark.parametrize(
     ("features", "line"),
     [
-        (Features((("user.city", "New York"),)), "|user cityNew%20York"),
-        (Features((("city", "Bern"),)), "| cityBern"),
+        (Features((("user.city", "New York"),)), "|user cityNew_York"),
+        (Features((("city", "Bern\n|x:1"),)), "| cityBern%0A_x_1"),
         (Features((), (("a.b.x", 0.1),)), "|b x:0.1"),
         (Features((), (("s.scores[2]", 1e-9),)), "|scores 2:0.000000001"),
         (Features((), (), (("user.likes", ("a", "b")),)), "|likes a b"),
