@@ -15,7 +15,7 @@ from offer_optimizer.core.log import Floats
 
 STRETCHES: Final = 64
 """At least half as many stretches are kept of a long log, at most this many."""
-_ROWS, _WEIGHTED, _WEIGHT, _REWARD = range(4)
+_ROWS: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,16 @@ class LearningCurve:
         self._next_row += count
 
     def points(self) -> tuple[CurvePoint, ...]:
-        """Return the stretches that have rows, in order; without a value where no weight fell."""
+        """Return the stretches that have rows, in order; without a value where no weight fell.
+
+        A last one that is not half full belongs to the one before: a few rows show nothing but chance.
+        """
+        sums = self._sums[self._sums[:, _ROWS] > 0.0]
+        if len(sums) > 1 and sums[-1, _ROWS] < self._stretch / 2:
+            sums = np.concatenate([sums[:-2], sums[-2:].sum(axis=0, keepdims=True)])
         found = []
         end = 0
-        for rows, weighted, weight, reward in self._sums.tolist():
-            if not rows:
-                break
+        for rows, weighted, weight, reward in sums.tolist():
             end += int(rows)
             found.append(CurvePoint(end, weighted / weight if weight > 0.0 else None, reward / rows))
         return tuple(found)

@@ -29,6 +29,12 @@ def test_a_curve_keeps_all_sums_in_fixed_memory(batches: list[int]) -> None:
     assert np.dot(lengths, [point.logged for point in points]) == pytest.approx(reward.sum())
 
 
+def test_a_few_rows_at_the_end_are_no_stretch_of_their_own() -> None:
+    curve = LearningCurve(stretch=4)
+    curve.add(np.ones(9), np.ones(9))
+    assert [point.end_row for point in curve.points()] == [4, 9]
+
+
 def test_a_curve_without_weight_has_no_value() -> None:
     curve = LearningCurve()
     curve.add(np.zeros(3), np.ones(3))
