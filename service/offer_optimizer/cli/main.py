@@ -48,6 +48,7 @@ COMMANDS: Final = (
     Command("clock", "clock_app", "Accept a jump of the server's clock."),
     Command("ledger", "ledger_app", "Look inside the ledger of a data directory."),
     Command("report", "report", "Say what placements earned, what was added, and what offers are worth."),
+    Command("replay", "replay", "Say what other policies would have earned on a log, with intervals."),
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
     Command("retention", "retention_app", "Move old days out of the ledger into an archive."),

@@ -13,7 +13,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import cached_property
+from typing import Final, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,13 @@ from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.core.log import BadLine, LogRows, Vocabulary
+from offer_optimizer.core.outcome import Outcome
 from offer_optimizer.formats.feature_contexts import FeatureContexts
 from offer_optimizer.formats.lines import Progress
 from offer_optimizer.store.codec import Epoch, StoredCatalog
-from offer_optimizer.store.fold_tables import CloseStatus, FoldTables
+from offer_optimizer.store.fold_tables import COUNTED, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.outcomes import merged_keys
+from offer_optimizer.store.outcomes import merged_keys, outcomes_at
 
 BATCH_ROWS: Final = 2000
 FOREVER_US: Final = 2**62
@@ -39,11 +41,12 @@ _LATENESS_MOST_US: Final = 4 * limits.WINDOW_MAX_S * 1_000_000
 
 RewardKind = Literal["reward_final", "reward_learned"]
 _STATUSES: Final[dict[RewardKind, tuple[CloseStatus, ...]]] = {
-    "reward_final": (CloseStatus.LEARNED, CloseStatus.THINNED),
+    "reward_final": tuple(sorted(COUNTED - {CloseStatus.NOT_LEARNABLE})),
     "reward_learned": (CloseStatus.LEARNED,),
 }
+_MAY_BE_LEARNED: Final = (CloseStatus.LEARNED, CloseStatus.THINNED)
 _SELECT: Final = """
-SELECT c.close_time_us, c.position, c.reward, c.weight, f.reward
+SELECT c.status, c.close_time_us, c.position, c.reward, c.weight, f.reward
 FROM closed AS c LEFT JOIN final AS f ON f.position = c.position
 WHERE c.placement_id = ? AND c.policy_epoch = ? AND c.status = ?
 AND (c.close_time_us, c.position) > (?, ?) AND c.close_time_us <= ?
@@ -55,6 +58,7 @@ ORDER BY c.close_time_us, c.position LIMIT ?
 class _Closed:
     """A closed decision; `final` is None where it is the reward that was learned."""
 
+    status: int
     close_time_us: int
     position: int
     learned: float
@@ -69,6 +73,29 @@ class _Row:
     decision: Decision
     reward: float
     weight: float
+    is_learned: bool
+
+
+class _Outcomes(Sequence[Outcome]):
+    """What came of the decisions of a batch, read when the first is asked for."""
+
+    def __init__(self, ledger: Ledger, positions: list[int]) -> None:
+        self._ledger = ledger
+        self._positions = positions
+
+    @cached_property
+    def _found(self) -> list[Outcome]:
+        return outcomes_at(self._ledger, self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
+        return self._found[index]
 
 
 class LedgerRowsLog:
@@ -186,7 +213,7 @@ class LedgerRowsLog:
             yield from (_Closed(*row) for row in found)
             if len(found) < BATCH_ROWS:
                 return
-            cursor = (found[-1][0], found[-1][1])
+            cursor = (found[-1][1], found[-1][2])
 
     def _row(self, closed: _Closed) -> _Row | None:
         try:
@@ -204,6 +231,7 @@ class LedgerRowsLog:
             body,
             closed.learned if is_learned or closed.final is None else closed.final,
             closed.weight if is_learned else 1.0,
+            closed.status in _MAY_BE_LEARNED,
         )
 
     def _rows(self, rows: list[_Row]) -> LogRows:
@@ -212,6 +240,7 @@ class LedgerRowsLog:
         self._has_imported |= any(decision.imported for decision in decisions)
         offers, pmf, attributes = self._offers(decisions)
         weight = np.array([row.weight for row in rows])
+        is_learned = np.array([row.is_learned for row in rows], dtype=np.bool_)
         return LogRows(
             visitor=np.array(
                 [-row.position if row.visitor_key is None else row.visitor_key for row in rows],
@@ -228,9 +257,11 @@ class LedgerRowsLog:
             contexts=FeatureContexts([decision.context for decision in decisions]),
             pmf=None if self._has_imported else pmf,
             weight=weight if (weight > 1.0).any() else None,
+            is_learned=None if is_learned.all() else is_learned,
             attributes=attributes,
             decision_ids=[format_decision_id(decision.decision_id) for decision in decisions],
             decisions=decisions,
+            outcomes=_Outcomes(self._ledger, [row.position for row in rows]),
         )
 
     def _offers(

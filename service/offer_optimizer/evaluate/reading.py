@@ -9,7 +9,6 @@ Dataset, or a folder with one, is `obd`; any other table is `csv`.
 from __future__ import annotations
 
 import gzip
-import importlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from offer_optimizer.formats.csv_values import CsvColumns
 from offer_optimizer.formats.dsjson import DsjsonLog
 from offer_optimizer.formats.lines import Progress, is_gzipped, open_raw
 from offer_optimizer.formats.open_bandit import is_open_bandit, logs_in, read_open_bandit
+from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 
@@ -134,10 +134,7 @@ def _open_ledger(path: Path, options: Options, progress: Progress | None) -> Log
 
 
 def _open_parquet(path: Path, options: Options, _progress: Progress | None) -> Log:
-    # By name: reading any other format must not load what Parquet needs.
-    module = importlib.import_module("offer_optimizer.formats.parquet")
-    log: Log = module.ParquetLog.open(path, options.get("placement"), _reward_kind(options))
-    return log
+    return ParquetLog.open(path, options.get("placement"), _reward_kind(options))
 
 
 def _reward_kind(options: Options) -> RewardKind:

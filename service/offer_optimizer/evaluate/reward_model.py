@@ -7,9 +7,10 @@ Sums merge by addition, so one pass over a log fits it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offer_optimizer.evaluate.clusters import Floats, Ints, fold_of
 
@@ -76,6 +77,11 @@ class RewardModel:
         """Return the expected reward of `offers`, shape (n,) or (n, k), for visitors, shape (n,)."""
         fold = fold_of(visitor, FOLD_COUNT)
         found: Floats = self.values[fold if offers.ndim == 1 else fold[:, None], offers]
+        return found
+
+    def of_all(self, visitor: Ints, offers: NDArray[np.integer[Any]]) -> Floats:
+        """Return the expected rewards of the same offers, shape (k,), for visitors, shape (n,): (n, k)."""
+        found: Floats = self.values[:, offers][fold_of(visitor, FOLD_COUNT)]
         return found
 
 

@@ -47,6 +47,10 @@ class MeanValues:
     def values(self, rows: LogRows) -> Floats:
         """See RewardValues."""
         # The last column is of offers without a decision: the mean of all.
+        if len(rows) and rows.offers.strides[0] == 0 and rows.offers.min() >= 0:
+            # The same offers in every row: a row of the table for each.
+            columns = np.minimum(rows.offers[0], self._model.values.shape[1] - 1)
+            return self._model.of_all(rows.visitor, columns)
         known = np.minimum(rows.offers, self._model.values.shape[1] - 1)
         said = self._model.of(rows.visitor, np.maximum(known, 0).astype(np.int64))
         return np.where(rows.offers >= 0, said, 0.0)

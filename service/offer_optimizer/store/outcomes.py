@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog
@@ -100,6 +100,14 @@ def merged_keys(ledger: Ledger) -> dict[int, int]:
     for key in reversed(list(into)):
         into[key] = into.get(into[key], into[key])
     return into
+
+
+def outcomes_at(ledger: Ledger, positions: Sequence[int]) -> list[Outcome]:
+    """Return what came of the decisions at these positions, in their order."""
+    if not positions:
+        return []
+    found = _outcomes(ledger, min(positions) - 1, max(positions))
+    return [found.get(position, _OPEN) for position in positions]
 
 
 def _outcomes(ledger: Ledger, after: int, up_to: int) -> dict[int, Outcome]:
