@@ -89,6 +89,20 @@ def dispersion(shares: Iterable[Share]) -> float:
     return max(chi2 / (len(found) - 1), 1.0)
 
 
+def binomial_tail(share: Share, rate: float) -> float:
+    """Return the chance of at most `share.count` at a rate in (0, 1]; 0 where the normal one is close enough.
+
+    A handful of draws is far from normal: none of four at 0.9 is five standard errors and happens.
+    """
+    if share.size > _EXACT_MOST:
+        return 0.0
+    draws = range(share.count + 1)
+    return sum(math.comb(share.size, k) * rate**k * (1.0 - rate) ** (share.size - k) for k in draws)
+
+
+_EXACT_MOST: Final = 500
+
+
 def is_surely_below(now: Share, before: Share, scale: float = 1.0) -> bool:
     """Return whether a rate is lower than it was, beyond chance; `scale` multiplies the variance."""
     if not now.size or not before.size:

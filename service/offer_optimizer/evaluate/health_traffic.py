@@ -16,6 +16,7 @@ from offer_optimizer.evaluate.health_rates import (
     ALARM_Z,
     History,
     Share,
+    binomial_tail,
     dispersion,
     is_surely_above,
     is_surely_below,
@@ -49,6 +50,8 @@ SILENT_DECISIONS: Final = 10_000
 """Rewards rarer than 1 in 1,000 can't be learned from; 10,000 times silence has a chance of 5e-5 there."""
 ACTIVE_SHARE: Final = 0.05
 """Where `shown` is not sent for others either, its absence says nothing."""
+TASTE: Final = 0.5
+"""Offers differ in how often they are seen: chance is asked about one seen half as often as the others."""
 INACTIVE_FACTOR: Final = 0.2
 """Offers at the foot of a page are seen less; a fifth of the others' rate is no matter of taste."""
 EXPLORATION_LEAST: Final = 0.005
@@ -183,7 +186,8 @@ def _not_activated(recent: Rollup, nothing_offers: frozenset[str]) -> Iterator[t
             continue
         pooled = active / chosen
         error = (pooled * (1.0 - pooled) * (1.0 / share.size + 1.0 / others.size)) ** 0.5
-        if error > 0.0 and (share.value - others.value) / error < NormalDist().inv_cdf(level):
+        is_lower = error > 0.0 and (share.value - others.value) / error < NormalDist().inv_cdf(level)
+        if is_lower and binomial_tail(share, TASTE * others.value) < level:
             yield (
                 offer,
                 (

@@ -123,6 +123,13 @@ def test_an_alarm_sounds_for_its_facts_and_no_other_does(name: str) -> None:
     assert with_facts(silent) == []
 
 
+def test_a_rare_offer_is_not_judged_by_a_handful() -> None:
+    """At half of the others' 0.87, none of 20 happens once in 100,000 times; none of 30 in 30 million."""
+    for count, expected in ((20, []), (30, ["offer_not_activated"])):
+        rare: dict[Key, int] = {(Measure.OFFER, "rare"): count}
+        assert names(health(rollups(rare, last=1))) == expected
+
+
 def test_unknown_feedback_is_the_loops_own() -> None:
     for count, expected in ((100, ["unknown_feedback", "join_rate_fell"]), (30, [])):
         lost = [Rollup("", NOW_HOUR - 1, 1, {(FEEDBACK, "UNKNOWN click"): count * 6})]
