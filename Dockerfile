@@ -31,7 +31,8 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["offer-optimizer", "health", "--target", "127.0.0.1:50051"]
 ENTRYPOINT ["offer-optimizer"]
-# Inside a container the loopback address can't be reached, and this release has neither TLS nor keys: publish the
-# port to trusted callers only. The catalog seeds an empty /data; mount your own over it.
+# Inside a container the loopback address can't be reached. Publish the port to trusted callers only; for others mount
+# a certificate and a keys file, and give --tls-cert, --tls-key and --keys instead of --insecure-listen.
+# The catalog seeds an empty /data; mount your own over it.
 CMD ["serve", "--data", "/data", "--catalog", "/etc/offer-optimizer/catalog.yaml", \
      "--listen", "0.0.0.0:50051", "--insecure-listen"]
