@@ -34,14 +34,8 @@ from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.contract import Example
 from offer_optimizer.policy.epoch import epoch_of
-from offer_optimizer.store.codec import (
-    Epoch,
-    RecordKind,
-    StoredCatalog,
-    Tick,
-    encode_decision,
-    encode_feedback,
-)
+from offer_optimizer.store.codec import Epoch, RecordKind, StoredCatalog, Tick, encode_feedback
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import transaction

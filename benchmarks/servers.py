@@ -132,6 +132,10 @@ class FixedDecision:
         """Keep no model."""
         return ()
 
+    def health(self, _placement_id: str, _timeout_s: float) -> Mapping[str, Any]:
+        """Know nothing to report."""
+        raise NotFound("this server remembers nothing")
+
     def error(self, event: str, **fields: object) -> None:
         """Print a fault: there should be none."""
         print(event, fields, file=sys.stderr, flush=True)
@@ -149,6 +153,7 @@ def edge_server() -> grpc.Server:
         stories=fixed,
         reports=fixed,
         learning=fixed,
+        health=fixed,
         log=fixed,
         make_error_id=lambda: "bench",
     )

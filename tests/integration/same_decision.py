@@ -16,7 +16,7 @@ from offer_optimizer.core.catalog import Offer, OfferType
 from offer_optimizer.core.features import Features, build_features
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Example
-from offer_optimizer.store.codec import encode_decision
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.snapshots import Snapshot
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from tests.unit.decide.rooms import VW, Room, actions_of, ask, revision_of

@@ -60,6 +60,7 @@ def test_a_generated_stub_gets_decisions_and_gives_feedback(service: Service) ->
         (CATALOGS, "ApplyCatalog"),
         (CATALOGS, "DisableOffer"),
         (INSIGHTS, "GetPlacementReport"),
+        (INSIGHTS, "GetLoopHealth"),
     ],
 )
 def test_garbage_is_the_callers_error(service: Service, name: str, method: str) -> None:
@@ -177,7 +178,6 @@ def test_reports_under_way_hold_up_neither_decisions_nor_stories(service: Servic
     [
         (OFFERS, "EraseVisitor"),
         (OFFERS, "ExportVisitor"),
-        (INSIGHTS, "GetLoopHealth"),
     ],
 )
 def test_an_rpc_that_is_not_served_is_named(service: Service, name: str, method: str) -> None:

@@ -60,13 +60,25 @@ def test_health_watchers_hold_no_thread_and_are_limited() -> None:
 
 
 PROBE = """
-import sys, grpc
+import sys, time, grpc
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 channel = grpc.insecure_channel(sys.argv[1])
-database = ProtoReflectionDescriptorDatabase(channel)
-print(",".join(sorted(database.get_services())))
+def patiently(ask):
+    # One stream at a time is served, and the library opens the next before the last has ended.
+    while True:
+        try:
+            return ask()
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+        time.sleep(0.05)
+class Patient(ProtoReflectionDescriptorDatabase):
+    def _do_one_request(self, *arguments, **options):
+        return patiently(lambda: super(Patient, self)._do_one_request(*arguments, **options))
+database = Patient(channel)
+print(",".join(sorted(patiently(database.get_services))))
 pool = DescriptorPool(database)
 decide = pool.FindServiceByName("offer_optimizer.v1.OfferService").FindMethodByName("Decide")
 print(",".join(field.name for field in decide.input_type.fields))

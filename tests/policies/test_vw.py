@@ -21,7 +21,7 @@ from offer_optimizer.policy import registry, vw
 from offer_optimizer.policy.contract import Action, Example
 from offer_optimizer.policy.distribution import share_ties
 from offer_optimizer.policy.vw_options import VwOptions
-from offer_optimizer.policy.vw_text import action_line, context_line, labelled_line
+from offer_optimizer.policy.vw_text import action_line, context_line, labelled
 from tests.policies.worlds import NASTY, OFFERS, draw_examples, features
 
 SOURCE_ROOT: Final = Path(vw.__file__).parents[2]
@@ -72,10 +72,10 @@ def test_cached_offers_learn_what_plain_text_learns() -> None:
         policy.learn(example)
         lines = [action_line(action) for action in example.actions]
         del lines[example.chosen]
-        lines.append(labelled_line(example.actions[example.chosen], -example.reward, 1.0))
+        lines.append(labelled(action_line(example.actions[example.chosen]), -example.reward, 1.0))
         plain.learn([context_line(example.context), *lines])
         asked = plain.predict([context_line(example.context), *map(action_line, OFFERS)])
-        expected = share_ties(np.array(asked, dtype=np.float64) / sum(asked))
+        expected = share_ties([score / sum(asked) for score in asked])
         np.testing.assert_array_equal(policy.pmf(example.context, OFFERS), expected)
     for index in range(2**10):
         assert policy._workspace.get_weight(index, 0) == plain.get_weight(index, 0)

@@ -18,7 +18,7 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.decide.models import ModelShelf
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Example
-from offer_optimizer.store.codec import decode_decision, encode_decision
+from offer_optimizer.store.decision_codec import decode_decision, encode_decision
 from offer_optimizer.store.snapshots import Snapshot
 from tests.conftest import Size
 from tests.unit.decide.rooms import SALT, VW, Room, actions_of, ask, revision_of

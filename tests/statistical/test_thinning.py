@@ -126,8 +126,8 @@ def test_a_policy_learned_from_thinned_silence_is_worth_as_much(
     size: Size, figure: Callable[[str], None]
 ) -> None:
     """In pairs, less than 2 % of the way from even to best is lost: it has heard of fewer examples."""
-    pairs = size.pick(test=2, ci=8, proof=20)
-    count = size.pick(test=1000, ci=3000, proof=6000)
+    pairs = size.pick(test=2, ci=6, proof=12)
+    count = size.pick(test=1000, ci=2000, proof=4000)
     even, best = sum(map(sum, RATES.values())) / 6, 0.3
     values: list[list[float]] = []
     for seed in range(pairs):

@@ -13,9 +13,11 @@ from typing import Final, Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
+from offer_optimizer.api.caller import KEY_NAME
 from offer_optimizer.api.handlers import Call
 from offer_optimizer.core.access import Allowance, Key, KeyRing, Role, check_placements, check_role
 from offer_optimizer.core.errors import KeyLimit
+from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
 from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
@@ -61,6 +63,13 @@ ASKED: Final[Mapping[str, Callable[[bytes], Iterable[str]]]] = {
     "OfferService.BatchDecide": _placements_of_batch,
     "OfferService.RecordFeedback": _placements_of_feedback,
     "OfferService.MergeVisitor": lambda _data: (),
+    "CatalogService.SetLearning": lambda data: (catalog_pb.SetLearningRequest.FromString(data).placement,),
+    "CatalogService.RollBackModel": lambda data: (
+        catalog_pb.RollBackModelRequest.FromString(data).placement,
+    ),
+    "CatalogService.Quarantine": lambda data: (catalog_pb.QuarantineRequest.FromString(data).placement,),
+    "CatalogService.StartEpoch": lambda data: (catalog_pb.StartEpochRequest.FromString(data).placement,),
+    "InsightService.ListModels": lambda data: (insight_pb.ListModelsRequest.FromString(data).placement,),
     "InsightService.GetModel": lambda data: (insight_pb.GetModelRequest.FromString(data).placement,),
     "InsightService.GetPlacementReport": lambda data: (
         insight_pb.GetPlacementReportRequest.FromString(data).placement,
@@ -112,7 +121,11 @@ class Gate:
             if key.placements and answered is None:
                 check_placements(key, _placements(asked, data), name)
             if role is Role.ADMIN:
-                return self._audited(call, name, key.name, data, context)
+                token = KEY_NAME.set(key.name)
+                try:
+                    return self._audited(call, name, key.name, data, context)
+                finally:
+                    KEY_NAME.reset(token)
             answer = call(data, context)
             if key.placements and answered is not None:
                 check_placements(key, answered(answer), name)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
 from pydantic import TypeAdapter, ValidationError
@@ -119,9 +119,9 @@ def batch_item(request: pb.DecideRequest, index: int) -> DecideInput:
 
 def features(message: pb.Features, where: str, limit: int) -> Features:
     """Validate typed features; a tag set without values says nothing and is left out."""
-    categories = dict(message.categories.items())
-    numbers = dict(message.numbers.items())
-    tags: dict[str, Any] = {name: tags.values for name, tags in message.tags.items() if tags.values}
+    categories = dict(message.categories)
+    numbers = dict(message.numbers)
+    tags = {name: values for name, tags in message.tags.items() if (values := tuple(tags.values))}
     # Counted before every name is looked at: what is far over the limit is not worth validating.
     count = len(categories) + len(numbers) + len(tags)
     if count > limit:

@@ -1,4 +1,4 @@
-"""The calls that look back: Explain of OfferService, GetPlacementReport of InsightService."""
+"""The calls that look back: Explain; GetPlacementReport and GetLoopHealth of InsightService."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import grpc
 
 from offer_optimizer.api import convert
 from offer_optimizer.api.admission import Share
+from offer_optimizer.api.convert_health import health_response
 from offer_optimizer.api.convert_report import report_range, report_response
 from offer_optimizer.api.convert_story import explain_response
 from offer_optimizer.api.deadline import refuse_late
 from offer_optimizer.api.handlers import Call
 from offer_optimizer.core import limits
 from offer_optimizer.core.ids import parse_decision_id
-from offer_optimizer.evaluate.ports import ReportDesk, StoryDesk
+from offer_optimizer.evaluate.ports import HealthDesk, ReportDesk, StoryDesk
 from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
@@ -59,3 +60,24 @@ class ReportServicer:
             start_us, end_us = report_range(request)
             found = self._reports.report(placement_id, start_us, end_us, context.time_remaining())
         return report_response(found).SerializeToString()
+
+
+class LoopHealthServicer:
+    """GetLoopHealth."""
+
+    def __init__(self, desk: HealthDesk, share: Share) -> None:
+        self._desk = desk
+        self._share = share
+
+    def calls(self) -> Mapping[str, Call]:
+        """Return the served calls by method name."""
+        return {"GetLoopHealth": self.get_loop_health}
+
+    def get_loop_health(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        """Serve GetLoopHealth: may take as long as the caller waits."""
+        with self._share.hold():
+            refuse_late(context)
+            request = convert.parse(insight_pb.GetLoopHealthRequest, data, limits.MESSAGE_BYTES)
+            placement_id = convert.required_id(request.placement, "placement") if request.placement else ""
+            found = self._desk.health(placement_id, context.time_remaining())
+        return health_response(found).SerializeToString()

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from offer_optimizer.api.admission import PoolSplit, Share, split_pool
 from offer_optimizer.api.handlers import Call, Guard, service_handlers, unguarded
 from offer_optimizer.api.health import HealthServicer, Readiness
-from offer_optimizer.api.history import ReportServicer, StoryServicer
+from offer_optimizer.api.history import LoopHealthServicer, ReportServicer, StoryServicer
 from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy
 from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
@@ -34,7 +34,7 @@ from offer_optimizer.decide.ports import (
     ModelDesk,
     VisitorDesk,
 )
-from offer_optimizer.evaluate.ports import ReportDesk, StoryDesk
+from offer_optimizer.evaluate.ports import HealthDesk, ReportDesk, StoryDesk
 from offer_optimizer.learn.ports import LearningDesk
 from offer_optimizer.v1 import catalog_service_pb2, insight_service_pb2, offer_service_pb2
 
@@ -105,6 +105,7 @@ class Ports:
     stories: StoryDesk
     reports: ReportDesk
     learning: LearningDesk
+    health: HealthDesk
     log: ErrorLog
     make_error_id: Callable[[], str]
     guard: Guard = unguarded
@@ -146,7 +147,7 @@ def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[Servic
     """Return the served calls of every service, with the share of the pool that each may hold."""
     durable = Share("feedback and merges", split.feedback, FeedbackBusy)
     operator = Share("CatalogService and Explain", split.operator)
-    report = Share("InsightService.GetPlacementReport", split.report)
+    report = Share("reports and GetLoopHealth", split.report)
     return {
         OFFER_SERVICE: {
             **OfferServicer(ports.decisions, ports.intake, ports.desk, durable, failures).calls(),
@@ -161,6 +162,7 @@ def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[Servic
             **InsightServicer(ports.models).calls(),
             **KeptModelsServicer(ports.learning, operator).calls(),
             **ReportServicer(ports.reports, report).calls(),
+            **LoopHealthServicer(ports.health, report).calls(),
         },
     }
 

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from offer_optimizer.api import convert
 from offer_optimizer.api.admission import Share
+from offer_optimizer.api.caller import KEY_NAME
 from offer_optimizer.api.deadline import refuse_late
 from offer_optimizer.api.handlers import Call
 from offer_optimizer.api.times import time_us, timestamp
@@ -137,7 +138,9 @@ def _asker(request: _Signed, context: grpc.ServicerContext) -> Asker:
             raise InvalidInput(name, f"{len(text.encode())} bytes, at most {limit}")
         if not text.isprintable():
             raise InvalidInput(name, "holds a character that can't be printed")
-    return Asker(f"{request.actor or 'somebody'} at {context.peer()}", request.reason)
+    key_name = KEY_NAME.get()
+    proven = f" with key {key_name}" if key_name else ""
+    return Asker(f"{request.actor or 'somebody'} at {context.peer()}{proven}", request.reason)
 
 
 def _required_time(time: Timestamp, where: str) -> int:

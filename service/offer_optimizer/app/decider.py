@@ -14,17 +14,18 @@ from offer_optimizer.api.access import Gate
 from offer_optimizer.api.credentials import TlsFiles, server_credentials
 from offer_optimizer.api.graceful import drain
 from offer_optimizer.api.server import Ports, ServerOptions, bind, build_server
-from offer_optimizer.app.clocks import boot_id, entropy, wall_clock_us
+from offer_optimizer.app.clocks import EntropyStock, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.in_force import InForce, VisitorMerges
 from offer_optimizer.app.keys import KeysFile
 from offer_optimizer.app.life import Life, every
 from offer_optimizer.app.policies import check_policy
+from offer_optimizer.core import ids
 from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
-from offer_optimizer.evaluate.desks import ChildReports, LedgerStories
+from offer_optimizer.evaluate.desks import ChildHealth, ChildReports, LedgerStories
 from offer_optimizer.learn.desk import ControlDesk
 from offer_optimizer.store.audit import AuditTrail
 from offer_optimizer.store.catalog import CatalogStore
@@ -89,7 +90,7 @@ def run_decider(
         cache=cache,
         clock=wall_clock_us,
         digest=identity.digest,
-        entropy=entropy,
+        entropy=EntropyStock(entropy, ids.ENTROPY_BYTES).take,
         salt=newest_salt(salts, "draw"),
     )
     intake = Intake(
@@ -113,6 +114,7 @@ def run_decider(
             lambda: in_force.prepared.catalog,
             wall_clock_us,
         ),
+        health=ChildHealth(directory.path, wall_clock_us),
         log=log,
         make_error_id=lambda: entropy(6).hex(),
         guard=_gate(files, directory, writer_id, how, life).guard,

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
+from offer_optimizer.cli.target import access
 from offer_optimizer.client import Client
 from offer_optimizer.client.outbox import OutboxLimits
 from offer_optimizer.drive import learned, placing
@@ -72,7 +73,7 @@ def run(
 ) -> None:
     """Drive a table and print what came of it."""
     notes = Console(stderr=True, highlight=False)
-    with Client(target, connections=CONNECTIONS, outbox_limits=QUEUE) as client:
+    with Client(target, connections=CONNECTIONS, outbox_limits=QUEUE, access=access()) as client:
         plan = place(client, table, placement, window, notes)
         placing.wait_until_served(
             client, plan.placement_id, connections=CONNECTIONS, clock=time.monotonic, sleep=time.sleep

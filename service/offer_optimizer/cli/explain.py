@@ -34,9 +34,10 @@ def explain(
 
 def ask(decision_id: str, target: str, timeout_s: float) -> str:
     """Return the story that a service tells. Raises RequestRejected, ServiceUnavailable."""
+    from offer_optimizer.cli.target import access
     from offer_optimizer.client import Client
 
-    with Client(target, connections=1) as client:
+    with Client(target, connections=1, access=access()) as client:
         return client.explain(decision_id, timeout_s=timeout_s).text
 
 

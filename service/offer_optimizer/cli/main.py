@@ -20,16 +20,20 @@ from offer_optimizer.core.errors import OfferOptimizerError
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Where a command lives: `module` of this package, and the `attribute` that is it."""
+    """Where a command lives: `module` of this package, and the `attribute` that is it.
+
+    The module has the command's name, or `file` where that is a word of Python.
+    """
 
     name: str
     attribute: str
     summary: str
+    file: str = ""
 
     @property
     def module(self) -> str:
         """Return the full name of the module."""
-        return f"offer_optimizer.cli.{self.name}"
+        return f"offer_optimizer.cli.{self.file or self.name}"
 
 
 COMMANDS: Final = (
@@ -44,12 +48,16 @@ COMMANDS: Final = (
     Command("clock", "clock_app", "Accept a jump of the server's clock."),
     Command("ledger", "ledger_app", "Look inside the ledger of a data directory."),
     Command("report", "report", "Say what placements earned, what was added, and what offers are worth."),
+    Command("replay", "replay", "Say what other policies would have earned on a log, with intervals."),
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
     Command("retention", "retention_app", "Move old days out of the ledger into an archive."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
     Command("keys", "keys_app", "Make keys for callers, and see which there are."),
     Command("audit", "audit", "Say who changed what through the API."),
+    Command("export", "export", "Write a log as dsjson for Vowpal Wabbit, or as OBP's feedback."),
+    Command("import", "import_log", "Begin a data directory with the log of another system.", "import_log"),
+    Command("status", "status", "Say how the learning loop is: alarms first, each with what to do."),
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from offer_optimizer.cli.target import channel_to
 from offer_optimizer.v1 import catalog_service_pb2_grpc, insight_service_pb2_grpc
 
 Reply = TypeVar("Reply")
@@ -31,7 +32,7 @@ TIMEOUT_S: Final = 10.0
 @contextmanager
 def stubs(target: str) -> Iterator[tuple[Any, Any]]:
     """Yield stubs of CatalogService and InsightService at an address."""
-    with grpc.insecure_channel(target) as channel:
+    with channel_to(target) as channel:
         yield (
             catalog_service_pb2_grpc.CatalogServiceStub(channel),
             insight_service_pb2_grpc.InsightServiceStub(channel),

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from google.protobuf.message import Message
 
@@ -317,6 +317,16 @@ class Client:
         request = insight_pb.GetModelRequest(placement=placement)
         reply = self._ask("insight", "GetModel", request, insight_pb.GetModelResponse, timeout_s)
         return ModelInfo(reply.policy, reply.model_version, reply.learned_count)
+
+    def loop_health(self, placement: str = "", *, timeout_s: float = CATALOG_TIMEOUT_S) -> dict[str, Any]:
+        """Return alarms and figures of the learning loop as plain values; without a placement, of all.
+
+        Keys are the fields of GetLoopHealthResponse, with `ledger_time_us` in microseconds; what is absent is
+        None. Raises ServiceUnavailable and RequestRejected.
+        """
+        request = insight_pb.GetLoopHealthRequest(placement=placement)
+        reply = self._ask("insight", "GetLoopHealth", request, insight_pb.GetLoopHealthResponse, timeout_s)
+        return wire.loop_health(reply)
 
     # The client itself
 

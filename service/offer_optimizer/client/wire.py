@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from offer_optimizer.client.errors import CallFailed, RequestRejected
@@ -17,6 +19,7 @@ from offer_optimizer.client.values import (
     FeedbackResult,
     Question,
 )
+from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
 
@@ -127,3 +130,26 @@ def feedback_results(response: pb.RecordFeedbackResponse) -> list[FeedbackResult
     """Read the verdicts."""
     accepted = pb.FeedbackStatus.FEEDBACK_STATUS_ACCEPTED
     return [FeedbackResult(result.status == accepted, result.message) for result in response.results]
+
+
+def loop_health(response: insight_pb.GetLoopHealthResponse) -> dict[str, Any]:
+    """Read alarms and figures as plain values."""
+    found = plain(response)
+    time = found.pop("ledger_time") or {"seconds": 0, "nanos": 0}
+    return found | {"ledger_time_us": time["seconds"] * 1_000_000 + time["nanos"] // 1000}
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """Return the fields of a message by name; an optional one that is absent is None."""
+    return {field.name: _plain_field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def _plain_field(message: Message, field: Any) -> Any:  # noqa: ANN401  (descriptors differ by runtime)
+    value = getattr(message, field.name)
+    if field.is_repeated:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            return dict(sorted(value.items()))
+        return [plain(item) for item in value] if field.message_type is not None else list(value)
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    return plain(value) if field.message_type is not None else value

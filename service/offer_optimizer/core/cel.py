@@ -47,6 +47,9 @@ class Spelling:
         self._maps = re.compile(
             rf"(?P<skipped>{_SKIPPED})|(?<![\w.])(?P<map>{names})(?!\w)", re.VERBOSE | re.DOTALL
         )
+        self._words = re.compile(
+            rf"(?P<skipped>{_SKIPPED})|(?<!\w)(?P<map>{names})(?!\w)", re.VERBOSE | re.DOTALL
+        )
         self._references = re.compile(
             rf"""(?<![\w.])(?P<map>{names})\s*
                  (?: \.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()
@@ -63,10 +66,21 @@ class Spelling:
         """Return the names read by a fixed spelling (`count.click`, `offer["cost"]`), once each."""
         return tuple(dict.fromkeys(self._each(text)))
 
-    def _each(self, text: str) -> Iterator[Reference]:
+    def names(self, text: str) -> frozenset[Reference] | None:
+        """Return the names read by a fixed spelling; None where there is more, as in `size(tag)`."""
+        words = sum(1 for found in self._words.finditer(text) if found["map"])
+        fixed = list(self._each(text))
+        return frozenset(fixed) if len(fixed) == words else None
+
+    def places(self, text: str) -> Iterator[tuple[int, int, Reference]]:
+        """Yield where each such name stands, as [start, end), and what it is."""
         for found in self._references.finditer(text):
             if found["map"]:
-                yield Reference(found["map"], found["name"] or found["double"] or found["single"] or "")
+                name = found["name"] or found["double"] or found["single"] or ""
+                yield found.start(), found.end(), Reference(found["map"], name)
+
+    def _each(self, text: str) -> Iterator[Reference]:
+        yield from (reference for _, _, reference in self.places(text))
 
 
 def guards(text: str, reference: Reference) -> bool:
@@ -125,7 +139,7 @@ def advise(text: str, is_sound: Callable[[str], bool]) -> str:
 
     Integers for decimals, `=` for `==`, `<>` for `!=`, and words for `&&`, `||` and `!`.
     """
-    decimals = _SLIPS.sub(lambda found: found[0] + ".0" if found["integer"] else found[0], text)
+    decimals = with_decimals(text)
     operators = _SLIPS.sub(lambda found: found[0] if found["integer"] else _operator(found), text)
     both = _SLIPS.sub(lambda found: found[0] + ".0" if found["integer"] else _operator(found), text)
     if operators != text:
@@ -137,6 +151,11 @@ def advise(text: str, is_sound: Callable[[str], bool]) -> str:
     if not is_sound(decimals):
         return "; numbers are written as decimals: `1.0`, not `1`"
     return f"; numbers are written as decimals, `1.0`, not `1`: write `{decimals}`"
+
+
+def with_decimals(text: str) -> str:
+    """Return the text with every integer outside of texts and comments written as a decimal."""
+    return _SLIPS.sub(lambda found: found[0] + ".0" if found["integer"] else found[0], text)
 
 
 def _operator(found: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ this module. It may not know where counters are kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from offer_optimizer.core import limits
 from offer_optimizer.core.catalog import Budget, Cap, Catalog, Offer, OfferType, Window
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.feedback import NOT_SHOWN, SHOWN
 
 DECIDE: Final = "decide"
@@ -26,7 +27,7 @@ _INLINE: Final = ""
 """Stands for every offer that the catalog doesn't have."""
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class CapEvent:
     """One event of a cap for the visitor of a decision; `expires_us` is 0 for an event that stays."""
 
@@ -35,7 +36,7 @@ class CapEvent:
     expires_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Charge:
     """One use of a budget by a decision, in the budget's unit; `expires_us` is 0 for a charge that stays."""
 
@@ -45,7 +46,7 @@ class Charge:
     expires_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Counting:
     """What a decision or an item of feedback does to the counters.
 
@@ -76,6 +77,7 @@ class Limits:
             placement.id: min(round(placement.window_s * 1e6), limits.REPEAT_S * 1_000_000)
             for placement in catalog.placements
         }
+        self._rolling_us = [_rolling_us(cap.window) for cap in self.caps]
         self._caps: dict[tuple[str, str], tuple[int, ...]] = {}
         self._budgets: dict[str, tuple[int, ...]] = {}
 
@@ -105,6 +107,15 @@ class Limits:
             )
         return found
 
+    def windows(self, caps: Sequence[int], now_us: int) -> list[tuple[str, int]]:
+        """Return the ids of caps, each with its `window_start`."""
+        found = []
+        for index in caps:
+            cap, rolling_us = self.caps[index], self._rolling_us[index]
+            start_us = window_start(cap.window, now_us) if rolling_us is None else now_us - rolling_us
+            found.append((cap.id, start_us))
+        return found
+
     def use_of(self, budget: Budget, offer_id: str) -> float:
         """Return what one use of an offer of the catalog takes from a budget, in the budget's unit."""
         return 1.0 if budget.unit == "uses" else self._costs[offer_id]
@@ -112,13 +123,15 @@ class Limits:
     def of_decision(self, offer_id: str, placement_id: str, time_us: int, *, deferred: bool) -> Counting:
         """Return what choosing an offer counts, charges and reserves."""
         expires_us = time_us + self._windows_us.get(placement_id, 0)
-        events = [
-            CapEvent(cap.id, time_us, 0 if cap.count_on == DECIDE and not deferred else expires_us)
-            for cap in (self.caps[index] for index in self.caps_of(offer_id, placement_id))
-            if cap.count_on in (DECIDE, SHOWN)
-        ]
+        events = []
+        for index in self.caps_of(offer_id, placement_id):
+            cap = self.caps[index]
+            if cap.count_on in (DECIDE, SHOWN):
+                stays = cap.count_on == DECIDE and not deferred
+                events.append(CapEvent(cap.id, time_us, 0 if stays else expires_us))
         charges = []
-        for budget in (self.budgets[index] for index in self.budgets_of(offer_id)):
+        for index in self.budgets_of(offer_id):
+            budget = self.budgets[index]
             stays = budget.count_on == DECIDE and not deferred
             if stays or budget.hard or budget.count_on == DECIDE:
                 period = period_of(budget, time_us)
@@ -208,11 +221,16 @@ def window_start(window: Window, now_us: int) -> int:
     The window has no end: an event stamped later than now counts too. Two deciders stamp before they take
     their turn, and the second one's stamp may be the earlier; left out, a cap would be exceeded by one.
     """
-    if window.rolling_s is not None:
-        return now_us - round(window.rolling_s * 1e6)
+    rolling_us = _rolling_us(window)
+    if rolling_us is not None:
+        return now_us - rolling_us
     if window.period is not None:
         return _period_start(window.period, window.zone, now_us // 1_000_000) * 1_000_000 - 1
     return -1
+
+
+def _rolling_us(window: Window) -> int | None:
+    return None if window.rolling_s is None else round(window.rolling_s * 1e6)
 
 
 def period_of(budget: Budget, time_us: int) -> str:

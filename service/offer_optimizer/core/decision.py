@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.features import Features
 
 Pmf32 = NDArray[np.float32]
@@ -62,7 +63,7 @@ class ModelVersion:
         return f"{self.epoch.hex()}:{self.position}"
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class SlotChoice:
     """One filled position: the served pmf over the eligible (float32, as stored) and what was drawn."""
 
@@ -79,7 +80,7 @@ class InlineCandidate:
     attributes: Features
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Decision:
     """One choice made for one visitor at one placement.
 

@@ -8,6 +8,7 @@ total.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from itertools import accumulate
 from typing import Final
 
@@ -27,12 +28,11 @@ def uniform(salt: bytes, placement_id: str, decision_id: bytes, slot: int) -> fl
 def pick(pmf: Pmf32, u: float) -> tuple[int, float]:
     """Return the chosen index and its probability under the stored pmf, renormalised in float64."""
     stored = pmf.tolist()
-    # A plain walk: for this many offers it is quicker than numpy, and the sums are what any reader gets.
-    *_, total = accumulate(stored)
-    threshold = u * total
-    for index, cumulative in enumerate(accumulate(stored)):
-        if cumulative > threshold:
-            return index, stored[index] / total
-    # u < 1, so this is reached only where rounding makes u * total the total: then the last positive one.
-    index = max(at for at, probability in enumerate(stored) if probability > 0.0)
+    # Plain sums: for this many offers quicker than numpy's, and the ones that any reader gets.
+    cumulative = list(accumulate(stored))
+    total = cumulative[-1]
+    index = bisect_right(cumulative, u * total)
+    if index == len(stored):
+        # u < 1, so only where rounding makes u * total the total: then the last positive one.
+        index = max(at for at, probability in enumerate(stored) if probability > 0.0)
     return index, stored[index] / total

@@ -7,14 +7,14 @@ iterate in another order in every process and Vowpal Wabbit sums in feature orde
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 
 from offer_optimizer.core import limits
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.errors import InvalidInput
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Features:
     """Typed features; each tuple is ascending by name, so equal features compare and hash equal."""
 
@@ -47,9 +47,9 @@ def build_features(
     _check_numbers(numbers, where)
     features = Features(
         categories=tuple(sorted(categories.items())),
-        # Adding zero turns -0.0 into 0.0: equal features must give equal bytes.
-        numbers=tuple(sorted((name, float(number) + 0.0) for name, number in numbers.items())),
-        tags=_sorted_tags(tags, where),
+        # Adding zero turns -0.0 into 0.0, and an integer into a float: equal features must give equal bytes.
+        numbers=tuple(sorted([(name, number + 0.0) for name, number in numbers.items()])),
+        tags=_sorted_tags(tags, where) if tags else (),
     )
     if features.count() > limit:
         raise InvalidInput(where, f"{features.count()} features, at most {limit}")
@@ -64,6 +64,8 @@ def build_features(
 
 
 def _check_categories(categories: Mapping[str, str], where: str) -> None:
+    if _are_short(categories) and _are_short(categories.values()) and "" not in categories:
+        return
     for name, value in categories.items():
         if not _fits_name(name):
             check_name(name, f"{where}.categories")
@@ -72,8 +74,9 @@ def _check_categories(categories: Mapping[str, str], where: str) -> None:
 
 
 def _check_numbers(numbers: Mapping[str, float], where: str) -> None:
+    are_named = _are_short(numbers) and "" not in numbers
     for name, number in numbers.items():
-        if not _fits_name(name):
+        if not (are_named or _fits_name(name)):
             check_name(name, f"{where}.numbers")
         if not -limits.NUMBER_MAGNITUDE <= number <= limits.NUMBER_MAGNITUDE:
             check_number(number, f"{where}.numbers[{show(name)}]")
@@ -85,15 +88,20 @@ def _sorted_tags(tags: Mapping[str, Iterable[str]], where: str) -> tuple[tuple[s
         if not _fits_name(name):
             check_name(name, f"{where}.tags")
         values = tuple(sorted(set(raw_values)))
-        for value in values:
+        for value in () if _are_short(values) else values:
             if not _fits_text(value):
                 check_text(value, f"{where}.tags[{show(name)}]")
         found.append((name, values))
     return tuple(found)
 
 
+def _are_short(texts: Collection[str]) -> bool:
+    """Return whether none can be over the limit; a character takes four bytes at most."""
+    return not texts or max(map(len, texts)) * 4 <= limits.NAME_BYTES
+
+
 def _fits_text(text: str) -> bool:
-    # A character takes four bytes at most, and an ASCII one takes one.
+    # An ASCII character takes one byte.
     length = len(text)
     return length * 4 <= limits.NAME_BYTES or (length <= limits.NAME_BYTES and text.isascii())
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.features import Features
+from offer_optimizer.core.outcome import Outcome
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -76,7 +77,7 @@ class LogRows:
     for how many rows one stands where a log was thinned out with a known probability, None where for itself.
     `is_learned` is False in rows that no policy may learn, None where all may.
     `attributes` are those of the eligible offers by row, None where the log has none;
-    `decisions` are the full records of logs that are ours, None elsewhere.
+    `decisions` are the full records of logs that are ours and `outcomes` what came of them, None elsewhere.
     `visitor_ids` are the ids as the log has them, empty where a row has none; None in logs without, and in
     ours, which holds none.
     """
@@ -94,6 +95,7 @@ class LogRows:
     attributes: Sequence[tuple[Features, ...]] | None = None
     decision_ids: Sequence[str] | None = None
     decisions: Sequence[Decision] | None = None
+    outcomes: Sequence[Outcome] | None = None
     visitor_ids: Sequence[str] | None = None
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ several threads. A compiled expression can't be pickled: pickling a rule takes i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from offer_optimizer.core.cel import (
     guards,
     runtime_complaint,
 )
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.errors import InvalidInput, RuleFault
 from offer_optimizer.core.features import Features
 
@@ -52,11 +53,15 @@ _MAPS: Final = ("category", "number", "tag", VISITOR, "offer", "offer_category")
 _EVERY: Final = frozenset(_MAPS)
 _SPELLING: Final = Spelling(_MAPS)
 _FIELD: Final = "eligible"
+KNOWN_ANSWERS: Final = 1000
+"""Answers remembered for a set of rules; requests that differ more often than they repeat only cost room."""
+Answers = tuple[bool | None, ...]
+Read = tuple[object, ...]
 _TOGETHER_BYTES: Final = 20_000
 """Text of the rules that are evaluated as one: CEL takes 100,000 characters, and compiling is quadratic."""
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class RuleFacts:
     """What rules read, as six maps; docs/design.md, section 12, says what is in them.
 
@@ -110,17 +115,19 @@ def offer_facts(attributes: Features) -> dict[str, Any]:
 
 
 class Rule:
-    """A compiled rule. `reads` are the maps that it reads, never fewer.
+    """A compiled rule. `reads` are the maps that it reads, `names` what it reads in them; never fewer.
+
+    `names` is None where it reads a whole map, or a name that it makes.
 
     Raises InvalidInput, field `eligible`, when the text is too long, doesn't compile or makes anything but
     true or false; the message shows the mend where there is an obvious one.
     """
 
-    __slots__ = ("_expression", "reads", "text")
+    __slots__ = ("_expression", "names", "reads", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.reads, self._expression = _compile(text)
+        self.reads, self.names, self._expression = _compile(text)
 
     def __reduce__(self) -> tuple[type[Rule], tuple[str]]:
         return Rule, (self.text,)
@@ -158,24 +165,48 @@ class Rule:
 class RuleSet:
     """Several rules that are evaluated on the same facts, together: one by one the calls cost most of it.
 
-    `reads` are the maps that one of them reads.
+    `reads` are the maps that one of them reads. Answers are remembered by all that the rules read, so that
+    CEL is asked about a device and a country once; where one reads a whole map, every time.
     """
 
-    __slots__ = ("_together", "reads", "rules")
+    __slots__ = ("_known", "_names", "_tags", "_together", "reads", "rules")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
         self.reads: frozenset[str] = frozenset().union(*(rule.reads for rule in self.rules))
         self._together = tuple(_join(group) for group in _groups(self.rules))
+        self._known: dict[Read, Answers] = {}
+        self._names: tuple[tuple[str, tuple[str, ...]], ...] | None = None
+        names = [rule.names for rule in self.rules]
+        if None not in names:
+            read = frozenset().union(*(found for found in names if found is not None))
+            self._tags = tuple(it.name for it in read if it.map == "tag")
+            plain = {it.map for it in read} - {"tag"}
+            self._names = tuple((one, tuple(it.name for it in read if it.map == one)) for one in plain)
 
-    def evaluate(self, facts: RuleFacts) -> list[bool | None]:
-        """Return what each rule says, in order; None for one that fails."""
+    def evaluate(self, facts: RuleFacts) -> Answers:
+        """Return what each rule says, in order; None for one that fails. The facts are of one request."""
+        if self._names is None:
+            return self._evaluate(facts)
+        read: Read = (
+            *[value for maps, names in self._names for value in map(getattr(facts, maps).get, names)],
+            # No list at all and an empty one are not the same to a rule.
+            *[tuple(facts.tag[name]) if name in facts.tag else None for name in self._tags],
+        )
+        answers = self._known.get(read)
+        if answers is None:
+            if len(self._known) >= KNOWN_ANSWERS:
+                self._known.clear()
+            answers = self._known[read] = self._evaluate(facts)
+        return answers
+
+    def _evaluate(self, facts: RuleFacts) -> Answers:
         answers: list[bool | None] = []
         view = facts.view_of(self.reads)
         for rules, expression in self._together:
             found = _eval_together(expression, view)
             answers += found if len(found) == len(rules) else [rule.ask(facts) for rule in rules]
-        return answers
+        return tuple(answers)
 
 
 def _groups(rules: Sequence[Rule]) -> list[list[Rule]]:
@@ -219,20 +250,20 @@ def _environment(maps: frozenset[str]) -> Any:  # noqa: ANN401  (the library has
     return cel.NewEnv(variables={name: types[name] for name in _MAPS if name in maps})
 
 
-def _compile(text: str) -> tuple[frozenset[str], Any]:
+def _compile(text: str) -> tuple[frozenset[str], frozenset[Reference] | None, Any]:
     every = frozenset(_MAPS)
-    reads = _SPELLING.maps(text)
+    reads, names = _SPELLING.maps(text), _SPELLING.names(text)
     try:
         expression = compile_text(_environment(reads), text, _FIELD, limits.RULE_BYTES, _mend)
     except InvalidInput:
         # Not sound, or it reads a map by a spelling that we don't know.
-        reads = every
+        reads, names = every, None
         expression = compile_text(_environment(every), text, _FIELD, limits.RULE_BYTES, _mend)
     kind = expression.return_type()
     if kind != cel.Type.BOOL:
         problem = f"must make true or false, not {kind.name().lower()}{_comparison(text, kind)}"
         raise InvalidInput(_FIELD, problem)
-    return reads, expression
+    return reads, names, expression
 
 
 def _comparison(text: str, kind: Any) -> str:  # noqa: ANN401  (the library has no types)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.decision import Consent
 from offer_optimizer.core.errors import UnknownPlacement
 from offer_optimizer.core.features import EMPTY, Features, show
@@ -15,9 +16,13 @@ from offer_optimizer.decide.repeats import request_digests
 from offer_optimizer.decide.requests import DecideInput
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Asked:
-    """A request under the catalog in force. `digest` is the visitor's, empty without id or consent."""
+    """A request under the catalog in force. `digest` is the visitor's, empty without id or consent.
+
+    `may_repeat` says whether an earlier decision could be the answer, `needs_cache` whether the hot cache has
+    a part in it: a merged visitor keeps the arm of the known one.
+    """
 
     request: DecideInput
     prepared: PreparedCatalog
@@ -28,21 +33,8 @@ class Asked:
     digest: bytes
     digests: tuple[bytes, bytes]
     sticky_us: int
-
-    @property
-    def is_limited(self) -> bool:
-        """Return whether counters have to be read."""
-        return self.plan.is_limited
-
-    @property
-    def may_repeat(self) -> bool:
-        """Return whether an earlier decision could be the answer."""
-        return bool(self.digests[0] or (self.sticky_us and self.digest))
-
-    @property
-    def needs_cache(self) -> bool:
-        """Return whether the hot cache has a part in it; a merged visitor keeps the arm of the known one."""
-        return self.is_limited or self.may_repeat or bool(self.digest and self.placement.holdout.share)
+    may_repeat: bool
+    needs_cache: bool
 
     def known_as(self, digest: bytes) -> Asked:
         """Return the same for the visitor that this one was merged into."""
@@ -58,7 +50,7 @@ class Asked:
 
     def without_counters(self) -> Counters | None:
         """Return what stands in for counters that could not be read: nothing is missing where none limits."""
-        return None if self.is_limited else NO_COUNTERS
+        return None if self.plan.is_limited else NO_COUNTERS
 
 
 def look_up(request: DecideInput, prepared: PreparedCatalog, digest_of: Callable[[str], bytes]) -> Asked:
@@ -72,7 +64,10 @@ def look_up(request: DecideInput, prepared: PreparedCatalog, digest_of: Callable
     plan = placement.plan
     if request.candidates:
         candidates = prepared.maker.inline(placement.placement, request.candidates)
-        plan = FunnelPlan(candidates, prepared.maker.rule(placement.placement.eligible), prepared.limits)
+        own = placement.placement
+        plan = FunnelPlan(candidates, prepared.maker.rule(own.eligible), prepared.limits, own.baseline)
+    digests = request_digests(request, digest) if request.request_id else (b"", b"")
+    may_repeat = bool(request.request_id or (placement.sticky_us and digest))
     return Asked(
         request=request,
         prepared=prepared,
@@ -81,6 +76,8 @@ def look_up(request: DecideInput, prepared: PreparedCatalog, digest_of: Callable
         consent=consent,
         context=EMPTY if hides else request.context,
         digest=digest,
-        digests=request_digests(request, digest),
+        digests=digests,
         sticky_us=placement.sticky_us,
+        may_repeat=may_repeat,
+        needs_cache=plan.is_limited or may_repeat or bool(digest and placement.holdout.share),
     )

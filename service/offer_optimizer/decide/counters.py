@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from offer_optimizer.core.counting import Limits, period_of, window_start
+from offer_optimizer.core.checked import checked_dataclass
+from offer_optimizer.core.counting import Limits, period_of
 
 
 class CounterView(Protocol):
@@ -21,9 +21,9 @@ class CounterView(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Counters:
-    """Values as read: count by cap index, spent by budget index. They are logged as they are."""
+    """Values as read: count by cap index, spent by budget index, ascending. They are logged as they are."""
 
     counts: dict[int, int]
     spent: dict[int, float]
@@ -37,8 +37,7 @@ def read_counters(
 ) -> Counters:
     """Read what limits the candidates of a decision. A visitor without an id counts 0 everywhere."""
     if digest:
-        windows = [(limits.caps[index].id, window_start(limits.caps[index].window, now_us)) for index in caps]
-        counts = dict(zip(caps, view.counts(windows, digest, now_us), strict=True))
+        counts = dict(zip(caps, view.counts(limits.windows(caps, now_us), digest, now_us), strict=True))
     else:
         counts = dict.fromkeys(caps, 0)
     spent = {}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from offer_optimizer.core import draw
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Pmf32, Reason, SlotChoice
 from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.decide.asked import Asked
-from offer_optimizer.decide.candidates import find_baseline
 from offer_optimizer.decide.counters import Counters
 from offer_optimizer.decide.funnel import Funnel
 from offer_optimizer.decide.mix import certain, mix
@@ -19,7 +19,7 @@ from offer_optimizer.decide.requests import ShownSlot
 from offer_optimizer.store.codec import Salt
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Draft:
     """What will be drawn from: `pmf` runs parallel to the eligible; None where nothing can be shown."""
 
@@ -35,7 +35,7 @@ class Draft:
     is_held_out: bool
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class _Served:
     pmf: Pmf32
     reason: Reason
@@ -63,10 +63,10 @@ class Drafter:
 
     def _with_funnel(self, asked: Asked, funnel: Funnel, counters: Counters | None) -> Draft:
         own = asked.placement
-        baseline = find_baseline(own.placement.baseline, funnel.eligible)
+        baseline = funnel.baseline
         # Without a baseline offer its share has nowhere to go but to the model.
         ramp = own.placement.ramp if baseline is not None else 1.0
-        number = own.holdout.number(self._holdout_salt.salt, asked.digest)
+        number = own.holdout.number(self._holdout_salt.salt, asked.digest) if own.holdout.share else None
         held_out = number is not None and number < own.holdout.share
         served = self._serve(asked, funnel, baseline, ramp, held_out=held_out)
         return Draft(
@@ -132,8 +132,8 @@ def draw_from(asked: Asked, draft: Draft, decision_id: bytes, time_us: int, salt
         consent=asked.consent,
         model_pmf=draft.model_pmf,
         holdout_u=draft.holdout_u,
-        cap_counts=tuple(sorted(counters.counts.items())) if counters else (),
-        budget_spent=tuple(sorted(counters.spent.items())) if counters else (),
+        cap_counts=tuple(counters.counts.items()) if counters else (),
+        budget_spent=tuple(counters.spent.items()) if counters else (),
         inline=asked.request.candidates,
         excluded_by_caller=tuple(
             candidate.offer_id for candidate in asked.plan.candidates if candidate.offer_id in excluded_ids
@@ -147,14 +147,11 @@ def draw_from(asked: Asked, draft: Draft, decision_id: bytes, time_us: int, salt
 
 def shown_slots(draft: Draft, decision: Decision) -> tuple[ShownSlot, ...]:
     """Return the slots of the reply."""
-    return tuple(
-        ShownSlot(
-            draft.funnel.eligible[slot.chosen].offer_id,
-            slot.propensity,
-            draft.funnel.eligible[slot.chosen].payload,
-        )
-        for slot in decision.slots
-    )
+    shown = []
+    for slot in decision.slots:
+        offer = draft.funnel.eligible[slot.chosen]
+        shown.append(ShownSlot(offer.offer_id, slot.propensity, offer.payload))
+    return tuple(shown)
 
 
 def _pure_reason(consent: Consent, *, held_out: bool, is_baseline: bool) -> Reason | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.counting import Limits, paced_limit
 from offer_optimizer.core.decision import ExclusionReason
 from offer_optimizer.core.features import Features
@@ -23,7 +24,7 @@ from offer_optimizer.core.rules import (
     context_facts,
     offer_facts,
 )
-from offer_optimizer.decide.candidates import Candidate
+from offer_optimizer.decide.candidates import Candidate, find_baseline
 from offer_optimizer.decide.counters import Counters
 from offer_optimizer.policy.contract import Action
 
@@ -37,16 +38,18 @@ Masks = tuple[int, ...]
 class Funnel:
     """What came through: `actions` run parallel to `eligible`.
 
-    `excluded` are positions among the candidates, `reasons` run parallel to them.
+    `excluded` are positions among the candidates, `reasons` run parallel to them; `baseline` is the position
+    of the baseline offer among the eligible, None where there is none.
     """
 
     eligible: tuple[Candidate, ...]
     actions: tuple[Action, ...]
     excluded: tuple[int, ...]
     reasons: tuple[int, ...]
+    baseline: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Question:
     """What the funnel asks about: the decision's time, context, the caller's exclusions and the counters."""
 
@@ -75,12 +78,23 @@ class _Rules:
 
 
 class FunnelPlan:
-    """Candidates with everything about their funnel that no request changes."""
+    """Candidates with everything about their funnel that no request changes.
 
-    def __init__(self, candidates: tuple[Candidate, ...], own_rule: Rule | None, limits: Limits) -> None:
+    `is_limited` says whether counters have to be read.
+    """
+
+    def __init__(
+        self,
+        candidates: tuple[Candidate, ...],
+        own_rule: Rule | None,
+        limits: Limits,
+        baseline: tuple[str, ...] = (),
+    ) -> None:
+        """Prepare what a placement, or a request with candidates of its own, decides among."""
         self.candidates = candidates
         self.indices = tuple(candidate.index for candidate in candidates)
         self._limits = limits
+        self._baseline = baseline
         self._all = (1 << len(candidates)) - 1
         self._bits = {candidate.offer_id: 1 << index for index, candidate in enumerate(candidates)}
         self._not_live = self._where(not candidate.is_live for candidate in candidates)
@@ -100,19 +114,15 @@ class FunnelPlan:
             for index in self.caps
         ]
         self._uses = {index: self._uses_of(index) for index in self.budgets}
+        self.is_limited = bool(self.caps or self.budgets)
         self._known: dict[Masks, Funnel] = {}
-
-    @property
-    def is_limited(self) -> bool:
-        """Return whether counters have to be read."""
-        return bool(self.caps or self.budgets)
 
     def derive(self, question: Question) -> Funnel:
         """Exclude each candidate for the first reason that holds; return what remains, in order."""
         masks = (
             self._not_live,
-            *self._by_time(question.now_us),
-            self._by_caller(question.excluded_ids),
+            *(self._by_time(question.now_us) if self._times else (0, 0)),
+            self._by_caller(question.excluded_ids) if question.excluded_ids else 0,
             *self._by_rules(question),
             *self._by_limits(question),
         )
@@ -134,7 +144,8 @@ class FunnelPlan:
                 excluded.append(position)
                 reasons.append(reason)
         actions = tuple(candidate.action for candidate in eligible)
-        return Funnel(tuple(eligible), actions, tuple(excluded), tuple(reasons))
+        baseline = find_baseline(self._baseline, tuple(eligible))
+        return Funnel(tuple(eligible), actions, tuple(excluded), tuple(reasons), baseline)
 
     def _by_time(self, now_us: int) -> tuple[int, int]:
         not_started = ended = 0

@@ -56,7 +56,7 @@ def _prepare(
 ) -> PreparedPlacement:
     candidates = maker.of_placement(placement)
     own = maker.rule(placement.eligible)
-    plan = FunnelPlan(candidates, own, limits)
+    plan = FunnelPlan(candidates, own, limits, placement.baseline)
     funnel = None
     if own is None and all(candidate.is_plain() for candidate in candidates):
         funnel = plan.derive(Question(0, EMPTY, (), NO_COUNTERS))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.decision import Consent, InlineCandidate, ModelVersion, Reason
 from offer_optimizer.core.features import Features
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class DecideInput:
     """One validated question. `visitor_id` may be empty: a visitor without memory."""
 
@@ -22,7 +23,7 @@ class DecideInput:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class ShownSlot:
     """One position of a reply."""
 
@@ -31,7 +32,7 @@ class ShownSlot:
     payload: str
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Outcome:
     """A reply. `decision_id` is None where the decision could not be recorded."""
 

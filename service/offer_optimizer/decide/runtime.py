@@ -21,8 +21,10 @@ from offer_optimizer.decide.draft import Draft, Drafter, draw_from, shown_slots
 from offer_optimizer.decide.prepared import PreparedCatalog
 from offer_optimizer.decide.repeats import find_retried, find_sticky
 from offer_optimizer.decide.requests import DecideInput, Outcome, ShownSlot
-from offer_optimizer.store.codec import Salt, decode_decision, encode_decision
+from offer_optimizer.store.codec import Salt
+from offer_optimizer.store.decision_codec import decode_decision, encode_decision
 from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, HotCache, Recent
+from offer_optimizer.store.hot_counting import count_new_decision
 
 LOCK_TIMEOUT_S: Final = 0.02
 """A page does not wait longer for the counters; without them limited offers are left out."""
@@ -72,21 +74,21 @@ class Runtime:
             with self.cache.view() as view:
                 seen = view
                 asked = asked.known_as(view.merged_into(asked.digest) if asked.digest else b"")
-                repeat = self._repeat(asked, view, time_us)
+                repeat = self._repeat(asked, view, time_us) if asked.may_repeat else None
                 if repeat is not None:
                     return repeat
                 counters = self._read(asked, view, time_us)
         except CacheUnready:
             pass  # limited offers are left out, repeats are not known
         draft = self.drafter.draft(asked, counters, time_us)
-        if not (asked.is_limited or asked.may_repeat) or counters is None:
+        if not (asked.plan.is_limited or asked.may_repeat) or counters is None:
             return self._record(asked, draft, self._draw(asked, draft, time_us))
         decision: Decision | None = None
         try:
             with self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
                 # Read again, unless nobody has changed anything meanwhile.
                 if seen is None or not transaction.continues(seen):
-                    repeat = self._repeat(asked, transaction, time_us)
+                    repeat = self._repeat(asked, transaction, time_us) if asked.may_repeat else None
                     if repeat is not None:
                         return repeat
                     newer = self._read(asked, transaction, time_us)
@@ -113,11 +115,6 @@ class Runtime:
 
     def _count(self, asked: Asked, draft: Draft, decision: Decision, transaction: CacheTransaction) -> None:
         offer_id = draft.funnel.eligible[decision.slots[0].chosen].offer_id if decision.slots else ""
-        if offer_id:
-            counting = asked.prepared.limits.of_decision(
-                offer_id, decision.placement_id, decision.decide_time_us, deferred=decision.deferred
-            )
-            transaction.apply(decision.decision_id, asked.digest, counting, decision.decide_time_us)
         recent = Recent(
             decision_id=decision.decision_id,
             placement_id=decision.placement_id,
@@ -129,7 +126,7 @@ class Runtime:
             # Kept where a repeat may ask for it.
             record=encode_decision(decision) if asked.may_repeat else b"",
         )
-        transaction.remember(recent, *asked.digests)
+        count_new_decision(transaction, asked.prepared.limits, recent, asked.digests)
 
     def _record(self, asked: Asked, draft: Draft, decision: Decision) -> Outcome:
         self.journal.append(decision, asked.digest)
@@ -137,8 +134,6 @@ class Runtime:
         return Outcome(decision.decision_id, slots, decision.reason, decision.model_version)
 
     def _repeat(self, asked: Asked, view: CacheView, time_us: int) -> Outcome | None:
-        if not asked.may_repeat:
-            return None
         recent = find_retried(view, asked.digests, time_us)
         if recent is None:
             recent = find_sticky(view, asked.request.placement_id, asked.digest, asked.sticky_us, time_us)

@@ -8,6 +8,7 @@ visitors are. Merging is commutative and associative but for rounding. Knows nei
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -45,12 +46,26 @@ def fold_of(visitor: Ints, fold_count: int) -> Ints:
     return folds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grouping:
-    """Rows by visitor: the distinct `ids`, ascending, and for every row its index among them."""
+    """Rows by visitor: the distinct `ids`, ascending, and for every row its index among them.
+
+    What several estimators ask of the same rows is computed once.
+    """
 
     ids: Ints
     code: Ints
+
+    @cached_property
+    def bucket(self) -> Ints:
+        """The bucket of every row, shape (n,)."""
+        bucket: Ints = _buckets(self.ids)[self.code]
+        return bucket
+
+    @cached_property
+    def sketch(self) -> Hashes:
+        """The smallest hashes of the visitors, ascending."""
+        return _smallest_hashes(self.ids)
 
     @classmethod
     def of(cls, visitor: Ints) -> Grouping:
@@ -80,6 +95,10 @@ class ClusterSums:
     def of(cls, grouping: Grouping, columns: tuple[Floats, ...], keep: Flags | None = None) -> ClusterSums:
         """Sum columns of shape (n,) by visitor; of the rows where `keep` is true, if given."""
         code, size = grouping.code, len(grouping.ids)
+        if keep is None and size > EXACT_VISITORS:
+            bucket = grouping.bucket
+            buckets = [np.bincount(bucket, weights=column, minlength=BUCKET_COUNT) for column in columns]
+            return cls(None, np.stack(buckets, axis=1), grouping.sketch)
         if keep is None:
             sums = [np.bincount(code, weights=column, minlength=size) for column in columns]
             return _bounded(grouping.ids, np.stack(sums, axis=1))
@@ -135,11 +154,18 @@ def _bounded(keys: Ints, sums: Floats) -> ClusterSums:
 
 
 def _smallest_hashes(keys: Ints) -> Hashes:
-    hashes: Hashes = np.sort(hash_visitors(keys))[:_SKETCH_SIZE]
-    return hashes
+    hashes = hash_visitors(keys)
+    if len(hashes) > _SKETCH_SIZE:
+        hashes = np.partition(hashes, _SKETCH_SIZE)[:_SKETCH_SIZE]
+    return np.sort(hashes)
+
+
+def _buckets(keys: Ints) -> Ints:
+    bucket: Ints = (hash_visitors(keys) >> _BUCKET_SHIFT).astype(np.int64)
+    return bucket
 
 
 def _into_buckets(keys: Ints, sums: Floats) -> Floats:
-    bucket = (hash_visitors(keys) >> _BUCKET_SHIFT).astype(np.int64)
+    bucket = _buckets(keys)
     columns = [np.bincount(bucket, weights=column, minlength=BUCKET_COUNT) for column in sums.T]
     return np.stack(columns, axis=1)

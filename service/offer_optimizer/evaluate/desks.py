@@ -85,22 +85,47 @@ class ChildReports:
             "start_us": 0 if start_us is None else start_us,
             "end_us": self._clock() if end_us is None else end_us,
         }
-        limit_s = max(min(timeout_s, REPORT_LIMIT_S) - _LEAST_ANSWER_S, 0.0)
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "offer_optimizer.evaluate.report_child"],
-                input=json.dumps(question).encode(),
-                stdout=subprocess.PIPE,
-                timeout=limit_s,
-                check=False,
-                # The report is one of many things that the machine does.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            )
-        except subprocess.TimeoutExpired:
-            raise ReportTooLong(limit_s) from None
-        except OSError as error:
-            raise HistoryUnreadable(f"a report could not be begun: {error}") from error
-        return _answer(done)
+        return _ask("report_child", question, timeout_s)
+
+
+class ChildHealth:
+    """Says how the loop over a data directory is, each time in a child process. Implements HealthDesk.
+
+    Weeks of rollups would take a decider as long as hundreds of pages. `clock` returns microseconds since the
+    epoch.
+    """
+
+    def __init__(self, directory: Path, clock: Callable[[], int]) -> None:
+        self._directory = directory
+        self._clock = clock
+
+    def health(self, placement_id: str, timeout_s: float) -> Mapping[str, Any]:
+        """Say. Raises UnknownPlacement, HistoryUnreadable, ReportTooLong."""
+        question = {"directory": str(self._directory), "placement": placement_id, "now_us": self._clock()}
+        return _ask("health_child", question, timeout_s)
+
+
+def _ask(module: str, question: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
+    """Let a module of this package answer a question.
+
+    Raises UnknownPlacement, HistoryUnreadable, ReportTooLong.
+    """
+    limit_s = max(min(timeout_s, REPORT_LIMIT_S) - _LEAST_ANSWER_S, 0.0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", f"offer_optimizer.evaluate.{module}"],
+            input=json.dumps(question).encode(),
+            stdout=subprocess.PIPE,
+            timeout=limit_s,
+            check=False,
+            # The report is one of many things that the machine does.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )
+    except subprocess.TimeoutExpired:
+        raise ReportTooLong(limit_s) from None
+    except OSError as error:
+        raise HistoryUnreadable(f"a report could not be begun: {error}") from error
+    return _answer(done)
 
 
 def _answer(done: subprocess.CompletedProcess[bytes]) -> Mapping[str, Any]:

@@ -1,16 +1,21 @@
-"""From a standard error to an interval. Pure arithmetic; knows neither visitors nor rewards.
+"""Kinds of intervals, and from a standard error to those of two of them. Pure arithmetic; knows no visitors.
 
-Two kinds. NORMAL is for one look at a time that was fixed beforehand. ANYTIME holds at every look at once,
-however often somebody looks and whenever they stop, and is about half as wide again for it.
+NORMAL and BOOTSTRAP are for one look at a time that was fixed beforehand, and hold as visitors become many.
+ANYTIME holds at every look at once, however often somebody looks and whenever they stop, and is about half as
+wide again for it. EMPIRICAL_BERNSTEIN and CLOPPER_PEARSON are guaranteed at any number of visitors, for one
+look, where their assumptions hold: see evaluate.intervals_guaranteed.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from scipy.special import stdtrit
+
+from offer_optimizer.core.errors import InvalidInput
 
 CONFIDENCE: Final = 0.95
 """Every interval is two-sided at this level unless told otherwise."""
@@ -20,10 +25,61 @@ TIGHTEST_AT: Final = 2000.0
 
 
 class Interval(StrEnum):
-    """What an interval promises: at one look (NORMAL), or at all looks together (ANYTIME)."""
+    """What an interval promises, and how it is made."""
 
     NORMAL = "normal"
+    BOOTSTRAP = "bootstrap"
+    EMPIRICAL_BERNSTEIN = "empirical-bernstein"
+    CLOPPER_PEARSON = "clopper-pearson"
     ANYTIME = "anytime"
+
+    @property
+    def is_guaranteed(self) -> bool:
+        """Whether it holds at any number of visitors, without the central limit theorem."""
+        return self in (Interval.EMPIRICAL_BERNSTEIN, Interval.CLOPPER_PEARSON)
+
+    @property
+    def assumption(self) -> str:
+        """What it assumes, as a sentence for people; `Estimate.assumes` adds the numbers."""
+        return _ASSUMPTIONS[self]
+
+
+_ASSUMPTIONS: Final = {
+    Interval.NORMAL: "Visitors are independent and many; one look, at a time fixed beforehand.",
+    Interval.BOOTSTRAP: "Visitors are independent and many; one look, at a time fixed beforehand.",
+    Interval.EMPIRICAL_BERNSTEIN: (
+        "Visitors are independent; rewards, weights and decisions a visitor keep within the stated bounds; "
+        "one look, at a time fixed beforehand."
+    ),
+    Interval.CLOPPER_PEARSON: (
+        "Visitors are independent and decide once; rewards are 0 or 1; one look, at a time fixed beforehand."
+    ),
+    Interval.ANYTIME: "Visitors are independent and many; as many looks as wanted.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Both ends of an interval and what it rests on; or None and why it does not hold.
+
+    `refused_reason` is empty where there is an interval, and where a figure may go without one: then
+    `assumes` says why.
+    """
+
+    low: float | None
+    high: float | None
+    assumes: str = ""
+    refused_reason: str = ""
+
+    @classmethod
+    def none(cls, why: str) -> Ends:
+        """Return that no interval belongs to the figure, which may stand alone."""
+        return cls(None, None, why)
+
+    @classmethod
+    def refused(cls, reason: str) -> Ends:
+        """Return why the interval that was asked for does not hold here."""
+        return cls(None, None, "it would not hold", reason)
 
 
 def half_width(
@@ -33,10 +89,13 @@ def half_width(
     freedom: float,
     confidence: float = CONFIDENCE,
 ) -> float:
-    """Return half of an interval's width; infinite where `freedom` is below 1.
+    """Return half of the width of an interval, NORMAL or ANYTIME; infinite where `freedom` is below 1.
 
-    `freedom` are the degrees of freedom of the standard error: clusters less one.
+    `freedom` are the degrees of freedom of the standard error: clusters less one. Raises InvalidInput for
+    another kind.
     """
+    if interval not in (Interval.NORMAL, Interval.ANYTIME):
+        raise InvalidInput("interval", f"{interval} is not made from a standard error: use normal or anytime")
     if freedom < 1.0 or visitor_count < 1:
         return math.inf
     if interval is Interval.NORMAL:

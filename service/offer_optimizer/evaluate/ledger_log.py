@@ -18,7 +18,8 @@ from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.log import Vocabulary
 from offer_optimizer.evaluate.clusters import Flags, Floats, Ints
 from offer_optimizer.evaluate.rows import DecisionRows
-from offer_optimizer.store.codec import RecordKind, StoredCatalog, decode_decision
+from offer_optimizer.store.codec import RecordKind, StoredCatalog
+from offer_optimizer.store.decision_codec import decode_decision
 from offer_optimizer.store.fold_tables import COUNTED
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import merged_keys

@@ -28,3 +28,14 @@ class ReportDesk(Protocol):
         does. Raises UnknownPlacement, HistoryUnreadable, ReportTooLong.
         """
         ...
+
+
+class HealthDesk(Protocol):
+    """Says how the learning loop is."""
+
+    def health(self, placement_id: str, timeout_s: float) -> Mapping[str, Any]:
+        """Return what `LoopHealth.to_dict` of evaluate.health does; an empty id asks for all placements.
+
+        Raises UnknownPlacement, HistoryUnreadable, ReportTooLong.
+        """
+        ...

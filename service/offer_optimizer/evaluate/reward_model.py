@@ -1,4 +1,4 @@
-"""The reward model of DR: a mean for each offer, shrunk to the mean of all, and blind to the row's visitor.
+"""The plain reward model: a mean for each offer, shrunk to the mean of all, and blind to the row's visitor.
 
 Cross-fitted: visitors fall into folds by a hash, and what is said about a row comes from the other folds.
 Sums merge by addition, so one pass over a log fits it.
@@ -7,9 +7,10 @@ Sums merge by addition, so one pass over a log fits it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offer_optimizer.evaluate.clusters import Floats, Ints, fold_of
 
@@ -26,12 +27,20 @@ class RewardSums:
     rewards: Floats
 
     @classmethod
-    def of(cls, visitor: Ints, chosen: Ints, reward: Floats, offer_count: int) -> RewardSums:
-        """Sum rows, shape (n,); `chosen` is in [0, offer_count)."""
+    def of(
+        cls,
+        visitor: Ints,
+        chosen: Ints,
+        reward: Floats,
+        offer_count: int,
+        row_weight: Floats | None = None,
+    ) -> RewardSums:
+        """Sum rows, shape (n,), each as often as `row_weight` says; `chosen` is in [0, offer_count)."""
+        earned = reward if row_weight is None else reward * row_weight
         cell = fold_of(visitor, FOLD_COUNT) * offer_count + chosen
         size, shape = FOLD_COUNT * offer_count, (FOLD_COUNT, offer_count)
-        counts = np.bincount(cell, minlength=size).astype(np.float64)
-        rewards = np.bincount(cell, weights=reward, minlength=size).astype(np.float64)
+        counts = np.bincount(cell, weights=row_weight, minlength=size).astype(np.float64)
+        rewards = np.bincount(cell, weights=earned, minlength=size).astype(np.float64)
         return cls(counts.reshape(shape), rewards.reshape(shape))
 
     def __add__(self, other: RewardSums) -> RewardSums:
@@ -68,6 +77,11 @@ class RewardModel:
         """Return the expected reward of `offers`, shape (n,) or (n, k), for visitors, shape (n,)."""
         fold = fold_of(visitor, FOLD_COUNT)
         found: Floats = self.values[fold if offers.ndim == 1 else fold[:, None], offers]
+        return found
+
+    def of_all(self, visitor: Ints, offers: NDArray[np.integer[Any]]) -> Floats:
+        """Return the expected rewards of the same offers, shape (k,), for visitors, shape (n,): (n, k)."""
+        found: Floats = self.values[:, offers][fold_of(visitor, FOLD_COUNT)]
         return found
 
 

@@ -83,7 +83,7 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One decision. `draw_number` is None where nothing was drawn or the ledger lacks the salt.
+    """One decision. `draw_number` is None where nothing was drawn by us or the ledger lacks the salt.
 
     `holdout_share` is the one in force, `holdout_u` None for visitors in neither arm. `closing` is None
     while the window is open. `contributions` are asked of today's model, where there is one.
@@ -114,6 +114,7 @@ class Story:
     feedback: tuple[StoryFeedback, ...]
     closing: Closing | None
     contributions: Contributions | None = None
+    is_imported: bool = False
 
     @property
     def eligible(self) -> tuple[StoryCandidate, ...]:
@@ -149,7 +150,8 @@ def tell(ledger: Ledger, tables: FoldTables, decision_id: bytes) -> Story:
     own_share = placement.holdout if placement else None
     candidates = _candidates(decision, catalog)
     eligible = [candidate.offer_id for candidate in candidates if candidate.exclusion is None]
-    salt = salts.get(decision.draw_salt_id) if decision.slots else None
+    is_drawn = bool(decision.slots) and not decision.imported
+    salt = salts.get(decision.draw_salt_id) if is_drawn else None
     return Story(
         decision_id=decision.decision_id,
         position=position,
@@ -181,6 +183,7 @@ def tell(ledger: Ledger, tables: FoldTables, decision_id: bytes) -> Story:
         model_version=decision.model_version,
         feedback=_feedback(ledger, tables, position),
         closing=_closing(tables, position),
+        is_imported=decision.imported,
     )
 
 

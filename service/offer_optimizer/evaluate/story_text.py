@@ -52,6 +52,11 @@ def how_chosen(story: Story, chosen: StoryCandidate) -> str:
     return f"{verdict}, p = {_short(chosen.probability)}"
 
 
+def _origin(story: Story) -> str:
+    """Return whose decision it was, where it was not ours."""
+    return ", imported: another system drew it" if story.is_imported else ""
+
+
 def describe_story(story: Story) -> str:
     """Return the whole story, a fact a line."""
     lines = [
@@ -59,7 +64,7 @@ def describe_story(story: Story) -> str:
         f"made       {describe_time(story.decide_time_us)} at {story.placement_id}",
         f"catalog    revision {story.catalog_revision}",
         f"visitor    {_visitor(story)}",
-        f"reason     {story.reason.name}{', deferred' if story.is_deferred else ''}",
+        f"reason     {story.reason.name}{', deferred' if story.is_deferred else ''}{_origin(story)}",
         f"model      {story.model_version or 'none'}",
         f"mix        {_mix(story)}",
         f"holdout    {_holdout(story)}",

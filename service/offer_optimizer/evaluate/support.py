@@ -39,10 +39,12 @@ class Support:
     """What a log knows about a target policy. Merges by addition.
 
     Sums over rows of the importance weight, its square, its absolute value, and of the unsupported
-    probability.
+    probability; a row that stands for several (`Batch.row_weight`) weighs as many. `row_count` are rows as
+    they are, `represented` is what they stand for.
     """
 
     row_count: int = 0
+    represented: float = 0.0
     weight: float = 0.0
     squares: float = 0.0
     magnitude: float = 0.0
@@ -52,22 +54,28 @@ class Support:
     @classmethod
     def of(cls, batch: Batch, keep: Flags | None = None) -> Support:
         """Return the support in a batch, in the rows where `keep` is true."""
-        weight = batch.weight if keep is None else batch.weight[keep]
-        unsupported = 0.0
-        if batch.unsupported is not None:
-            unsupported = float((batch.unsupported if keep is None else batch.unsupported[keep]).sum())
+        weight, unsupported, row_weight = batch.weight, batch.unsupported, batch.row_weight
+        if keep is not None:
+            weight = weight[keep]
+            unsupported = None if unsupported is None else unsupported[keep]
+            row_weight = None if row_weight is None else row_weight[keep]
+        if row_weight is not None:
+            weight = weight * row_weight
+            unsupported = None if unsupported is None else unsupported * row_weight
         return cls(
             row_count=len(weight),
+            represented=float(len(weight) if row_weight is None else row_weight.sum()),
             weight=float(weight.sum()),
             squares=float(weight @ weight),
             magnitude=float(np.abs(weight).sum()),
             max_weight=float(np.abs(weight).max(initial=0.0)),
-            unsupported=unsupported,
+            unsupported=0.0 if unsupported is None else float(unsupported.sum()),
         )
 
     def __add__(self, other: Support) -> Support:
         return Support(
             self.row_count + other.row_count,
+            self.represented + other.represented,
             self.weight + other.weight,
             self.squares + other.squares,
             self.magnitude + other.magnitude,
@@ -86,12 +94,12 @@ class Support:
     @property
     def mean_weight(self) -> float:
         """Mean importance weight; 1 in expectation wherever the log supports the target."""
-        return self.weight / self.row_count if self.row_count else 0.0
+        return self.weight / self.represented if self.represented else 0.0
 
     @property
     def unsupported_share(self) -> float:
         """Mean probability that the target puts on what the log could not choose, in [0, 1]."""
-        return self.unsupported / self.row_count if self.row_count else 0.0
+        return self.unsupported / self.represented if self.represented else 0.0
 
     def refusal(self, mean_weight_error: float) -> str:
         """Return why there is no estimate, or nothing, given the mean weight's standard error."""

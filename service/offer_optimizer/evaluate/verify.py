@@ -120,7 +120,7 @@ class _Run:
             self._add_choice(body, derived, closed)
 
     def _derive(self, decision: Decision, visitor_key: int | None) -> Derived | None:
-        """Return what a decision derives from; None where its record can't be read or another system made it."""
+        """Return what a decision derives from; None where it can't be read or another system made it."""
         if decision.imported:
             self._imported_count += 1
             return None

@@ -1,7 +1,7 @@
 """A dsjson file as a log: a row for each decision with one slot, in the order of the file.
 
-What can't be read is counted with its line number, what is sound but no row is counted by its kind and told in
-the notes. Weights are 1 / (1 - pdrop).
+What can't be read is counted with its line number, what is sound but no row is counted by its kind and told
+in the notes. Weights are 1 / (1 - pdrop).
 """
 
 from __future__ import annotations

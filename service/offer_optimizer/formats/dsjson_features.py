@@ -5,9 +5,10 @@
 
 A name is the path to a value: keys with a dot between, a backslash before every dot, backslash or opening
 bracket that is part of a key, positions in brackets. So different paths have different names. An object in a
-list goes by the list's own name, and only the second and later ones by their positions, because namespaces are
-often wrapped in a list of one. Strings are categories, strings in lists are tags, true and false are 1 and 0,
-null is nothing. Keys that begin with `_` are left out, as Vowpal Wabbit does; `_text` becomes tags, a word each.
+list goes by the list's own name, and only the second and later ones by their positions, because namespaces
+are often wrapped in a list of one. Strings are categories, strings in lists are tags, true and false are 1
+and 0, null is nothing. Keys that begin with `_` are left out, as Vowpal Wabbit does; `_text` becomes tags, a
+word each.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Contexts that were read as features, seen as columns where somebody asks for one.
 
 A column is numbers where every row that has the name has a number (NaN elsewhere), else texts (empty where a
-row has none): a category is its value, a tag set its values with commas between, a number its shortest digits.
+row has none): a category is its value, a tag set its values with commas between, a number its shortest
+digits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Lines of a file, plain or gzipped, of bounded length and counted from 1, with what was wrong in them.
 
-What always holds: no line over LINE_BYTES is ever held in memory whole; a file is read from its start as often
-as wanted. Knows no format.
+What always holds: no line over LINE_BYTES is ever held in memory whole; a file is read from its start as
+often as wanted. Knows no format.
 """
 
 from __future__ import annotations

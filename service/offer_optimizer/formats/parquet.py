@@ -23,6 +23,8 @@ from offer_optimizer.formats.history_file import LOG_SUFFIX
 from offer_optimizer.formats.parquet_columns import (
     DecisionIds,
     Decisions,
+    Outcomes,
+    Records,
     dense_pmf,
     equals,
     floats,
@@ -182,7 +184,7 @@ class ParquetLog:
         chosen = offers[np.arange(len(offers)), table.column("chosen_position").to_numpy()]
         is_learned = equals(table, "close_status", LEARNED)
         has_imported = table.column("imported").to_numpy().any()
-        history = self.history
+        history, records = self.history, Records(piece, keep)
         return LogRows(
             visitor=self._visitors(table),
             time_us=table.column("decide_time").cast(pa.int64()).to_numpy(),
@@ -198,7 +200,8 @@ class ParquetLog:
             if history is not None
             else None,
             decision_ids=DecisionIds(table),
-            decisions=Decisions(piece, keep),
+            decisions=Decisions(records),
+            outcomes=Outcomes(records),
         )
 
     def _visitors(self, table: pa.Table) -> Ints:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.core.log import Flags, Floats, Ints, Vocabulary
+from offer_optimizer.core.outcome import LoggedDecision, Outcome
 from offer_optimizer.formats.parquet_files import Piece
 from offer_optimizer.formats.parquet_rows import from_table
 
@@ -39,7 +40,7 @@ class DecisionIds(Sequence[str]):
         return format_decision_id(self._ids[index].as_py())
 
 
-class Decisions(Sequence[Decision]):
+class Records:
     """The full records of a batch, read when the first is asked for."""
 
     def __init__(self, piece: Piece, keep: Flags) -> None:
@@ -47,19 +48,48 @@ class Decisions(Sequence[Decision]):
         self._keep = keep
 
     @cached_property
-    def _records(self) -> list[Decision]:
-        table = self._piece.whole().filter(pa.array(self._keep))
-        return [logged.decision for logged in from_table(table)]
+    def found(self) -> list[LoggedDecision]:
+        """The records, in order."""
+        return from_table(self._piece.whole().filter(pa.array(self._keep)))
 
     def __len__(self) -> int:
         return int(self._keep.sum())
+
+
+class Outcomes(Sequence[Outcome]):
+    """What came of the decisions of a batch."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
+        found = self._records.found[index]
+        return [logged.outcome for logged in found] if isinstance(found, list) else found.outcome
+
+
+class Decisions(Sequence[Decision]):
+    """The decisions of a batch."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
 
     @overload
     def __getitem__(self, index: int) -> Decision: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Decision]: ...
     def __getitem__(self, index: int | slice) -> Decision | Sequence[Decision]:
-        return self._records[index]
+        found = self._records.found[index]
+        return [logged.decision for logged in found] if isinstance(found, list) else found.decision
 
 
 def equals(table: pa.Table, name: str, wanted: str) -> Flags:

@@ -1,4 +1,4 @@
-"""What a rebuild notes, against what live learning noted: fates, closed decisions, final rewards, row by row.
+"""What a rebuild notes, against what live learning noted: fates, closed decisions, finals, rollups.
 
 Streams both sides in ledger order, so memory does not grow with the ledger; the live side may run on
 meanwhile. What a base snapshot stands for was compared when it was made. Live learning knew the decisions
@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final
 
 from offer_optimizer.store.fold_tables import FoldTables, Settled
+from offer_optimizer.store.rollup_tables import Measure, RollupTables
 
 Row = tuple[object, ...]
 _POSITION: Final[dict[Settled, int]] = {"fate": 0, "closed": 3}
@@ -39,6 +40,7 @@ class Comparison:
         yield from self._settled("fate", self._position)
         yield from self._settled("closed", self._time_us)
         yield from self._finals()
+        yield from self._rollups()
 
     def _settled(self, table: Settled, bound: int) -> Iterator[str]:
         at = _POSITION[table]
@@ -71,6 +73,17 @@ class Comparison:
         for at in sorted((ours.keys() - theirs.keys()) | known):
             if ours.get(at) != theirs.get(at) and not self._is_gone(at):
                 yield f"final {at}: {ours.get(at)} rebuilt, {theirs.get(at)} live"
+
+    def _rollups(self) -> Iterator[str]:
+        """Yield rollups that differ. They go on changing: compared where both stand at the same record."""
+        if self._theirs.state("position") != self._position:
+            return
+        sides = (("only rebuilt", self._ours, self._theirs), ("only live", self._theirs, self._ours))
+        for side, one, other in sides:
+            for row in sorted(RollupTables(one.connection).rows() - RollupTables(other.connection).rows()):
+                # Where late feedback on moved decisions belonged is not derived again.
+                if not (self._base_position and row[2] == Measure.FEEDBACK):
+                    yield f"rollup {row}: {side}"
 
 
 Pair = tuple[Row | None, Row | None]

@@ -33,12 +33,12 @@ from offer_optimizer.store.codec import (
     StoredCatalog,
     Tick,
     decode_control,
-    decode_decision,
     decode_feedback,
     decode_inbox_entry,
     decode_journal_entry,
     encode_body,
 )
+from offer_optimizer.store.decision_codec import decode_decision
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.segment_reader import (

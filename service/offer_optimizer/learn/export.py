@@ -22,7 +22,7 @@ from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.history_file import HISTORY_NAME, LOG_SUFFIX, encode_history
 from offer_optimizer.formats.parquet_write import ParquetLogWriter
 from offer_optimizer.learn.archive import DAY_US
-from offer_optimizer.store.codec import encode_decision
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import Progress, history_of, logged_decisions

@@ -23,6 +23,7 @@ from offer_optimizer.learn.late import joined
 from offer_optimizer.learn.lineage import SteeringRecords
 from offer_optimizer.learn.parking import Parking
 from offer_optimizer.learn.revisions import PlacementRules, Revisions
+from offer_optimizer.learn.rollups import Rollups
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import DROPPED, ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
@@ -61,6 +62,7 @@ class Fold:
         self._attribution = Attribution(ledger, tables, self.revisions)
         self._parking = Parking(ledger, ParkedTable(tables.connection))
         self._counters = FoldCounters(tables.connection, self.revisions)
+        self._rollups = Rollups(ledger, tables, self.revisions)
         self.position = tables.state("position")
         self.time_us = tables.state("time_us")
         self.counts = FoldCounts()
@@ -84,6 +86,7 @@ class Fold:
                 self.counts.final_failed += self._attribution.closed.remake_finals(record.position)
                 self._tables.forget(self.time_us)
                 self._counters.sweep(self.time_us)
+                self._rollups.ticked(self.time_us)
             case Merge() as merge:
                 self._tables.merge_visitor(merge.from_key, merge.into_key)
                 self._counters.merged(merge)
@@ -94,8 +97,13 @@ class Fold:
     def save_state(self) -> None:
         """Write position, ledger time and counters into the tables; call it before a commit."""
         self._counters.save()
+        self._rollups.save()
         self._tables.set_state("position", self.position)
         self._tables.set_state("time_us", self.time_us)
+
+    def closed_at(self, position: int) -> ClosedDecision | None:
+        """Return a closed decision by its position; None while its window is open."""
+        return self._tables.closed_at(position)
 
     def has_due(self, time_us: int) -> bool:
         """Return whether a window ends at or before a time."""
@@ -133,6 +141,7 @@ class Fold:
         decide_time_us = max(decision.decide_time_us, self.time_us)
         if decide_time_us != decision.decide_time_us:
             self._tables.shift_time(record.position, decide_time_us)
+        self._rollups.decided(record.position, decision, decide_time_us)
         window_end_us = decide_time_us + rules.window_us
         self._tables.open(
             OpenDecision(
@@ -162,6 +171,7 @@ class Fold:
         shifted_us = None if verdict.time_us == feedback.receive_time_us else verdict.time_us
         self._tables.note_fate(item.position, verdict.fate, verdict.decision_position, shifted_us)
         self.counts.fates[verdict.fate] += 1
+        self._roll_up(item, verdict)
         self._take(item, verdict)
 
     def _settle(self, item: Arrival, verdict: Verdict, position: int) -> None:
@@ -171,7 +181,12 @@ class Fold:
         )
         self.counts.fates[Fate.PARKED] -= 1
         self.counts.fates[verdict.fate] += 1
+        self._roll_up(item, verdict)
         self._take(item, verdict)
+
+    def _roll_up(self, item: Arrival, verdict: Verdict) -> None:
+        time_us = item.time_us if verdict.time_us is None else verdict.time_us
+        self._rollups.fated(item.feedback, verdict.fate, verdict.target, verdict.decision_position, time_us)
 
     def _take(self, item: Arrival, verdict: Verdict) -> None:
         """Let an item count for its decision, as its verdict says."""
@@ -234,6 +249,7 @@ class Fold:
         if decision.close_time_us < decision.last_close_us and decision.visitor_key is not None:
             # Feedback by visitor goes on to belong to it, not to an older one.
             self._tables.keep_ended(decision)
+        self._rollups.closed(decision, closed)
         if any(not item.in_time for item in feedback):
             self._tables.note_moved(decision.position)
         self.counts.closed[closed.status] += 1

@@ -101,10 +101,10 @@ class Learner:
         self.ledger.forget_cached_keys()
         self.fold = Fold(self.ledger, self.tables)
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
+        self.pressure = Pressure(self.tables)
         kept = self.retirer.model if self.retirer is not None else _none
         restorer = Restorer(self.snapshots, self.tables, self.fold, kept)
         self._models = Models(self.trainer, restorer, self.publisher, self.seconds)
-        self.pressure = Pressure(self.tables)
         self.drainer = self.make_drainer(self.ledger, self.fold)
         self.drainer.begin(self.salts)
         if self.keeper is not None:
@@ -162,6 +162,15 @@ class Learner:
                 self._publish(pair.serving)
         return most
 
+    def _thin(self, model: Model, taught: int) -> None:
+        """Let silence be thinned while a model can't keep up."""
+        placement_id = model.placement_id
+        share = self.fold.kept_share.get(placement_id, 1.0)
+        wanted = self.pressure.new_share(model, share, taught, self.fold.time_us)
+        if wanted is not None:
+            self.drainer.note(Thinning(placement_id, wanted))
+            log.warning("silence_thinned", placement=placement_id, learned_share=wanted)
+
     def _promoted_epochs(self, in_force: AbstractSet[bytes]) -> list[Epoch]:
         """Return epochs that were promoted, are not in force, and are not known to have their model."""
         revisions, steering = self.fold.revisions, self.fold.steering
@@ -186,15 +195,6 @@ class Learner:
             self._publish(pair.serving)
         if not self.publisher.has_news(pair.serving):
             self._prepared[1].add(pair.epoch.policy_epoch)
-
-    def _thin(self, model: Model, taught: int) -> None:
-        """Let silence be thinned while a model can't keep up."""
-        placement_id = model.placement_id
-        share = self.fold.kept_share.get(placement_id, 1.0)
-        wanted = self.pressure.new_share(model, share, taught, self.fold.time_us)
-        if wanted is not None:
-            self.drainer.note(Thinning(placement_id, wanted))
-            log.warning("silence_thinned", placement=placement_id, learned_share=wanted)
 
     def _epochs_in_force(self) -> list[Epoch]:
         revisions = self.fold.revisions

@@ -131,7 +131,7 @@ class Rebuilt:
         )
 
     def differing_rows(self, live: FoldTables, most: int = 10) -> list[str]:
-        """Return what live learning noted otherwise: fates, closed decisions, final rewards.
+        """Return what live learning noted otherwise: fates, closed decisions, final rewards, rollups.
 
         As of the rebuilt position: the live side may run on meanwhile.
         """

@@ -15,10 +15,12 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 import vowpalwabbit
 from vowpalwabbit.pyvw import pylibvw  # the compiled half; its examples are freed with their last reference
 
@@ -29,7 +31,7 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.policy.contract import Action, Example
 from offer_optimizer.policy.distribution import distribution, share_ties
 from offer_optimizer.policy.vw_options import VwOptions
-from offer_optimizer.policy.vw_text import action_line, context_line, labelled_line
+from offer_optimizer.policy.vw_text import action_line, context_line, labelled
 
 # The compiled classes carry no types.
 _Workspace: TypeAlias = Any
@@ -47,8 +49,23 @@ clipped it counts no more than an ordinary one, which near a tie can still turn 
 """
 WEIGHT_CAP: Final = 16.0
 """Most that one example may count for because others like it were thinned out. Biased beyond it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How features are written for VW (a line each), and the least propensity used in learning."""
+
+    context_line: Callable[[Features], str]
+    action_line: Callable[[Action], str]
+    clip: Mapping[str, float]
+
+
+OURS: Final = Manner(context_line, action_line, PROPENSITY_CLIP)
+"""The one manner that placements have; others exist to compare with what others made of their own logs."""
 CACHED_OFFERS: Final = 2 * limits.OFFERS
 """Parsed offers kept: the largest catalog fits twice, so a new revision doesn't evict the old."""
+CACHED_TUPLES: Final = 256
+"""Tuples of offers whose parsed examples are kept together: deciders ask with the same few again."""
 
 _CONSTANT_INDEX: Final = 11650396
 """Hash of VW's own constant feature, which is part of every example."""
@@ -59,20 +76,22 @@ _RAM_DIRECTORY: Final = Path("/dev/shm")  # noqa: S108  (TemporaryDirectory make
 class VwPolicy:
     """A contextual bandit on hashed linear features with inverse-gap, epsilon or softmax exploration."""
 
-    def __init__(self, options: VwOptions, state: bytes | None = None) -> None:
+    def __init__(self, options: VwOptions, state: bytes | None = None, manner: Manner = OURS) -> None:
         """Start a new model, or continue one from `state`.
 
         Raises PolicyFault when `state` was not saved with these options.
         """
+        self._manner = manner
         self._bits = options.bits
         self._header = _header(options)
         # The others share ties themselves, and their probabilities don't show which offers are tied.
         self._shares_ties = options.exploration == "squarecb"
-        self._clip = PROPENSITY_CLIP[options.exploration]
+        self._clip = manner.clip[options.exploration]
         self._workspace: _Workspace = _start(options) if state is None else _restore(options, state)
         self._label_type: int = self._workspace.get_label_type().value
         self._recent: dict[bytes, _Parsed] = {}
         self._older: dict[bytes, _Parsed] = {}
+        self._wholes: dict[int, tuple[Sequence[Action], list[_Parsed]]] = {}
 
     def pmf(self, context: Features, actions: Sequence[Action]) -> Pmf64:
         """See contract. Safe to call from several threads."""
@@ -80,22 +99,22 @@ class VwPolicy:
         # VW reads beyond its memory when asked about no offers at all.
         if not actions:
             raise InvalidInput("actions", "are empty, at least 1 is needed")
-        header = self._parse(workspace, context_line(context))
+        header = self._parse(workspace, self._manner.context_line(context))
         pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
         pmf = distribution(header.get_action_scores(), len(actions))
-        return share_ties(pmf) if self._shares_ties else pmf
+        return np.array(share_ties(pmf) if self._shares_ties else pmf)
 
     def learn(self, example: Example) -> None:
         """See contract. Learns the reward as a cost in [-1, 0], so that what was never seen is never best."""
         workspace = self._open()
         _check(example)
-        propensity = max(example.propensity, self._clip) / min(example.weight, WEIGHT_CAP)
-        chosen = example.actions[example.chosen]
-        sequence = [self._parse(workspace, context_line(example.context))]
+        propensity = learned_propensity(example.propensity, self._clip, example.weight)
+        chosen = self._manner.action_line(example.actions[example.chosen])
+        sequence = [self._parse(workspace, self._manner.context_line(example.context))]
         others = [action for at, action in enumerate(example.actions) if at != example.chosen]
         sequence += self._parsed(workspace, others)
         # The chosen offer stands last: VW's squarecb puts 1 in place of every propensity but the last line's.
-        sequence.append(self._parse(workspace, labelled_line(chosen, 0.0 - example.reward, propensity)))
+        sequence.append(self._parse(workspace, labelled(chosen, 0.0 - example.reward, propensity)))
         pylibvw.vw.learn_multi(workspace, sequence)
 
     def save(self) -> bytes:
@@ -113,7 +132,7 @@ class VwPolicy:
     def close(self) -> None:
         """See contract. Calls that are running finish."""
         self._workspace = None
-        self._recent, self._older = {}, {}
+        self._recent, self._older, self._wholes = {}, {}, {}
 
     def _open(self) -> _Workspace:
         """Return the workspace, whose reference keeps it alive through the call."""
@@ -127,6 +146,10 @@ class VwPolicy:
 
     def _parsed(self, workspace: _Workspace, actions: Sequence[Action]) -> list[_Parsed]:
         """Return parsed examples of the offers, from the cache where possible."""
+        whole = self._wholes.get(id(actions))
+        # It keeps the tuple that it belongs to, so no other one can have the same id.
+        if whole is not None and whole[0] is actions:
+            return whole[1]
         recent = self._recent
         try:
             examples = [recent[action.key] for action in actions]
@@ -134,18 +157,28 @@ class VwPolicy:
             examples = [self._remember(workspace, action) for action in actions]
         # VW appends the context to each example of a call: the same one may not stand in it twice.
         if len(set(map(id, examples))) < len(examples):
-            examples = [self._parse(workspace, action_line(action)) for action in actions]
+            return [self._parse(workspace, self._manner.action_line(action)) for action in actions]
+        if isinstance(actions, tuple):
+            if len(self._wholes) >= CACHED_TUPLES:
+                self._wholes = {}
+            self._wholes[id(actions)] = (actions, examples)
         return examples
 
     def _remember(self, workspace: _Workspace, action: Action) -> _Parsed:
         """Return a parsed offer, now recent; when full, the older of two generations is dropped."""
         example = self._recent.get(action.key)
         if example is None:
-            example = self._older.get(action.key) or self._parse(workspace, action_line(action))
+            example = self._older.get(action.key)
+            example = example or self._parse(workspace, self._manner.action_line(action))
             if len(self._recent) >= CACHED_OFFERS // 2:
-                self._older, self._recent = self._recent, {}
+                self._older, self._recent, self._wholes = self._recent, {}, {}
             self._recent[action.key] = example
         return example
+
+
+def learned_propensity(propensity: float, clip: float, weight: float = 1.0) -> float:
+    """Return the propensity that VW is told: clipped, and divided by what the example counts for."""
+    return max(propensity, clip) / min(weight, WEIGHT_CAP)
 
 
 def _check(example: Example) -> None:

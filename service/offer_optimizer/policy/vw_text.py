@@ -11,8 +11,9 @@ Knows the text format only: nothing here imports VW.
 
 from __future__ import annotations
 
-import math
 import re
+from functools import lru_cache
+from math import asinh
 from typing import Final
 from urllib.parse import quote
 
@@ -27,6 +28,9 @@ IDENTITY: Final = "o"
 ATTRIBUTES: Final = "a"
 """Namespaces, one letter each: in crosses VW tells namespaces apart by their first byte only."""
 
+TOKENS_KEPT: Final = 8192
+"""Tokens of each type that are remembered; one has 800 bytes at most."""
+
 # Stricter than VW needs: it breaks on whitespace, controls, 0x1c-0x1e, 0x85, "|", ":" and "%"; "=" is ours.
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.~-]")
 
@@ -40,57 +44,60 @@ def context_line(context: Features) -> str:
 def action_line(action: Action) -> str:
     """Return the line of one offer: its identity, then its attributes, without label or newline."""
     # The letter in front keeps digits from being read as a weight index.
-    identity = f"|{IDENTITY} i={_encode(action.id)}"
+    identity = f"|{IDENTITY} i={encode(action.id)}"
     attributes = _tokens(action.attributes)
     return f"{identity} |{ATTRIBUTES}{attributes}" if attributes else identity
 
 
-def labelled_line(action: Action, cost: float, probability: float) -> str:
-    """Return the line of the chosen offer, labelled with its cost and probability (both finite).
+def labelled(line: str, cost: float, probability: float) -> str:
+    """Return the line of the chosen offer, labelled with its cost and probability (both finite)."""
+    return f"0:{label_number(cost)}:{label_number(probability)} {line}"
 
-    In plain digits: VW's parser makes NaN of a legal cost such as 1e-113, which poisons the model for ever.
+
+def label_number(number: float) -> str:
+    """Return a cost or a probability as labels have it, in plain digits.
+
+    VW's parser makes NaN of a legal cost such as 1e-113, which poisons the model for ever.
     """
-    return f"0:{cost:.9f}:{probability:.9f} {action_line(action)}"
+    return f"{number:.9f}"
 
 
 def _tokens(features: Features) -> str:
     """Return every feature as ` token`, in the canonical order; one letter by type comes first."""
-    if _needs_encoding(features):
-        features = _encoded(features)
-    tokens = [f" c{name}={value}" for name, value in features.categories]
-    tokens += [f" n{name}:{_number(number)}" for name, number in features.numbers]
-    tokens += [f" t{name}={value}" for name, values in features.tags for value in values]
+    tokens = [_category(name, value) for name, value in features.categories]
+    tokens += [f"{_number_name(name)}{feature_number(number)}" for name, number in features.numbers]
+    tokens += [_tag(name, value) for name, values in features.tags for value in values]
     return "".join(tokens)
 
 
-def _number(number: float) -> str:
+def feature_number(number: float) -> str:
     """Return a number squashed by asinh: linear near zero, logarithmic far out, 21.4 at the largest legal.
 
     Raw, the square of a cross of two legal numbers (1e36) overflows VW's float32 sums within some hundred
     examples.
     """
     # Seven digits are what float32 keeps; the parser of VW is given plain digits only.
-    return f"{math.asinh(number):.7f}"
+    return f"{asinh(number):.7f}"
 
 
-def _needs_encoding(features: Features) -> bool:
-    """Return whether any name or value holds a character outside the safe set, in one search."""
-    texts = [name + value for name, value in features.categories]
-    texts += [name for name, _ in features.numbers]
-    texts += [name + "".join(values) for name, values in features.tags]
-    return _UNSAFE.search("".join(texts)) is not None
+@lru_cache(maxsize=TOKENS_KEPT)
+def _category(name: str, value: str) -> str:
+    return f" c{encode(name)}={encode(value)}"
 
 
-def _encoded(features: Features) -> Features:
-    """Return the features with every name and value percent-encoded."""
-    return Features(
-        categories=tuple((_encode(name), _encode(value)) for name, value in features.categories),
-        numbers=tuple((_encode(name), number) for name, number in features.numbers),
-        tags=tuple((_encode(name), tuple(map(_encode, values))) for name, values in features.tags),
-    )
+@lru_cache(maxsize=TOKENS_KEPT)
+def _number_name(name: str) -> str:
+    return f" n{encode(name)}:"
 
 
-def _encode(text: str) -> str:
+@lru_cache(maxsize=TOKENS_KEPT)
+def _tag(name: str, value: str) -> str:
+    return f" t{encode(name)}={encode(value)}"
+
+
+def encode(text: str) -> str:
     """Return a name or value with every byte but ASCII letters, digits and `_.~-` percent-encoded."""
+    if _UNSAFE.search(text) is None:
+        return text
     # An unpaired surrogate can't come out of protobuf, but must not raise if it comes from elsewhere.
     return quote(text.encode("utf-8", "surrogatepass"), safe="")

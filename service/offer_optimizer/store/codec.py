@@ -1,6 +1,7 @@
 """Core values to stored records and back. Equal values give equal bytes in every process and release.
 
-The only module that knows the layout of ledger.v1 records (segments and snapshots know their headers).
+With `decision_codec` and `control_codec` the only modules that know the layout of ledger.v1 records (segments
+and snapshots know their headers).
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
-
-import numpy as np
 
 from offer_optimizer.core.control import (
     ClockAccepted,
@@ -23,18 +22,16 @@ from offer_optimizer.core.control import (
     Thinning,
 )
 from offer_optimizer.core.decision import (
-    Consent,
     Decision,
-    InlineCandidate,
-    ModelVersion,
-    Pmf32,
-    Reason,
-    SlotChoice,
 )
-from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.ledger.v1 import records_pb2 as pb
 from offer_optimizer.store.control_codec import control_entry, decode_steering, load_control
+from offer_optimizer.store.decision_codec import decode_decision
+from offer_optimizer.store.wire import BYTES, sized, tag
+
+_DIGEST: Final = tag(pb.JournalEntry.VISITOR_DIGEST_FIELD_NUMBER, BYTES)
+_DECISION: Final = tag(pb.JournalEntry.DECISION_FIELD_NUMBER, BYTES)
 
 
 class RecordKind(IntEnum):
@@ -123,85 +120,6 @@ class MergeChange:
 Body = Decision | Feedback | Tick | StoredCatalog | Epoch | Salt | Merge | Steering
 Change = StoredCatalog | MergeChange | Control
 """What a control segment brings."""
-
-
-def encode_decision(decision: Decision) -> bytes:
-    """Serialise a decision; maps are already sorted in Features."""
-    version = decision.model_version
-    record = pb.DecisionRecord(
-        decision_id=decision.decision_id,
-        decide_time_us=decision.decide_time_us,
-        catalog_revision=decision.catalog_revision,
-        placement_id=decision.placement_id,
-        candidates=decision.candidates,
-        excluded=decision.excluded,
-        exclusion_reasons=decision.exclusion_reasons,
-        context=_store_features(decision.context) if decision.context != EMPTY else None,
-        policy_epoch=version.epoch if version else b"",
-        model_position=version.position if version else 0,
-        reason=decision.reason,
-        deferred=decision.deferred,
-        holdout=decision.holdout,
-        ramp=decision.ramp,
-        floor=decision.floor,
-        baseline=decision.baseline,
-        draw_salt_id=decision.draw_salt_id,
-        consent=decision.consent,
-        model_pmf=decision.model_pmf.tolist() if decision.model_pmf is not None else None,
-        holdout_u=decision.holdout_u,
-        excluded_by_caller=decision.excluded_by_caller,
-        request_digest=decision.request_digest,
-        body_digest=decision.body_digest,
-        imported=decision.imported,
-    )
-    for slot in decision.slots:
-        record.slots.add(pmf=slot.pmf.tolist(), chosen=slot.chosen, propensity=slot.propensity)
-    for cap, count in decision.cap_counts:
-        record.cap_counts.add(cap=cap, count=count)
-    for budget, spent in decision.budget_spent:
-        record.budget_spent.add(budget=budget, spent=spent)
-    for inline in decision.inline:
-        record.inline_candidates.add(offer_id=inline.offer_id, attributes=_store_features(inline.attributes))
-    return record.SerializeToString(deterministic=True)
-
-
-def decode_decision(data: bytes) -> Decision:
-    """Parse what encode_decision wrote."""
-    record = pb.DecisionRecord.FromString(data)
-    return Decision(
-        decision_id=record.decision_id,
-        decide_time_us=record.decide_time_us,
-        catalog_revision=record.catalog_revision,
-        placement_id=record.placement_id,
-        candidates=tuple(record.candidates),
-        excluded=tuple(record.excluded),
-        exclusion_reasons=tuple(record.exclusion_reasons),
-        slots=tuple(SlotChoice(_pmf(slot.pmf), slot.chosen, slot.propensity) for slot in record.slots),
-        context=load_features(record.context) if record.HasField("context") else EMPTY,
-        model_version=ModelVersion(record.policy_epoch, record.model_position)
-        if record.policy_epoch
-        else None,
-        reason=Reason(record.reason),
-        deferred=record.deferred,
-        holdout=record.holdout,
-        ramp=record.ramp,
-        floor=record.floor,
-        baseline=record.baseline if record.HasField("baseline") else None,
-        draw_salt_id=record.draw_salt_id,
-        consent=Consent(record.consent),
-        model_pmf=_pmf(record.model_pmf) if record.model_pmf else None,
-        holdout_u=record.holdout_u if record.HasField("holdout_u") else None,
-        cap_counts=tuple((read.cap, read.count) for read in record.cap_counts),
-        budget_spent=tuple((read.budget, read.spent) for read in record.budget_spent),
-        inline=tuple(
-            InlineCandidate(inline.offer_id, load_features(inline.attributes))
-            for inline in record.inline_candidates
-        ),
-        excluded_by_caller=tuple(record.excluded_by_caller),
-        request_digest=record.request_digest,
-        body_digest=record.body_digest,
-        imported=record.imported,
-    )
 
 
 def encode_feedback(feedback: Feedback) -> bytes:
@@ -320,7 +238,8 @@ def _decode_rare(kind: RecordKind, data: bytes) -> Epoch | Salt | Merge:
 
 def encode_journal_entry(visitor_digest: bytes, decision: bytes) -> bytes:
     """Frame payload of a journal: the digest stays outside of the record that the ledger keeps."""
-    return pb.JournalEntry(visitor_digest=visitor_digest, decision=decision).SerializeToString()
+    digest = sized(_DIGEST, visitor_digest) if visitor_digest else b""
+    return digest + sized(_DECISION, decision)
 
 
 def decode_journal_entry(data: bytes) -> tuple[bytes, bytes]:
@@ -338,34 +257,6 @@ def decode_inbox_entry(data: bytes) -> tuple[bytes, bytes]:
     """Return the visitor digest (empty when addressed by decision) and the serialised feedback."""
     entry = pb.InboxEntry.FromString(data)
     return entry.visitor_digest, entry.feedback
-
-
-def _pmf(values: object) -> Pmf32:
-    return np.array(values, dtype=np.float32)
-
-
-def _store_features(features: Features) -> pb.StoredFeatures:
-    stored = pb.StoredFeatures()
-    if features.categories:
-        names, texts = zip(*features.categories, strict=True)
-        stored.category_names.extend(names)
-        stored.category_values.extend(texts)
-    if features.numbers:
-        names, numbers = zip(*features.numbers, strict=True)
-        stored.number_names.extend(names)
-        stored.number_values.extend(numbers)
-    for name, values in features.tags:
-        stored.tags.add(name=name, values=values)
-    return stored
-
-
-def load_features(stored: pb.StoredFeatures) -> Features:
-    """Parse stored features."""
-    return Features(
-        categories=tuple(zip(stored.category_names, stored.category_values, strict=True)),
-        numbers=tuple(zip(stored.number_names, stored.number_values, strict=True)),
-        tags=tuple((tags.name, tuple(tags.values)) for tags in stored.tags),
-    )
 
 
 def _catalog_record(catalog: StoredCatalog) -> pb.CatalogRecord:

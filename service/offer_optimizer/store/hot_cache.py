@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from offer_optimizer.core import limits
+from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.counting import Counting
 
 REPEAT_US: Final = limits.REPEAT_S * 1_000_000
@@ -28,7 +28,7 @@ NEWEST_KEPT: Final = 16
 """So many decisions of a visitor at a placement can be found by visitor."""
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True)
 class Recent:
     """What is remembered of a decision for 30 minutes.
 

@@ -71,14 +71,21 @@ def count_decision(
     """
     if transaction.recent(recent.decision_id) is not None:
         return False
+    count_new_decision(transaction, limits, recent, digests)
+    return True
+
+
+def count_new_decision(
+    transaction: CacheTransaction, limits: Limits, recent: Recent, digests: tuple[bytes, bytes]
+) -> None:
+    """Count and remember a decision that nobody can have counted before: who makes it does."""
     if recent.offer_id:
         counting = limits.of_decision(
             recent.offer_id, recent.placement_id, recent.time_us, deferred=recent.deferred
         )
-        if counting != NOTHING_COUNTED:
+        if counting.events or counting.charges:
             transaction.apply(recent.decision_id, recent.visitor_digest, counting, recent.time_us)
     transaction.remember(recent, *digests)
-    return True
 
 
 def count_feedback(

@@ -76,6 +76,13 @@ class HotLock:
         """Whether somebody found the generation in force not to be what we wrote."""
         return self._words[_DOUBT] == self._words[_GENERATION]
 
+    @property
+    def usable(self) -> int:
+        """The generation in force; 0 when there is none or somebody doubts it."""
+        words = self._words
+        generation = words[_GENERATION]
+        return 0 if words[_DOUBT] == generation else generation
+
     def doubt(self, generation: int) -> None:
         """Let nobody use a generation any more."""
         self._words[_DOUBT] = max(generation, self._words[_DOUBT])
@@ -86,7 +93,8 @@ class HotLock:
 
     def acquire(self, timeout_s: float) -> None:
         """Take the lock. Raises CacheBusy when it isn't free in time, or its holder doesn't move."""
-        if not self._thread_lock.acquire(timeout=timeout_s):
+        # Without a time limit first: mostly it is free, and the limit costs more than the lock.
+        if not (self._thread_lock.acquire(blocking=False) or self._thread_lock.acquire(timeout=timeout_s)):
             raise CacheBusy(f"the counters' lock was not free within {timeout_s:g} s in this process")
         try:
             if not self._try():

@@ -16,9 +16,10 @@ from offer_optimizer.core.counting import Charge, Counting
 from offer_optimizer.store import hot_records as records
 from offer_optimizer.store.hot_cache import KEPT_US, NEWEST_KEPT, REPEAT_US, CacheView, Recent
 from offer_optimizer.store.hot_records import DECIDED, EVENT, ITEM, ChargeState, VisitorState, name_of
+from offer_optimizer.store.hot_sweep import SWEPT_A_TURN, SweepTurns
 
 SWEPT_A_WRITE: Final = 4
-"""Entries of each kind that a write looks at for its share of sweeping."""
+"""Entries of each kind that a write looks at for its share of sweeping, where every write does."""
 SWEEP_SLACK_US: Final = 30_000_000
 _EVENTS_MOST: Final = limits.CAP_LIMIT
 _FAR: Final = 1 << 30
@@ -45,9 +46,19 @@ class KeyValues(Protocol):
 
 
 class HotState:
-    """One view or transaction. Implements hot_cache.CacheTransaction."""
+    """One view or transaction. Implements hot_cache.CacheTransaction.
 
-    def __init__(self, values: KeyValues, *, is_whole: bool = True, version: object = None) -> None:
+    Without `turns` every write sweeps a little.
+    """
+
+    def __init__(
+        self,
+        values: KeyValues,
+        *,
+        is_whole: bool = True,
+        version: object = None,
+        turns: SweepTurns | None = None,
+    ) -> None:
         self._values = values
         self.is_whole = is_whole
         self.version = version
@@ -55,6 +66,7 @@ class HotState:
         self._names: dict[bytes, bytes] = {}
         self._dirty: set[bytes] = set()
         self._pruned_us = 0
+        self._turns = turns
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -200,9 +212,10 @@ class HotState:
 
     def finish(self) -> None:
         """Sweep a little and flush; call it before the transaction of a cache commits."""
-        if self._pruned_us:
+        if self._pruned_us and (self._turns is None or self._turns.is_due(self._pruned_us)):
             # The learner sweeps in bulk, which is cheaper; a write only where that has stood still for long.
-            self.sweep(self._pruned_us - SWEEP_SLACK_US)
+            most = SWEPT_A_WRITE if self._turns is None else SWEPT_A_TURN
+            self.sweep(self._pruned_us - SWEEP_SLACK_US, most)
         self.flush()
 
     def flush(self) -> None:

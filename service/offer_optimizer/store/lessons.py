@@ -1,6 +1,6 @@
 """What learning needs of decisions, read many at a time: a full record costs several times as much to parse.
 
-With codec, the only modules that know the layout of DecisionRecord.
+With decision_codec, the only modules that know the layout of DecisionRecord.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from offer_optimizer.core.decision import InlineCandidate
 from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.ledger.v1 import records_pb2 as pb
-from offer_optimizer.store.codec import RecordKind, load_features
+from offer_optimizer.store.codec import RecordKind
+from offer_optimizer.store.decision_codec import load_features
 from offer_optimizer.store.ledger import Ledger
 
 

@@ -5,9 +5,10 @@ generation is in force, so replacing one is a single store under the lock, and w
 notices at the next look. Nothing is ever synced: after another boot, or any error that is not plain lack of
 room, an environment is not looked at again. Before a process opens one, a child reads all of it.
 
-What always holds: whoever changes anything holds the lock (`hot_lock`); reading takes none. The map is opened
-for reading only, so that a wild store of native code can't damage it, and it has its full size from the
-beginning: the file grows as it is used, up to that bound, without anybody opening it anew.
+What always holds: whoever changes anything holds the lock (`hot_lock`); reading takes none. LMDB stores right
+into the map, which spares a decision six copies and writes of a page; `hot_room` sees to it that there is
+room under it. The map has its full size from the beginning: the file is allocated as it is used, up to that
+bound, without anybody opening it anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shutil
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn
@@ -29,7 +30,9 @@ from offer_optimizer.store.files import StrPath
 from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.hot_records import FORMAT_VERSION
+from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
+from offer_optimizer.store.hot_sweep import SweepTurns
 from offer_optimizer.store.hot_trial import MAP_BYTES, READERS, survives
 
 log = structlog.get_logger(__name__)
@@ -46,19 +49,45 @@ _DAMAGE: Final = (lmdb.Error, struct.error)
 _NO_ROOM: Final = (lmdb.DiskError, lmdb.MapFullError, lmdb.ReadersFullError, lmdb.TxnFullError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Opened:
+    """An environment. One that was seen READY stays so: only another generation begins again."""
+
     generation: int
     environment: lmdb.Environment
+    room: HotRoom
+    page_bytes: int
+    is_ready: bool = False
+
+    def begin_write(self, more_bytes: int = 0) -> lmdb.Transaction[bytes]:
+        """Begin to change it, with room for so many bytes more than usual. Raises CacheBusy, lmdb.Error."""
+        used_bytes = (self.environment.info()["last_pgno"] + 1) * self.page_bytes
+        try:
+            self.room.ensure(used_bytes, more_bytes)
+        except OSError as error:
+            raise CacheBusy(f"the counters could not be changed: {error.strerror or error}") from error
+        return self.environment.begin(write=True)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.environment.close()
+        self.room.close()
+
+    def accepts(self, transaction: lmdb.Transaction[bytes]) -> bool:
+        """Return whether the environment is READY, as a transaction in it sees it."""
+        if not self.is_ready:
+            self.is_ready = transaction.get(_STAGE) == _READY
+        return self.is_ready
 
 
 class _Values:
     """Keys and values of one LMDB transaction."""
 
-    __slots__ = ("_transaction", "delete", "get", "put")
+    __slots__ = ("_cursor", "_transaction", "delete", "get", "put")
 
     def __init__(self, transaction: lmdb.Transaction[bytes]) -> None:
         self._transaction = transaction
+        self._cursor: lmdb.Cursor[bytes] | None = None
         # The bound functions themselves: a Python frame around each would cost more than the call.
         self.get: Callable[[bytes], bytes | None] = transaction.get
         self.put: Callable[[bytes, bytes], object] = transaction.put
@@ -66,15 +95,13 @@ class _Values:
 
     def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """See hot_state.KeyValues."""
-        with self._transaction.cursor() as cursor:
-            if not cursor.set_range(start) or cursor.key() >= end:
-                return []
-            found = []
-            for entry in islice(cursor, limit):
-                if entry[0] >= end:
-                    break
-                found.append(entry)
-            return found
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self._transaction.cursor()
+        # Mostly nothing is there.
+        if not cursor.set_range(start) or cursor.key() >= end:
+            return []
+        return list(takewhile(lambda entry: entry[0] < end, islice(cursor, limit)))
 
 
 class LmdbCache:
@@ -100,6 +127,7 @@ class LmdbCache:
         self._map_bytes = map_bytes
         self._trial = trial
         self._opened: _Opened | None = None
+        self.sweep_turns = SweepTurns()
 
     # --- what deciders use ---------------------------------------------------------------------------------
 
@@ -128,14 +156,14 @@ class LmdbCache:
         """Let go of the environment; views and transactions must have ended."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            opened.environment.close()
+            opened.close()
 
     # --- what the learner uses -----------------------------------------------------------------------------
 
     def stage(self) -> Stage | None:
         """See FillableCache."""
         try:
-            with self.begin(write=False) as transaction:
+            with self.begin() as transaction:
                 return Stage(transaction.get(_STAGE))
         except CacheUnready:
             return None
@@ -145,7 +173,7 @@ class LmdbCache:
 
     def position(self) -> int:
         """See FillableCache."""
-        with self.begin(write=False) as transaction:
+        with self.begin() as transaction:
             return int.from_bytes(transaction.get(_POSITION, b""), "big")
 
     def replace(self) -> None:
@@ -155,16 +183,16 @@ class LmdbCache:
         try:
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700)
-            environment = self._open(path)
-            with environment.begin(write=True) as transaction:
+            opened = self._open(path, generation)
+            with opened.begin_write() as transaction:
                 transaction.put(_STAMP, self._stamp)
                 transaction.put(_STAGE, Stage.EMPTY.value)
-        except (lmdb.Error, OSError) as error:
+        except (lmdb.Error, OSError, CacheBusy) as error:
             raise StorageUnavailable(f"{path}: could not make the hot cache: {error}") from error
         self._lock.acquire(OWN_TIMEOUT_S)
         self._lock.put_in_force(generation)
         self._lock.release()
-        self._opened = _Opened(generation, environment)
+        self._opened = opened
         for other in self._directory.glob("env-*"):
             if other != path:
                 # Whoever has it open keeps it until the next look.
@@ -174,7 +202,9 @@ class LmdbCache:
         """See FillableCache."""
         source = iter(entries)
         while chunk := list(islice(source, FILLED_AT_ONCE)):
-            with self.begin(write=True) as transaction:
+            # Twice their length: LMDB leaves pages half empty where it splits them.
+            more_bytes = 2 * sum(len(key) + len(value) for key, value in chunk)
+            with self.in_force().begin_write(more_bytes) as transaction:
                 for key, value in chunk:
                     transaction.put(key, value)
 
@@ -182,7 +212,7 @@ class LmdbCache:
         """See FillableCache."""
         self._lock.acquire(OWN_TIMEOUT_S)
         try:
-            with self.begin(write=True) as transaction:
+            with self.in_force().begin_write() as transaction:
                 transaction.put(_STAGE, stage.value)
                 transaction.put(_POSITION, position.to_bytes(8, "big"))
         except _DAMAGE as error:
@@ -205,14 +235,14 @@ class LmdbCache:
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def begin(self, *, write: bool) -> lmdb.Transaction[bytes]:
-        """Begin a transaction of LMDB in the generation in force. Raises CacheUnready, lmdb.Error."""
-        return self.in_force().environment.begin(write=write)
+    def begin(self) -> lmdb.Transaction[bytes]:
+        """Begin to read the generation in force. Raises CacheUnready, lmdb.Error."""
+        return self.in_force().environment.begin()
 
     def in_force(self) -> _Opened:
         """Return the generation in force. Raises CacheUnready."""
         opened = self._opened
-        if opened is None or opened.generation != self._lock.generation or self._lock.is_doubted:
+        if opened is None or opened.generation != self._lock.usable:
             raise CacheUnready("the counters are being derived again")
         return opened
 
@@ -230,16 +260,20 @@ class LmdbCache:
     def _path(self, generation: int) -> Path:
         return self._directory / f"env-{self._boot[:8]}-{generation}"
 
-    def _open(self, path: Path) -> lmdb.Environment:
-        return lmdb.open(
+    def _open(self, path: Path, generation: int) -> _Opened:
+        """Open an environment. Raises lmdb.Error, OSError."""
+        environment = lmdb.open(
             str(path),
             map_size=self._map_bytes,
+            writemap=True,
             sync=False,
             metasync=False,
             max_readers=READERS,
             max_spare_txns=64,
             readahead=False,
         )
+        room = HotRoom(path / "data.mdb", self._map_bytes)
+        return _Opened(generation, environment, room, environment.stat()["psize"])
 
     def _open_tried(self, generation: int) -> _Opened | None:
         path = self._path(generation)
@@ -249,12 +283,12 @@ class LmdbCache:
             return None
         if self._trial(path):
             try:
-                environment = self._open(path)
-                with environment.begin() as transaction:
+                opened = self._open(path, generation)
+                with opened.environment.begin() as transaction:
                     if transaction.get(_STAMP) == self._stamp:
-                        return _Opened(generation, environment)
-                environment.close()
-            except lmdb.Error as error:
+                        return opened
+                opened.close()
+            except (lmdb.Error, OSError) as error:
                 log.warning("hot_cache_not_opened", error=str(error))
         # It may have been replaced meanwhile: then the doubt is about nothing in force.
         log.error("hot_cache_doubted", error="the trial failed", effect="derived again from the ledger")
@@ -274,7 +308,7 @@ class _View:
         try:
             opened = self._cache.in_force()
             self._transaction = opened.environment.begin()
-            if self._transaction.get(_STAGE) == _READY:
+            if opened.accepts(self._transaction):
                 version = (opened.generation, self._transaction.id())
                 return HotState(_Values(self._transaction), version=version)
         except _DAMAGE as error:
@@ -306,9 +340,11 @@ class _Transaction:
         try:
             # Which generation is in force changes under the lock only, so it stays what `begin` saw.
             opened = self._cache.in_force()
-            self._transaction = opened.environment.begin(write=True)
-            stage = self._transaction.get(_STAGE)
-            if stage != _READY and not (self._while_filling and stage == Stage.FILLING.value):
+            self._transaction = opened.begin_write()
+            is_whole = opened.accepts(self._transaction)
+            if not is_whole and not (
+                self._while_filling and self._transaction.get(_STAGE) == Stage.FILLING.value
+            ):
                 self._transaction.abort()
                 raise CacheUnready("the counters are being derived again")
         except _DAMAGE as error:
@@ -319,7 +355,9 @@ class _Transaction:
             raise
         # A reader has the number of the last commit, a writer already its own: the next.
         version = (opened.generation, self._transaction.id() - 1)
-        self._state = HotState(_Values(self._transaction), is_whole=stage == _READY, version=version)
+        self._state = HotState(
+            _Values(self._transaction), is_whole=is_whole, version=version, turns=self._cache.sweep_turns
+        )
         return self._state
 
     def __exit__(

@@ -14,6 +14,7 @@ from itertools import islice
 from offer_optimizer.core.errors import CacheBusy, CacheUnready
 from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.hot_state import HotState
+from offer_optimizer.store.hot_sweep import SweepTurns
 
 
 class MemoryValues:
@@ -73,6 +74,7 @@ class MemoryCache:
         self._values = MemoryValues()
         self._stage: Stage | None = stage
         self._position = 0
+        self._sweep_turns = SweepTurns()
 
     def is_ready(self) -> bool:
         """See HotCache."""
@@ -98,7 +100,7 @@ class MemoryCache:
         try:
             self._check(*((Stage.READY, Stage.FILLING) if while_filling else (Stage.READY,)))
             version = (self._values, self._values.commit_count)
-            state = HotState(self._values, is_whole=self.is_ready(), version=version)
+            state = HotState(self._values, is_whole=self.is_ready(), version=version, turns=self._sweep_turns)
             try:
                 yield state
                 state.finish()

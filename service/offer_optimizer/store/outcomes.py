@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog
@@ -27,9 +27,9 @@ from offer_optimizer.store.codec import (
     Salt,
     StoredCatalog,
     decode_body,
-    decode_decision,
     decode_feedback,
 )
+from offer_optimizer.store.decision_codec import decode_decision
 from offer_optimizer.store.fold_tables import COUNTED, CloseStatus
 from offer_optimizer.store.ledger import Ledger
 
@@ -100,6 +100,14 @@ def merged_keys(ledger: Ledger) -> dict[int, int]:
     for key in reversed(list(into)):
         into[key] = into.get(into[key], into[key])
     return into
+
+
+def outcomes_at(ledger: Ledger, positions: Sequence[int]) -> list[Outcome]:
+    """Return what came of the decisions at these positions, in their order."""
+    if not positions:
+        return []
+    found = _outcomes(ledger, min(positions) - 1, max(positions))
+    return [found.get(position, _OPEN) for position in positions]
 
 
 def _outcomes(ledger: Ledger, after: int, up_to: int) -> dict[int, Outcome]:

@@ -6,12 +6,8 @@ from collections.abc import Callable, Sequence
 
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import Feedback
-from offer_optimizer.store.codec import (
-    encode_decision,
-    encode_feedback,
-    encode_inbox_entry,
-    encode_journal_entry,
-)
+from offer_optimizer.store.codec import encode_feedback, encode_inbox_entry, encode_journal_entry
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.group_sync import GroupSync
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.writer_cells import WriterCells

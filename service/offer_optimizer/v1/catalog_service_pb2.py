@@ -4,15 +4,18 @@
 # source: offer_optimizer/v1/catalog_service.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "offer_optimizer/v1/catalog_service.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'offer_optimizer/v1/catalog_service.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -22,47 +25,45 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n(offer_optimizer/v1/catalog_service.proto\x12\x12offer_optimizer.v1\x1a\x1fgoogle/protobuf/timestamp.proto"%\n\x11GetCatalogRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03"h\n\x12GetCatalogResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12.\n\napply_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp"Y\n\x13\x41pplyCatalogRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x02 \x01(\x03\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08"9\n\x14\x41pplyCatalogResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x0f\n\x07\x63hanges\x18\x02 \x03(\t"\'\n\x13\x44isableOfferRequest\x12\x10\n\x08offer_id\x18\x01 \x01(\t"(\n\x14\x44isableOfferResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03"V\n\x12SetLearningRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x0e\n\x06\x66rozen\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t"\x15\n\x13SetLearningResponse"_\n\x14RollBackModelRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t"\x17\n\x15RollBackModelResponse"\xc5\x01\n\x11QuarantineRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08offer_id\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t"\x14\n\x12QuarantineResponse"k\n\x11StartEpochRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x12\n\nuses_final\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t"E\n\x12StartEpochResponse\x12\x14\n\x0cpolicy_epoch\x18\x01 \x01(\t\x12\x19\n\x11promoted_versions\x18\x02 \x03(\t"3\n\x12\x41\x63\x63\x65ptClockRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t"\x15\n\x13\x41\x63\x63\x65ptClockResponse2\x93\x06\n\x0e\x43\x61talogService\x12[\n\nGetCatalog\x12%.offer_optimizer.v1.GetCatalogRequest\x1a&.offer_optimizer.v1.GetCatalogResponse\x12\x61\n\x0c\x41pplyCatalog\x12\'.offer_optimizer.v1.ApplyCatalogRequest\x1a(.offer_optimizer.v1.ApplyCatalogResponse\x12\x61\n\x0c\x44isableOffer\x12\'.offer_optimizer.v1.DisableOfferRequest\x1a(.offer_optimizer.v1.DisableOfferResponse\x12^\n\x0bSetLearning\x12&.offer_optimizer.v1.SetLearningRequest\x1a\'.offer_optimizer.v1.SetLearningResponse\x12\x64\n\rRollBackModel\x12(.offer_optimizer.v1.RollBackModelRequest\x1a).offer_optimizer.v1.RollBackModelResponse\x12[\n\nQuarantine\x12%.offer_optimizer.v1.QuarantineRequest\x1a&.offer_optimizer.v1.QuarantineResponse\x12[\n\nStartEpoch\x12%.offer_optimizer.v1.StartEpochRequest\x1a&.offer_optimizer.v1.StartEpochResponse\x12^\n\x0b\x41\x63\x63\x65ptClock\x12&.offer_optimizer.v1.AcceptClockRequest\x1a\'.offer_optimizer.v1.AcceptClockResponseb\x06proto3'
-)
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(offer_optimizer/v1/catalog_service.proto\x12\x12offer_optimizer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"%\n\x11GetCatalogRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\"h\n\x12GetCatalogResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12.\n\napply_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x13\x41pplyCatalogRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x02 \x01(\x03\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"9\n\x14\x41pplyCatalogResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x0f\n\x07\x63hanges\x18\x02 \x03(\t\"\'\n\x13\x44isableOfferRequest\x12\x10\n\x08offer_id\x18\x01 \x01(\t\"(\n\x14\x44isableOfferResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"V\n\x12SetLearningRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x0e\n\x06\x66rozen\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x15\n\x13SetLearningResponse\"_\n\x14RollBackModelRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x17\n\x15RollBackModelResponse\"\xc5\x01\n\x11QuarantineRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08offer_id\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\"\x14\n\x12QuarantineResponse\"k\n\x11StartEpochRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x12\n\nuses_final\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\"E\n\x12StartEpochResponse\x12\x14\n\x0cpolicy_epoch\x18\x01 \x01(\t\x12\x19\n\x11promoted_versions\x18\x02 \x03(\t\"3\n\x12\x41\x63\x63\x65ptClockRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"\x15\n\x13\x41\x63\x63\x65ptClockResponse2\x93\x06\n\x0e\x43\x61talogService\x12[\n\nGetCatalog\x12%.offer_optimizer.v1.GetCatalogRequest\x1a&.offer_optimizer.v1.GetCatalogResponse\x12\x61\n\x0c\x41pplyCatalog\x12\'.offer_optimizer.v1.ApplyCatalogRequest\x1a(.offer_optimizer.v1.ApplyCatalogResponse\x12\x61\n\x0c\x44isableOffer\x12\'.offer_optimizer.v1.DisableOfferRequest\x1a(.offer_optimizer.v1.DisableOfferResponse\x12^\n\x0bSetLearning\x12&.offer_optimizer.v1.SetLearningRequest\x1a\'.offer_optimizer.v1.SetLearningResponse\x12\x64\n\rRollBackModel\x12(.offer_optimizer.v1.RollBackModelRequest\x1a).offer_optimizer.v1.RollBackModelResponse\x12[\n\nQuarantine\x12%.offer_optimizer.v1.QuarantineRequest\x1a&.offer_optimizer.v1.QuarantineResponse\x12[\n\nStartEpoch\x12%.offer_optimizer.v1.StartEpochRequest\x1a&.offer_optimizer.v1.StartEpochResponse\x12^\n\x0b\x41\x63\x63\x65ptClock\x12&.offer_optimizer.v1.AcceptClockRequest\x1a\'.offer_optimizer.v1.AcceptClockResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "offer_optimizer.v1.catalog_service_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'offer_optimizer.v1.catalog_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_GETCATALOGREQUEST"]._serialized_start = 97
-    _globals["_GETCATALOGREQUEST"]._serialized_end = 134
-    _globals["_GETCATALOGRESPONSE"]._serialized_start = 136
-    _globals["_GETCATALOGRESPONSE"]._serialized_end = 240
-    _globals["_APPLYCATALOGREQUEST"]._serialized_start = 242
-    _globals["_APPLYCATALOGREQUEST"]._serialized_end = 331
-    _globals["_APPLYCATALOGRESPONSE"]._serialized_start = 333
-    _globals["_APPLYCATALOGRESPONSE"]._serialized_end = 390
-    _globals["_DISABLEOFFERREQUEST"]._serialized_start = 392
-    _globals["_DISABLEOFFERREQUEST"]._serialized_end = 431
-    _globals["_DISABLEOFFERRESPONSE"]._serialized_start = 433
-    _globals["_DISABLEOFFERRESPONSE"]._serialized_end = 473
-    _globals["_SETLEARNINGREQUEST"]._serialized_start = 475
-    _globals["_SETLEARNINGREQUEST"]._serialized_end = 561
-    _globals["_SETLEARNINGRESPONSE"]._serialized_start = 563
-    _globals["_SETLEARNINGRESPONSE"]._serialized_end = 584
-    _globals["_ROLLBACKMODELREQUEST"]._serialized_start = 586
-    _globals["_ROLLBACKMODELREQUEST"]._serialized_end = 681
-    _globals["_ROLLBACKMODELRESPONSE"]._serialized_start = 683
-    _globals["_ROLLBACKMODELRESPONSE"]._serialized_end = 706
-    _globals["_QUARANTINEREQUEST"]._serialized_start = 709
-    _globals["_QUARANTINEREQUEST"]._serialized_end = 906
-    _globals["_QUARANTINERESPONSE"]._serialized_start = 908
-    _globals["_QUARANTINERESPONSE"]._serialized_end = 928
-    _globals["_STARTEPOCHREQUEST"]._serialized_start = 930
-    _globals["_STARTEPOCHREQUEST"]._serialized_end = 1037
-    _globals["_STARTEPOCHRESPONSE"]._serialized_start = 1039
-    _globals["_STARTEPOCHRESPONSE"]._serialized_end = 1108
-    _globals["_ACCEPTCLOCKREQUEST"]._serialized_start = 1110
-    _globals["_ACCEPTCLOCKREQUEST"]._serialized_end = 1161
-    _globals["_ACCEPTCLOCKRESPONSE"]._serialized_start = 1163
-    _globals["_ACCEPTCLOCKRESPONSE"]._serialized_end = 1184
-    _globals["_CATALOGSERVICE"]._serialized_start = 1187
-    _globals["_CATALOGSERVICE"]._serialized_end = 1974
+  DESCRIPTOR._loaded_options = None
+  _globals['_GETCATALOGREQUEST']._serialized_start=97
+  _globals['_GETCATALOGREQUEST']._serialized_end=134
+  _globals['_GETCATALOGRESPONSE']._serialized_start=136
+  _globals['_GETCATALOGRESPONSE']._serialized_end=240
+  _globals['_APPLYCATALOGREQUEST']._serialized_start=242
+  _globals['_APPLYCATALOGREQUEST']._serialized_end=331
+  _globals['_APPLYCATALOGRESPONSE']._serialized_start=333
+  _globals['_APPLYCATALOGRESPONSE']._serialized_end=390
+  _globals['_DISABLEOFFERREQUEST']._serialized_start=392
+  _globals['_DISABLEOFFERREQUEST']._serialized_end=431
+  _globals['_DISABLEOFFERRESPONSE']._serialized_start=433
+  _globals['_DISABLEOFFERRESPONSE']._serialized_end=473
+  _globals['_SETLEARNINGREQUEST']._serialized_start=475
+  _globals['_SETLEARNINGREQUEST']._serialized_end=561
+  _globals['_SETLEARNINGRESPONSE']._serialized_start=563
+  _globals['_SETLEARNINGRESPONSE']._serialized_end=584
+  _globals['_ROLLBACKMODELREQUEST']._serialized_start=586
+  _globals['_ROLLBACKMODELREQUEST']._serialized_end=681
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=683
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=706
+  _globals['_QUARANTINEREQUEST']._serialized_start=709
+  _globals['_QUARANTINEREQUEST']._serialized_end=906
+  _globals['_QUARANTINERESPONSE']._serialized_start=908
+  _globals['_QUARANTINERESPONSE']._serialized_end=928
+  _globals['_STARTEPOCHREQUEST']._serialized_start=930
+  _globals['_STARTEPOCHREQUEST']._serialized_end=1037
+  _globals['_STARTEPOCHRESPONSE']._serialized_start=1039
+  _globals['_STARTEPOCHRESPONSE']._serialized_end=1108
+  _globals['_ACCEPTCLOCKREQUEST']._serialized_start=1110
+  _globals['_ACCEPTCLOCKREQUEST']._serialized_end=1161
+  _globals['_ACCEPTCLOCKRESPONSE']._serialized_start=1163
+  _globals['_ACCEPTCLOCKRESPONSE']._serialized_end=1184
+  _globals['_CATALOGSERVICE']._serialized_start=1187
+  _globals['_CATALOGSERVICE']._serialized_end=1974
 # @@protoc_insertion_point(module_scope)

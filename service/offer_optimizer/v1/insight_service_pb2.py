@@ -4,15 +4,18 @@
 # source: offer_optimizer/v1/insight_service.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "offer_optimizer/v1/insight_service.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'offer_optimizer/v1/insight_service.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -22,49 +25,57 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n(offer_optimizer/v1/insight_service.proto\x12\x12offer_optimizer.v1\x1a\x1fgoogle/protobuf/timestamp.proto"$\n\x0fGetModelRequest\x12\x11\n\tplacement\x18\x01 \x01(\t"P\n\x10GetModelResponse\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x15\n\rlearned_count\x18\x03 \x01(\x03"<\n\x11ListModelsRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x14\n\x0cpolicy_epoch\x18\x02 \x01(\t"\x94\x01\n\tKeptModel\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x15\n\rlearned_count\x18\x02 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_current\x18\x04 \x01(\x08\x12\x13\n\x0bis_promoted\x18\x05 \x01(\x08"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.offer_optimizer.v1.KeptModel"\x8c\x01\n\x19GetPlacementReportRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp"\xea\x01\n\x08\x45stimate\x12\x12\n\x05value\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03low\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04high\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x16\n\x0erefused_reason\x18\x04 \x01(\t\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x05 \x01(\x03\x12\x15\n\rvisitor_count\x18\x06 \x01(\x03\x12\x1d\n\x15\x65\x66\x66\x65\x63tive_sample_size\x18\x07 \x01(\x01\x12\x10\n\x08interval\x18\x08 \x01(\t\x12\x12\n\nconfidence\x18\t \x01(\x01\x42\x08\n\x06_valueB\x06\n\x04_lowB\x07\n\x05_high"\xff\x01\n\x0bOfferReport\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x02 \x01(\x03\x12>\n\x18observed_mean_not_causal\x18\x03 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x34\n\x0evalue_if_shown\x18\x04 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x38\n\x12value_if_shown_ips\x18\x05 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x16\n\x0e\x65ligible_count\x18\x06 \x01(\x03"K\n\nOfferShare\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12\x13\n\x0bmodel_share\x18\x02 \x01(\x01\x12\x16\n\x0e\x62\x61seline_share\x18\x03 \x01(\x01"^\n\x11\x43ontextDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x03 \x01(\x03\x12\x14\n\x0c\x64iffer_share\x18\x04 \x01(\x01"\x87\x03\n\x0cShadowReport\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x01 \x01(\x03\x12\x19\n\x0c\x64iffer_share\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12.\n\x06offers\x18\x03 \x03(\x0b\x32\x1e.offer_optimizer.v1.OfferShare\x12\x37\n\x08\x63ontexts\x18\x04 \x03(\x0b\x32%.offer_optimizer.v1.ContextDifference\x12\x31\n\x0bmodel_value\x18\x05 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x35\n\x0fmodel_value_ips\x18\x06 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x34\n\x0e\x62\x61seline_value\x18\x07 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12*\n\x04gain\x18\x08 \x01(\x0b\x32\x1c.offer_optimizer.v1.EstimateB\x0f\n\r_differ_share"\x8e\x06\n\x1aGetPlacementReportResponse\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x01 \x01(\x03\x12,\n\x06reward\x18\x02 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12,\n\x06uplift\x18\x03 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12/\n\x06offers\x18\x04 \x03(\x0b\x32\x1f.offer_optimizer.v1.OfferReport\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06is_cut\x18\x07 \x01(\x08\x12\x12\n\nopen_count\x18\x08 \x01(\x03\x12\x16\n\x0eleft_out_count\x18\t \x01(\x03\x12\x15\n\rcounted_count\x18\n \x01(\x03\x12\x17\n\x0flearnable_count\x18\x0b \x01(\x03\x12\x17\n\x0f\x61nonymous_count\x18\x0c \x01(\x03\x12L\n\x07reasons\x18\r \x03(\x0b\x32;.offer_optimizer.v1.GetPlacementReportResponse.ReasonsEntry\x12\x1a\n\x12interruption_count\x18\x0e \x01(\x03\x12>\n\x18interruptions_per_reward\x18\x0f \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12-\n\x07treated\x18\x10 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12-\n\x07holdout\x18\x11 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x30\n\x06shadow\x18\x12 \x01(\x0b\x32 .offer_optimizer.v1.ShadowReport\x1a.\n\x0cReasonsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01")\n\x14GetLoopHealthRequest\x12\x11\n\tplacement\x18\x01 \x01(\t"_\n\x05\x41larm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tplacement\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0clikely_cause\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t"Y\n\x15GetLoopHealthResponse\x12)\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x19.offer_optimizer.v1.Alarm\x12\x15\n\rlearner_lag_s\x18\x02 \x01(\x01\x32\x9f\x03\n\x0eInsightService\x12U\n\x08GetModel\x12#.offer_optimizer.v1.GetModelRequest\x1a$.offer_optimizer.v1.GetModelResponse\x12[\n\nListModels\x12%.offer_optimizer.v1.ListModelsRequest\x1a&.offer_optimizer.v1.ListModelsResponse\x12s\n\x12GetPlacementReport\x12-.offer_optimizer.v1.GetPlacementReportRequest\x1a..offer_optimizer.v1.GetPlacementReportResponse\x12\x64\n\rGetLoopHealth\x12(.offer_optimizer.v1.GetLoopHealthRequest\x1a).offer_optimizer.v1.GetLoopHealthResponseb\x06proto3'
-)
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(offer_optimizer/v1/insight_service.proto\x12\x12offer_optimizer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"$\n\x0fGetModelRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\"P\n\x10GetModelResponse\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x15\n\rlearned_count\x18\x03 \x01(\x03\"<\n\x11ListModelsRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x14\n\x0cpolicy_epoch\x18\x02 \x01(\t\"\x94\x01\n\tKeptModel\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x15\n\rlearned_count\x18\x02 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_current\x18\x04 \x01(\x08\x12\x13\n\x0bis_promoted\x18\x05 \x01(\x08\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.offer_optimizer.v1.KeptModel\"\x8c\x01\n\x19GetPlacementReportRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xea\x01\n\x08\x45stimate\x12\x12\n\x05value\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03low\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04high\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x16\n\x0erefused_reason\x18\x04 \x01(\t\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x05 \x01(\x03\x12\x15\n\rvisitor_count\x18\x06 \x01(\x03\x12\x1d\n\x15\x65\x66\x66\x65\x63tive_sample_size\x18\x07 \x01(\x01\x12\x10\n\x08interval\x18\x08 \x01(\t\x12\x12\n\nconfidence\x18\t \x01(\x01\x42\x08\n\x06_valueB\x06\n\x04_lowB\x07\n\x05_high\"\xff\x01\n\x0bOfferReport\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x02 \x01(\x03\x12>\n\x18observed_mean_not_causal\x18\x03 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x34\n\x0evalue_if_shown\x18\x04 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x38\n\x12value_if_shown_ips\x18\x05 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x16\n\x0e\x65ligible_count\x18\x06 \x01(\x03\"K\n\nOfferShare\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12\x13\n\x0bmodel_share\x18\x02 \x01(\x01\x12\x16\n\x0e\x62\x61seline_share\x18\x03 \x01(\x01\"^\n\x11\x43ontextDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x03 \x01(\x03\x12\x14\n\x0c\x64iffer_share\x18\x04 \x01(\x01\"\x87\x03\n\x0cShadowReport\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x01 \x01(\x03\x12\x19\n\x0c\x64iffer_share\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12.\n\x06offers\x18\x03 \x03(\x0b\x32\x1e.offer_optimizer.v1.OfferShare\x12\x37\n\x08\x63ontexts\x18\x04 \x03(\x0b\x32%.offer_optimizer.v1.ContextDifference\x12\x31\n\x0bmodel_value\x18\x05 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x35\n\x0fmodel_value_ips\x18\x06 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x34\n\x0e\x62\x61seline_value\x18\x07 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12*\n\x04gain\x18\x08 \x01(\x0b\x32\x1c.offer_optimizer.v1.EstimateB\x0f\n\r_differ_share\"\x8e\x06\n\x1aGetPlacementReportResponse\x12\x16\n\x0e\x64\x65\x63ision_count\x18\x01 \x01(\x03\x12,\n\x06reward\x18\x02 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12,\n\x06uplift\x18\x03 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12/\n\x06offers\x18\x04 \x03(\x0b\x32\x1f.offer_optimizer.v1.OfferReport\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06is_cut\x18\x07 \x01(\x08\x12\x12\n\nopen_count\x18\x08 \x01(\x03\x12\x16\n\x0eleft_out_count\x18\t \x01(\x03\x12\x15\n\rcounted_count\x18\n \x01(\x03\x12\x17\n\x0flearnable_count\x18\x0b \x01(\x03\x12\x17\n\x0f\x61nonymous_count\x18\x0c \x01(\x03\x12L\n\x07reasons\x18\r \x03(\x0b\x32;.offer_optimizer.v1.GetPlacementReportResponse.ReasonsEntry\x12\x1a\n\x12interruption_count\x18\x0e \x01(\x03\x12>\n\x18interruptions_per_reward\x18\x0f \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12-\n\x07treated\x18\x10 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12-\n\x07holdout\x18\x11 \x01(\x0b\x32\x1c.offer_optimizer.v1.Estimate\x12\x30\n\x06shadow\x18\x12 \x01(\x0b\x32 .offer_optimizer.v1.ShadowReport\x1a.\n\x0cReasonsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\")\n\x14GetLoopHealthRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\"_\n\x05\x41larm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tplacement\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0clikely_cause\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\"\xe6\x06\n\x0fPlacementHealth\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x11\n\tis_frozen\x18\x03 \x01(\x08\x12\x19\n\x11learn_probability\x18\x04 \x01(\x01\x12\x18\n\x0bmodel_age_s\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\rlearned_count\x18\x06 \x01(\x03\x12\x17\n\x0funlearned_count\x18\x07 \x01(\x03\x12\x12\n\nopen_count\x18\x08 \x01(\x03\x12\x16\n\x0e\x64\x65\x63ision_count\x18\t \x01(\x03\x12\x41\n\x07reasons\x18\n \x03(\x0b\x32\x30.offer_optimizer.v1.PlacementHealth.ReasonsEntry\x12=\n\x05\x66\x61tes\x18\x0b \x03(\x0b\x32..offer_optimizer.v1.PlacementHealth.FatesEntry\x12\x1b\n\x0e\x61nswered_share\x18\x0c \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0breward_mean\x18\r \x01(\x01H\x02\x88\x01\x01\x12\x1a\n\rclipped_share\x18\x0e \x01(\x01H\x03\x88\x01\x01\x12\x1e\n\x11\x65xploration_share\x18\x0f \x01(\x01H\x04\x88\x01\x01\x12\x1a\n\rentropy_share\x18\x10 \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10propensity_least\x18\x11 \x01(\x01H\x06\x88\x01\x01\x12\x18\n\x0b\x64\x65lay_s_p50\x18\x12 \x01(\x01H\x07\x88\x01\x01\x12\x18\n\x0b\x64\x65lay_s_p90\x18\x13 \x01(\x01H\x08\x88\x01\x01\x12\x18\n\x0b\x64\x65lay_s_p99\x18\x14 \x01(\x01H\t\x88\x01\x01\x1a.\n\x0cReasonsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a,\n\nFatesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x0e\n\x0c_model_age_sB\x11\n\x0f_answered_shareB\x0e\n\x0c_reward_meanB\x10\n\x0e_clipped_shareB\x14\n\x12_exploration_shareB\x10\n\x0e_entropy_shareB\x13\n\x11_propensity_leastB\x0e\n\x0c_delay_s_p50B\x0e\n\x0c_delay_s_p90B\x0e\n\x0c_delay_s_p99\"\x82\x02\n\x15GetLoopHealthResponse\x12)\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x19.offer_optimizer.v1.Alarm\x12\x15\n\rlearner_lag_s\x18\x02 \x01(\x01\x12/\n\x0bledger_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\njoin_share\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\runknown_count\x18\x05 \x01(\x03\x12\x37\n\nplacements\x18\x06 \x03(\x0b\x32#.offer_optimizer.v1.PlacementHealthB\r\n\x0b_join_share2\x9f\x03\n\x0eInsightService\x12U\n\x08GetModel\x12#.offer_optimizer.v1.GetModelRequest\x1a$.offer_optimizer.v1.GetModelResponse\x12[\n\nListModels\x12%.offer_optimizer.v1.ListModelsRequest\x1a&.offer_optimizer.v1.ListModelsResponse\x12s\n\x12GetPlacementReport\x12-.offer_optimizer.v1.GetPlacementReportRequest\x1a..offer_optimizer.v1.GetPlacementReportResponse\x12\x64\n\rGetLoopHealth\x12(.offer_optimizer.v1.GetLoopHealthRequest\x1a).offer_optimizer.v1.GetLoopHealthResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "offer_optimizer.v1.insight_service_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'offer_optimizer.v1.insight_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_GETPLACEMENTREPORTRESPONSE_REASONSENTRY"]._loaded_options = None
-    _globals["_GETPLACEMENTREPORTRESPONSE_REASONSENTRY"]._serialized_options = b"8\001"
-    _globals["_GETMODELREQUEST"]._serialized_start = 97
-    _globals["_GETMODELREQUEST"]._serialized_end = 133
-    _globals["_GETMODELRESPONSE"]._serialized_start = 135
-    _globals["_GETMODELRESPONSE"]._serialized_end = 215
-    _globals["_LISTMODELSREQUEST"]._serialized_start = 217
-    _globals["_LISTMODELSREQUEST"]._serialized_end = 277
-    _globals["_KEPTMODEL"]._serialized_start = 280
-    _globals["_KEPTMODEL"]._serialized_end = 428
-    _globals["_LISTMODELSRESPONSE"]._serialized_start = 430
-    _globals["_LISTMODELSRESPONSE"]._serialized_end = 497
-    _globals["_GETPLACEMENTREPORTREQUEST"]._serialized_start = 500
-    _globals["_GETPLACEMENTREPORTREQUEST"]._serialized_end = 640
-    _globals["_ESTIMATE"]._serialized_start = 643
-    _globals["_ESTIMATE"]._serialized_end = 877
-    _globals["_OFFERREPORT"]._serialized_start = 880
-    _globals["_OFFERREPORT"]._serialized_end = 1135
-    _globals["_OFFERSHARE"]._serialized_start = 1137
-    _globals["_OFFERSHARE"]._serialized_end = 1212
-    _globals["_CONTEXTDIFFERENCE"]._serialized_start = 1214
-    _globals["_CONTEXTDIFFERENCE"]._serialized_end = 1308
-    _globals["_SHADOWREPORT"]._serialized_start = 1311
-    _globals["_SHADOWREPORT"]._serialized_end = 1702
-    _globals["_GETPLACEMENTREPORTRESPONSE"]._serialized_start = 1705
-    _globals["_GETPLACEMENTREPORTRESPONSE"]._serialized_end = 2487
-    _globals["_GETPLACEMENTREPORTRESPONSE_REASONSENTRY"]._serialized_start = 2441
-    _globals["_GETPLACEMENTREPORTRESPONSE_REASONSENTRY"]._serialized_end = 2487
-    _globals["_GETLOOPHEALTHREQUEST"]._serialized_start = 2489
-    _globals["_GETLOOPHEALTHREQUEST"]._serialized_end = 2530
-    _globals["_ALARM"]._serialized_start = 2532
-    _globals["_ALARM"]._serialized_end = 2627
-    _globals["_GETLOOPHEALTHRESPONSE"]._serialized_start = 2629
-    _globals["_GETLOOPHEALTHRESPONSE"]._serialized_end = 2718
-    _globals["_INSIGHTSERVICE"]._serialized_start = 2721
-    _globals["_INSIGHTSERVICE"]._serialized_end = 3136
+  DESCRIPTOR._loaded_options = None
+  _globals['_GETPLACEMENTREPORTRESPONSE_REASONSENTRY']._loaded_options = None
+  _globals['_GETPLACEMENTREPORTRESPONSE_REASONSENTRY']._serialized_options = b'8\001'
+  _globals['_PLACEMENTHEALTH_REASONSENTRY']._loaded_options = None
+  _globals['_PLACEMENTHEALTH_REASONSENTRY']._serialized_options = b'8\001'
+  _globals['_PLACEMENTHEALTH_FATESENTRY']._loaded_options = None
+  _globals['_PLACEMENTHEALTH_FATESENTRY']._serialized_options = b'8\001'
+  _globals['_GETMODELREQUEST']._serialized_start=97
+  _globals['_GETMODELREQUEST']._serialized_end=133
+  _globals['_GETMODELRESPONSE']._serialized_start=135
+  _globals['_GETMODELRESPONSE']._serialized_end=215
+  _globals['_LISTMODELSREQUEST']._serialized_start=217
+  _globals['_LISTMODELSREQUEST']._serialized_end=277
+  _globals['_KEPTMODEL']._serialized_start=280
+  _globals['_KEPTMODEL']._serialized_end=428
+  _globals['_LISTMODELSRESPONSE']._serialized_start=430
+  _globals['_LISTMODELSRESPONSE']._serialized_end=497
+  _globals['_GETPLACEMENTREPORTREQUEST']._serialized_start=500
+  _globals['_GETPLACEMENTREPORTREQUEST']._serialized_end=640
+  _globals['_ESTIMATE']._serialized_start=643
+  _globals['_ESTIMATE']._serialized_end=877
+  _globals['_OFFERREPORT']._serialized_start=880
+  _globals['_OFFERREPORT']._serialized_end=1135
+  _globals['_OFFERSHARE']._serialized_start=1137
+  _globals['_OFFERSHARE']._serialized_end=1212
+  _globals['_CONTEXTDIFFERENCE']._serialized_start=1214
+  _globals['_CONTEXTDIFFERENCE']._serialized_end=1308
+  _globals['_SHADOWREPORT']._serialized_start=1311
+  _globals['_SHADOWREPORT']._serialized_end=1702
+  _globals['_GETPLACEMENTREPORTRESPONSE']._serialized_start=1705
+  _globals['_GETPLACEMENTREPORTRESPONSE']._serialized_end=2487
+  _globals['_GETPLACEMENTREPORTRESPONSE_REASONSENTRY']._serialized_start=2441
+  _globals['_GETPLACEMENTREPORTRESPONSE_REASONSENTRY']._serialized_end=2487
+  _globals['_GETLOOPHEALTHREQUEST']._serialized_start=2489
+  _globals['_GETLOOPHEALTHREQUEST']._serialized_end=2530
+  _globals['_ALARM']._serialized_start=2532
+  _globals['_ALARM']._serialized_end=2627
+  _globals['_PLACEMENTHEALTH']._serialized_start=2630
+  _globals['_PLACEMENTHEALTH']._serialized_end=3500
+  _globals['_PLACEMENTHEALTH_REASONSENTRY']._serialized_start=2441
+  _globals['_PLACEMENTHEALTH_REASONSENTRY']._serialized_end=2487
+  _globals['_PLACEMENTHEALTH_FATESENTRY']._serialized_start=3278
+  _globals['_PLACEMENTHEALTH_FATESENTRY']._serialized_end=3322
+  _globals['_GETLOOPHEALTHRESPONSE']._serialized_start=3503
+  _globals['_GETLOOPHEALTHRESPONSE']._serialized_end=3761
+  _globals['_INSIGHTSERVICE']._serialized_start=3764
+  _globals['_INSIGHTSERVICE']._serialized_end=4179
 # @@protoc_insertion_point(module_scope)

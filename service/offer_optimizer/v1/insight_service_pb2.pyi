@@ -210,10 +210,76 @@ class Alarm(_message.Message):
     remedy: str
     def __init__(self, name: _Optional[str] = ..., placement: _Optional[str] = ..., message: _Optional[str] = ..., likely_cause: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
+class PlacementHealth(_message.Message):
+    __slots__ = ("placement", "policy", "is_frozen", "learn_probability", "model_age_s", "learned_count", "unlearned_count", "open_count", "decision_count", "reasons", "fates", "answered_share", "reward_mean", "clipped_share", "exploration_share", "entropy_share", "propensity_least", "delay_s_p50", "delay_s_p90", "delay_s_p99")
+    class ReasonsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class FatesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    IS_FROZEN_FIELD_NUMBER: _ClassVar[int]
+    LEARN_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_AGE_S_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNLEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OPEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    FATES_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    REWARD_MEAN_FIELD_NUMBER: _ClassVar[int]
+    CLIPPED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    EXPLORATION_SHARE_FIELD_NUMBER: _ClassVar[int]
+    ENTROPY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_LEAST_FIELD_NUMBER: _ClassVar[int]
+    DELAY_S_P50_FIELD_NUMBER: _ClassVar[int]
+    DELAY_S_P90_FIELD_NUMBER: _ClassVar[int]
+    DELAY_S_P99_FIELD_NUMBER: _ClassVar[int]
+    placement: str
+    policy: str
+    is_frozen: bool
+    learn_probability: float
+    model_age_s: float
+    learned_count: int
+    unlearned_count: int
+    open_count: int
+    decision_count: int
+    reasons: _containers.ScalarMap[str, int]
+    fates: _containers.ScalarMap[str, int]
+    answered_share: float
+    reward_mean: float
+    clipped_share: float
+    exploration_share: float
+    entropy_share: float
+    propensity_least: float
+    delay_s_p50: float
+    delay_s_p90: float
+    delay_s_p99: float
+    def __init__(self, placement: _Optional[str] = ..., policy: _Optional[str] = ..., is_frozen: _Optional[bool] = ..., learn_probability: _Optional[float] = ..., model_age_s: _Optional[float] = ..., learned_count: _Optional[int] = ..., unlearned_count: _Optional[int] = ..., open_count: _Optional[int] = ..., decision_count: _Optional[int] = ..., reasons: _Optional[_Mapping[str, int]] = ..., fates: _Optional[_Mapping[str, int]] = ..., answered_share: _Optional[float] = ..., reward_mean: _Optional[float] = ..., clipped_share: _Optional[float] = ..., exploration_share: _Optional[float] = ..., entropy_share: _Optional[float] = ..., propensity_least: _Optional[float] = ..., delay_s_p50: _Optional[float] = ..., delay_s_p90: _Optional[float] = ..., delay_s_p99: _Optional[float] = ...) -> None: ...
+
 class GetLoopHealthResponse(_message.Message):
-    __slots__ = ("alarms", "learner_lag_s")
+    __slots__ = ("alarms", "learner_lag_s", "ledger_time", "join_share", "unknown_count", "placements")
     ALARMS_FIELD_NUMBER: _ClassVar[int]
     LEARNER_LAG_S_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_TIME_FIELD_NUMBER: _ClassVar[int]
+    JOIN_SHARE_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENTS_FIELD_NUMBER: _ClassVar[int]
     alarms: _containers.RepeatedCompositeFieldContainer[Alarm]
     learner_lag_s: float
-    def __init__(self, alarms: _Optional[_Iterable[_Union[Alarm, _Mapping]]] = ..., learner_lag_s: _Optional[float] = ...) -> None: ...
+    ledger_time: _timestamp_pb2.Timestamp
+    join_share: float
+    unknown_count: int
+    placements: _containers.RepeatedCompositeFieldContainer[PlacementHealth]
+    def __init__(self, alarms: _Optional[_Iterable[_Union[Alarm, _Mapping]]] = ..., learner_lag_s: _Optional[float] = ..., ledger_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., join_share: _Optional[float] = ..., unknown_count: _Optional[int] = ..., placements: _Optional[_Iterable[_Union[PlacementHealth, _Mapping]]] = ...) -> None: ...

@@ -218,6 +218,18 @@ class FakeLearning:
         )
 
 
+class FakeHealth:
+    """Remembers what it was asked. Answers with `found`."""
+
+    def __init__(self, found: Mapping[str, Any] | None = None) -> None:
+        self.found = found or {}
+        self.asked: list[tuple[str, float]] = []
+
+    def health(self, placement_id: str, timeout_s: float) -> Mapping[str, Any]:
+        self.asked.append((placement_id, timeout_s))
+        return self.found
+
+
 class Aborted(Exception):
     """A call ended with a status."""
 
@@ -276,10 +288,11 @@ class FakePorts:
             FakeDesk(),
             FakeModels(),
         )
-        self.visitors, self.stories, self.reports, self.log = (
+        self.visitors, self.stories, self.reports, self.health, self.log = (
             FakeVisitors(),
             FakeStories(),
             FakeReports(),
+            FakeHealth(),
             FakeLog(),
         )
         self.learning = FakeLearning()
@@ -294,6 +307,7 @@ class FakePorts:
             stories=self.stories,
             reports=self.reports,
             learning=self.learning,
+            health=self.health,
             log=self.log,
             make_error_id=error_id,
         )

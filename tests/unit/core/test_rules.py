@@ -13,7 +13,7 @@ from offer_optimizer.core import limits
 from offer_optimizer.core.cel import Reference
 from offer_optimizer.core.errors import InvalidInput, OfferOptimizerError
 from offer_optimizer.core.features import Features
-from offer_optimizer.core.rules import OFFER_MAPS, Rule, RuleFacts, RuleFault, RuleSet
+from offer_optimizer.core.rules import KNOWN_ANSWERS, OFFER_MAPS, Rule, RuleFacts, RuleFault, RuleSet
 
 CONTEXT = Features(
     categories=(("country", "DE"), ("device", "phone")),
@@ -143,9 +143,9 @@ def test_a_name_that_is_not_there_is_a_fault_and_never_false(text: str, said: st
     assert isinstance(caught.value, OfferOptimizerError)
 
 
-def test_a_value_of_a_wrong_type_is_a_fault() -> None:
-    with pytest.raises(RuleFault):
-        Rule('category.device == "5"').evaluate(RuleFacts(category={"device": 5}))  # type: ignore[dict-item]
+def test_a_value_of_a_wrong_type_never_makes_a_rule_true() -> None:
+    facts = RuleFacts(category={"device": 5})  # type: ignore[dict-item]
+    assert not Rule('category.device == "5"').ask(facts)
 
 
 def test_a_rule_that_loops_without_end_is_a_fault_and_not_a_stall() -> None:
@@ -177,15 +177,60 @@ def test_a_rule_that_asks_first_is_known_to(text: str, guarded: bool) -> None:
 
 def test_rules_together_say_what_each_says_alone_and_a_faulty_one_harms_no_other() -> None:
     texts = ["true // why", 'category.device == "phone"', "number.cart > 99.0", "number.none > 1.0", "true"]
-    assert RuleSet([Rule(text) for text in texts]).evaluate(FACTS) == [True, True, False, None, True]
-    assert RuleSet([Rule(texts[2])]).evaluate(FACTS) == [False]
+    assert RuleSet([Rule(text) for text in texts]).evaluate(FACTS) == (True, True, False, None, True)
+    assert RuleSet([Rule(texts[2])]).evaluate(FACTS) == (False,)
     assert all(expression is not None for _, expression in RuleSet([*map(Rule, texts)])._together)
-    assert RuleSet([]).evaluate(FACTS) == []
+    assert RuleSet([]).evaluate(FACTS) == ()
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("number.a < 1.0 && category['b'] == 'number.c'", {("number", "a"), ("category", "b")}),
+    ("has(category.b) // category.c", {("category", "b")}),
+    ('"x" in tag.segments', {("tag", "segments")}),
+    ("true", set()),
+    ('"b" in category', None),
+    ("category[category.b] == 'x'", None),
+    ("size(tag) > 0", None),
+    ("(category).b == 'x'", None),
+    (".category.b == 'x'", None),
+    (".category.b == 'x' && category.c == 'x'", None),
+    ("tag.segments.exists(category, category == 'x')", None),
+    ("category.exists(name, name == 'x')", None),
+])  # fmt: skip
+def test_what_a_rule_reads_is_known_by_name_unless_it_reads_a_whole_map(
+    text: str, names: set[tuple[str, str]] | None
+) -> None:
+    found = Rule(text).names
+    assert (found if found is None else {(it.map, it.name) for it in found}) == names
+
+
+numbers = st.sampled_from([None, 0.0, 1.0, 2.0])
+
+
+@given(st.lists(st.tuples(numbers, numbers, st.sampled_from([None, (), ("a",)]))))
+def test_remembered_answers_are_those_that_each_rule_gives(
+    asked: list[tuple[float | None, float | None, tuple[str, ...] | None]],
+) -> None:
+    texts = ["number.a < 2.0", "has(number.b) || number.a > 0.0", "visitor.b == 1.0", "'a' in tag.c"]
+    rules = [Rule(text) for text in texts]
+    together = RuleSet(rules)
+    for a, b, tags in asked:
+        number = {} if a is None else {"a": a}
+        tag = {} if tags is None else {"c": list(tags)}
+        facts = RuleFacts(number=number, visitor={} if b is None else {"b": b}, tag=tag)
+        assert together.evaluate(facts) == tuple(rule.ask(facts) for rule in rules)
+
+
+def test_no_more_answers_are_remembered_than_said() -> None:
+    rules = RuleSet([Rule("number.a < 5.0")])
+    for number in range(3 * KNOWN_ANSWERS):
+        assert rules.evaluate(RuleFacts(number={"a": float(number)})) == (number < 5,)
+    assert len(rules._known) <= KNOWN_ANSWERS
 
 
 def test_rules_that_are_long_together_are_evaluated_all_the_same() -> None:
     texts = [f'category.device != "{"x" * 1900}{number}"' for number in range(100)]
-    assert RuleSet([Rule(text) for text in texts]).evaluate(FACTS) == [True] * 100
+    assert RuleSet([Rule(text) for text in texts]).evaluate(FACTS) == (True,) * 100
 
 
 def test_facts_that_are_left_out_are_empty_and_an_offers_tags_are_not_among_them() -> None:

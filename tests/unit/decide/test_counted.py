@@ -65,6 +65,15 @@ def reasons(room: Room) -> set[ExclusionReason]:
     return {ExclusionReason(number) for number in room.last.exclusion_reasons}
 
 
+def test_a_cap_counts_a_custom_kind_whatever_its_value() -> None:
+    room = Room(revision_of(caps=(Cap(id="rated", limit=1, offers=("save5",), count_on="stars"),), **ALWAYS))
+    first = room.runtime.decide(ask())
+    tell(room, first, "click")
+    assert offer(room.runtime.decide(ask())) == "save5"
+    tell(room, first, "stars")
+    assert offer(room.runtime.decide(ask())) == "none"
+
+
 def test_a_cap_holds_from_the_decision_that_reaches_it_and_opens_with_its_window() -> None:
     room = Room(revision_of(caps=(COUPON,), **ALWAYS))
     assert [offer(room.runtime.decide(ask())) for _ in range(3)] == ["save5", "save5", "none"]

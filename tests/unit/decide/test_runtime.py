@@ -19,7 +19,7 @@ from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import ModelShelf
 from offer_optimizer.decide.requests import FeedbackInput
 from offer_optimizer.decide.runtime import Runtime
-from offer_optimizer.store.codec import encode_decision
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.memory_cache import MemoryCache
 from tests.unit.decide.rooms import (
     HOLDOUT_SALT,
@@ -271,12 +271,12 @@ def test_feedback_is_stamped_inside_and_only_addressed_by_visitor_with_a_digest(
         lambda: False,
     )
     by_decision = FeedbackInput("a", b"d" * 16, "", "", 0, "click", 1.0, None)
-    by_visitor = FeedbackInput("b", b"", "ann", "home", 0, "click", 2.0, 5)
+    by_visitor = FeedbackInput("b", b"", "ann", "home", 0, "click", 2.0, 5, "a", "shop")
     intake.record([by_decision, by_visitor])
     intake.record([])
     assert inbox.batches == [
         [
             (b"", Feedback("a", b"d" * 16, "", 0, "click", 1.0, NOW_US)),
-            (b"digest of ann", Feedback("b", b"", "home", 0, "click", 2.0, NOW_US, 5)),
+            (b"digest of ann", Feedback("b", b"", "home", 0, "click", 2.0, NOW_US, 5, "a", "shop")),
         ]
     ]

@@ -46,8 +46,15 @@ def test_the_boundary_is_where_the_normal_mixtures_martingale_reaches_20() -> No
         assert grown == pytest.approx(20.0, rel=1e-6)
 
 
-def test_without_spread_to_measure_the_interval_is_endless() -> None:
+def test_every_interval_says_what_it_assumes() -> None:
     for interval in Interval:
+        assert interval.assumption.startswith("Visitors are independent")
+        assert ("one look" in interval.assumption) == (interval is not Interval.ANYTIME)
+        assert ("many" in interval.assumption) != interval.is_guaranteed
+
+
+def test_without_spread_to_measure_the_interval_is_endless() -> None:
+    for interval in (Interval.NORMAL, Interval.ANYTIME):
         assert half_width(interval, 0.1, 1, 0.0) == math.inf
         assert half_width(interval, 0.1, 0, -1.0) == math.inf
         assert half_width(interval, 0.1, 500, 499.0) > 0.19

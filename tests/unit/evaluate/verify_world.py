@@ -41,9 +41,9 @@ from offer_optimizer.store.codec import (
     Salt,
     StoredCatalog,
     Tick,
-    encode_decision,
     encode_feedback,
 )
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import open_writer

@@ -14,7 +14,8 @@ from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.loop import Learner
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.policy.epoch import epoch_of
-from offer_optimizer.store.codec import MergeChange, encode_control, encode_decision
+from offer_optimizer.store.codec import MergeChange, encode_control
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.hot_cache import CacheView
 from offer_optimizer.store.hot_counting import chosen_offer_id, count_decision, count_feedback, recent_of
 from offer_optimizer.store.hot_fill import Stage

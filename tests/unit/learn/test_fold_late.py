@@ -193,6 +193,12 @@ def test_a_shown_that_is_taken_back_was_not_shown(world: World) -> None:
     assert [closed and closed.status for closed in found] == [CloseStatus.NOT_ACTIVATED, CloseStatus.LEARNED]
 
 
+def test_a_shown_that_is_only_taken_back_shows_nothing(world: World) -> None:
+    world.decide(decision_of(1, T, epoch=EPOCH, deferred=True), "ann")
+    world.hear(feedback_of("r", T + 1, decision=1, kind="shown", retracts="s"))
+    assert world.hear(feedback_of("c", T + 2), "ann") is Fate.UNATTRIBUTED
+
+
 def test_by_visitor_a_retraction_goes_where_the_item_went_that_it_takes_back(world: World) -> None:
     """Not to the newest decision: open or closed, the visitor may have come again since."""
     first = world.decide(decision_of(1, T, epoch=EPOCH), "ann")

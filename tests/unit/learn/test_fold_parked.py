@@ -125,6 +125,15 @@ def test_a_rebuild_to_any_position_finds_no_difference_in_a_fold_that_ran_on(
     rebuilt.close()
 
 
+def test_a_rebuild_to_where_an_item_still_waited_does_not_miss_its_later_fate(world: World) -> None:
+    world.hear(feedback_of("a", T, decision=1))
+    up_to = world.fold.position
+    world.decide(decision_of(1, T, epoch=EPOCH))
+    rebuilt = Rebuilt(world.ledger, up_to, lambda _done, _all: None)
+    assert rebuilt.differing_rows(world.tables) == []
+    rebuilt.close()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -84,6 +84,23 @@ def test_first_and_last_and_delays_go_by_the_time_that_counts() -> None:
     assert world.tables.finals() == {}
 
 
+def test_what_occurred_before_the_decision_has_its_time_and_the_order_of_the_ledger() -> None:
+    formula = Reward(formula="first.click", max=10.0)
+    world, epoch = world_of(placement(trust_occur_time=True, reward=formula))
+    position = world.decide(decision_of(1, T, epoch=epoch))
+    for name, occur_us, value in (("a", T - 1, 1.0), ("b", T - 2, 2.0)):
+        world.hear(feedback_of(name, T + 5, decision=1, value=value, occur_us=occur_us))
+    world.tick(END)
+    assert world.reward(position) == 1.0
+
+
+def test_by_visitor_a_trusted_time_may_arrive_in_the_grace() -> None:
+    world, epoch = world_of()
+    world.decide(decision_of(1, T, epoch=epoch), "ann")
+    assert world.hear(feedback_of("a", LAST - 1, occur_us=END - 1), "ann") is Fate.APPLIED
+    assert world.hear(feedback_of("b", LAST - 1, occur_us=END), "ann") is Fate.UNATTRIBUTED
+
+
 def test_by_visitor_a_trusted_time_credits_the_decision_of_then() -> None:
     world, epoch = world_of()
     first = world.decide(decision_of(1, T, epoch=epoch), "ann")
@@ -183,6 +200,18 @@ def test_by_visitor_feedback_behind_an_early_end_stays_with_its_decision() -> No
     world.tick(END + GRACE_US)
     assert world.hear(again, "ann") is Fate.DUPLICATE
     assert world.connection.execute("SELECT COUNT(*) FROM ended_decision").fetchone() == (0,)
+
+
+def test_a_merge_takes_along_what_ended_early() -> None:
+    world, epoch = world_of(ENDING)
+    world.decide(decision_of(1, T, epoch=epoch), "bob")
+    world.decide(decision_of(2, T + 1, epoch=epoch), "ann")
+    world.hear(feedback_of("buy", T + 2, kind="conversion"), "ann")
+    world.tick(T + 4)
+    merge = world.ledger.merge_visitors(b"ann", b"bob")
+    assert merge is not None
+    world.take(world.ledger.append_body(merge))
+    assert world.hear(feedback_of("more", T + 5), "bob") is Fate.LATE
 
 
 def test_who_comes_again_after_an_early_end_is_credited_with_the_new_decision() -> None:

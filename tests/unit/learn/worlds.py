@@ -23,9 +23,9 @@ from offer_optimizer.store.codec import (
     RecordKind,
     StoredCatalog,
     Tick,
-    encode_decision,
     encode_feedback,
 )
+from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 from offer_optimizer.store.sqlite import open_writer

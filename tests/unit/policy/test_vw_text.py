@@ -9,7 +9,7 @@ from hypothesis import given
 
 from offer_optimizer.core.features import EMPTY, Features, build_features
 from offer_optimizer.policy.contract import Action
-from offer_optimizer.policy.vw_text import action_line, context_line, labelled_line
+from offer_optimizer.policy.vw_text import action_line, context_line, labelled
 from tests.policies.worlds import NASTY, any_features
 
 TOKEN = re.compile(
@@ -37,7 +37,7 @@ def test_an_offer_without_attributes_is_not_empty() -> None:
 
 
 def test_a_label_stands_before_the_offer() -> None:
-    assert labelled_line(Action("a", EMPTY), -1, 0.25) == "0:-1.000000000:0.250000000 |o i=a"
+    assert labelled(action_line(Action("a", EMPTY)), -1, 0.25) == "0:-1.000000000:0.250000000 |o i=a"
 
 
 @pytest.mark.parametrize("text", NASTY)

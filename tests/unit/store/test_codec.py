@@ -8,9 +8,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Reason, SlotChoice
+from offer_optimizer.core.decision import (
+    Consent,
+    Decision,
+    InlineCandidate,
+    ModelVersion,
+    Reason,
+    SlotChoice,
+)
 from offer_optimizer.core.features import Features, build_features
 from offer_optimizer.core.feedback import Feedback
+from offer_optimizer.ledger.v1 import records_pb2 as pb
 from offer_optimizer.store.codec import (
     Epoch,
     Merge,
@@ -21,23 +29,24 @@ from offer_optimizer.store.codec import (
     Tick,
     decode_body,
     decode_control,
-    decode_decision,
     decode_feedback,
     decode_inbox_entry,
     decode_journal_entry,
     encode_body,
     encode_catalog,
     encode_control,
-    encode_decision,
     encode_feedback,
     encode_inbox_entry,
     encode_journal_entry,
 )
+from offer_optimizer.store.decision_codec import decode_decision, encode_decision
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = texts.filter(bool)
 numbers = st.floats(-1e9, 1e9)
 times = st.integers(0, 2**62)
+moments = st.one_of(times, st.integers(-(2**62), 2**21))
+propensities = st.one_of(st.just(0.0), st.floats(0, 1))
 pmfs = st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=8).map(
     lambda v: np.array(v, dtype=np.float32)
 )
@@ -65,16 +74,14 @@ def decisions(draw: st.DrawFn) -> Decision:
     count = draw(st.integers(0, 5))
     return Decision(
         decision_id=draw(st.binary(min_size=16, max_size=16)),
-        decide_time_us=draw(times),
+        decide_time_us=draw(moments),
         catalog_revision=draw(st.integers(1, 2**31)),
         placement_id=draw(names),
         candidates=tuple(draw(st.lists(st.integers(0, 5000), max_size=8))),
         excluded=tuple(range(count)),
         exclusion_reasons=(1,) * count,
         slots=draw(
-            st.sampled_from(
-                [(), (SlotChoice(pmf, draw(st.integers(0, len(pmf) - 1)), draw(st.floats(0, 1))),)]
-            )
+            st.sampled_from([(), (SlotChoice(pmf, draw(st.integers(0, len(pmf) - 1)), draw(propensities)),)])
         ),
         context=build(draw(feature_maps())),
         model_version=draw(
@@ -90,6 +97,16 @@ def decisions(draw: st.DrawFn) -> Decision:
         consent=draw(st.sampled_from(Consent)),
         model_pmf=draw(st.one_of(st.none(), pmfs)),
         imported=draw(st.booleans()),
+        holdout_u=draw(st.one_of(st.none(), st.floats(0, 1, exclude_max=True))),
+        cap_counts=tuple(draw(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100)), max_size=3))),
+        budget_spent=tuple(draw(st.lists(st.tuples(st.integers(0, 300), numbers), max_size=2))),
+        inline=tuple(
+            InlineCandidate(offer_id, build(draw(feature_maps())))
+            for offer_id in draw(st.lists(names, max_size=2))
+        ),
+        excluded_by_caller=tuple(draw(st.lists(names, max_size=2))),
+        request_digest=draw(st.sampled_from([b"", b"r" * 16])),
+        body_digest=draw(st.sampled_from([b"", b"b" * 16])),
     )
 
 
@@ -108,6 +125,52 @@ def test_a_decision_comes_back_as_it_was(decision: Decision) -> None:
     if decision.slots:
         assert found.slots[0].pmf.dtype == np.float32
     assert decode_body(RecordKind.DECISION, data) is not None
+
+
+@given(decisions())
+def test_a_decision_is_written_as_the_generated_class_writes_it(decision: Decision) -> None:
+    data = encode_decision(decision)
+    assert data == pb.DecisionRecord.FromString(data).SerializeToString(deterministic=True)
+
+
+def test_every_field_of_the_record_is_written() -> None:
+    features = build_features({"a": "b"}, {"n": 1.0}, {"t": ["x"]}, where="context", limit=9)
+    pmf = np.array([0.25, 0.75], dtype=np.float32)
+    decision = Decision(
+        decision_id=b"d" * 16,
+        decide_time_us=1,
+        catalog_revision=1,
+        candidates=(1, 2, 3),
+        excluded=(1,),
+        exclusion_reasons=(6,),
+        deferred=True,
+        holdout=True,
+        ramp=0.5,
+        floor=0.5,
+        baseline=1,
+        draw_salt_id=1,
+        holdout_u=0.5,
+        request_digest=b"r" * 16,
+        body_digest=b"b" * 16,
+        placement_id="home",
+        slots=(SlotChoice(pmf, 1, 0.75),),
+        context=features,
+        model_version=ModelVersion(b"e" * 16, 3),
+        reason=Reason.MODEL,
+        consent=Consent.FULL,
+        model_pmf=pmf,
+        cap_counts=((1, 2),),
+        budget_spent=((1, 2.0),),
+        inline=(InlineCandidate("offer", features),),
+        excluded_by_caller=("other",),
+        imported=True,
+    )
+    record = pb.DecisionRecord.FromString(encode_decision(decision))
+    assert {field.name for field, _ in record.ListFields()} == set(
+        pb.DecisionRecord.DESCRIPTOR.fields_by_name
+    )
+    assert len(record.context.ListFields()) == len(pb.StoredFeatures.DESCRIPTOR.fields)
+    assert len(record.slots[0].ListFields()) == len(pb.StoredSlot.DESCRIPTOR.fields)
 
 
 @given(feature_maps(), st.randoms(use_true_random=False), decisions())

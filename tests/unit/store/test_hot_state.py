@@ -13,6 +13,7 @@ from offer_optimizer.core import limits
 from offer_optimizer.core.counting import CapEvent, Charge, Counting, settle_charge, settle_event
 from offer_optimizer.store.hot_cache import KEPT_US, NEWEST_KEPT, REPEAT_US, Recent
 from offer_optimizer.store.hot_state import HotState
+from offer_optimizer.store.hot_sweep import SWEEP_EVERY_US, SweepTurns
 from offer_optimizer.store.memory_cache import MemoryValues
 
 NOW_US = 1_750_000_000_000_000
@@ -293,6 +294,21 @@ def test_writes_sweep_where_nobody_else_does(store: Store) -> None:
         store.state.finish()
     assert len(store.values.scan(b"d", b"e", 999)) <= 3
     assert len(store.values.scan(b"v", b"w", 999)) <= 3
+
+
+def test_writes_that_take_turns_sweep_ten_times_a_second_and_keep_up() -> None:
+    values, turns, kept = MemoryValues(), SweepTurns(), []
+    for number in range(3000):
+        time_us = NOW_US + number * KEPT_US // 1000
+        state = HotState(values, turns=turns)
+        state.remember(recent(number, time_us=time_us, visitor=id_of(number) * 2), b"", b"")
+        state.finish()
+        kept.append(len(values.scan(b"d", b"e", 9999)))
+    # A thousand of them are young enough to be kept, and those of half a minute more.
+    assert 1000 <= max(kept) <= 1100
+    turns = SweepTurns()
+    asked_us = (NOW_US, NOW_US + SWEEP_EVERY_US - 1, NOW_US + SWEEP_EVERY_US, NOW_US - 1)
+    assert [turns.is_due(time_us) for time_us in asked_us] == [True, False, True, True]
 
 
 def test_an_item_by_visitor_is_seen_once_in_half_an_hour(store: Store) -> None:

@@ -4,84 +4,87 @@
 # source: offer_optimizer/ledger/v1/records.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "offer_optimizer/ledger/v1/records.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'offer_optimizer/ledger/v1/records.proto'
 )
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\'offer_optimizer/ledger/v1/records.proto\x12\x19offer_optimizer.ledger.v1"\xa3\x01\n\x0eStoredFeatures\x12\x16\n\x0e\x63\x61tegory_names\x18\x01 \x03(\t\x12\x17\n\x0f\x63\x61tegory_values\x18\x02 \x03(\t\x12\x14\n\x0cnumber_names\x18\x03 \x03(\t\x12\x15\n\rnumber_values\x18\x04 \x03(\x01\x12\x33\n\x04tags\x18\x05 \x03(\x0b\x32%.offer_optimizer.ledger.v1.StoredTags"*\n\nStoredTags\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t"M\n\nStoredSlot\x12\x0b\n\x03pmf\x18\x01 \x03(\x02\x12\x13\n\x06\x63hosen\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npropensity\x18\x03 \x01(\x01\x42\t\n\x07_chosen")\n\x0bStoredCount\x12\x0b\n\x03\x63\x61p\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r",\n\x0bStoredSpent\x12\x0e\n\x06\x62udget\x18\x01 \x01(\r\x12\r\n\x05spent\x18\x02 \x01(\x01"b\n\x0fStoredCandidate\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12=\n\nattributes\x18\x02 \x01(\x0b\x32).offer_optimizer.ledger.v1.StoredFeatures"\xbe\x06\n\x0e\x44\x65\x63isionRecord\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\x0c\x12\x16\n\x0e\x64\x65\x63ide_time_us\x18\x02 \x01(\x03\x12\x18\n\x10\x63\x61talog_revision\x18\x03 \x01(\r\x12\x14\n\x0cplacement_id\x18\x04 \x01(\t\x12\x12\n\ncandidates\x18\x05 \x03(\r\x12\x10\n\x08\x65xcluded\x18\x06 \x03(\r\x12\x19\n\x11\x65xclusion_reasons\x18\x07 \x03(\r\x12\x34\n\x05slots\x18\x08 \x03(\x0b\x32%.offer_optimizer.ledger.v1.StoredSlot\x12:\n\x07\x63ontext\x18\t \x01(\x0b\x32).offer_optimizer.ledger.v1.StoredFeatures\x12\x14\n\x0cpolicy_epoch\x18\n \x01(\x0c\x12\x16\n\x0emodel_position\x18\x0b \x01(\x04\x12\x0e\n\x06reason\x18\x0c \x01(\r\x12\x10\n\x08\x64\x65\x66\x65rred\x18\r \x01(\x08\x12\x0f\n\x07holdout\x18\x0e \x01(\x08\x12\x0c\n\x04ramp\x18\x0f \x01(\x01\x12\r\n\x05\x66loor\x18\x10 \x01(\x01\x12\x15\n\x08\x62\x61seline\x18\x11 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0c\x64raw_salt_id\x18\x12 \x01(\r\x12\x0f\n\x07\x63onsent\x18\x13 \x01(\r\x12:\n\ncap_counts\x18\x14 \x03(\x0b\x32&.offer_optimizer.ledger.v1.StoredCount\x12\x45\n\x11inline_candidates\x18\x15 \x03(\x0b\x32*.offer_optimizer.ledger.v1.StoredCandidate\x12\x11\n\tmodel_pmf\x18\x16 \x03(\x02\x12<\n\x0c\x62udget_spent\x18\x17 \x03(\x0b\x32&.offer_optimizer.ledger.v1.StoredSpent\x12\x16\n\tholdout_u\x18\x18 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\x12\x65xcluded_by_caller\x18\x19 \x03(\t\x12\x16\n\x0erequest_digest\x18\x1a \x01(\x0c\x12\x13\n\x0b\x62ody_digest\x18\x1b \x01(\x0c\x12\x10\n\x08imported\x18( \x01(\x08\x42\x0b\n\t_baselineB\x0c\n\n_holdout_u"\xf0\x01\n\x0e\x46\x65\x65\x64\x62\x61\x63kRecord\x12\x13\n\x0b\x66\x65\x65\x64\x62\x61\x63k_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\x0c\x12\x14\n\x0cplacement_id\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05value\x18\x06 \x01(\x01\x12\x17\n\x0freceive_time_us\x18\x07 \x01(\x03\x12\x1a\n\roccur_time_us\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x14retracts_feedback_id\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\tB\x10\n\x0e_occur_time_us"]\n\rCatalogRecord\x12\x10\n\x08revision\x18\x01 \x01(\r\x12\x15\n\rapply_time_us\x18\x02 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x11\n\tcanonical\x18\x04 \x01(\t"<\n\nSaltRecord\x12\x0f\n\x07salt_id\x18\x01 \x01(\r\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0c\n\x04salt\x18\x03 \x01(\x0c"h\n\x0b\x45pochRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61talog_revision\x18\x02 \x01(\r\x12\x14\n\x0cpolicy_epoch\x18\x03 \x01(\x0c\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t"1\n\x0bMergeRecord\x12\x10\n\x08\x66rom_key\x18\x01 \x01(\x03\x12\x10\n\x08into_key\x18\x02 \x01(\x03"7\n\x05\x41udit\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07time_us\x18\x03 \x01(\x03"g\n\x0eLearningRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66rozen\x18\x02 \x01(\x08\x12/\n\x05\x61udit\x18\x03 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit"\xe3\x01\n\x0eRollbackRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x14\n\x0cpolicy_epoch\x18\x02 \x01(\x0c\x12\x16\n\x0emodel_position\x18\x03 \x01(\x04\x12\x15\n\rclose_time_us\x18\x04 \x01(\x03\x12\x16\n\x0e\x63lose_position\x18\x05 \x01(\x04\x12\x15\n\rlearned_count\x18\x06 \x01(\x04\x12/\n\x05\x61udit\x18\x07 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit\x12\x16\n\x0eledger_time_us\x18\x08 \x01(\x03"\x9d\x01\n\x10QuarantineRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\x10\n\x08offer_id\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12/\n\x05\x61udit\x18\x06 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit"\xc6\x01\n\x0fPromotionRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x14\n\x0cpolicy_epoch\x18\x02 \x01(\x0c\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\rclose_time_us\x18\x04 \x01(\x03\x12\x16\n\x0e\x63lose_position\x18\x05 \x01(\x04\x12\x12\n\nuses_final\x18\x06 \x01(\x08\x12/\n\x05\x61udit\x18\x07 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit"F\n\x13\x43lockAcceptedRecord\x12/\n\x05\x61udit\x18\x01 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit";\n\x0eThinningRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01"8\n\x0fRetentionRecord\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x13\n\x0b\x62\x61se_sha256\x18\x02 \x01(\x0c"\x1d\n\nTickRecord\x12\x0f\n\x07time_us\x18\x01 \x01(\x03"\x90\x04\n\x0c\x43ontrolEntry\x12;\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32(.offer_optimizer.ledger.v1.CatalogRecordH\x00\x12\x35\n\x04salt\x18\x02 \x01(\x0b\x32%.offer_optimizer.ledger.v1.SaltRecordH\x00\x12\x36\n\x05merge\x18\x03 \x01(\x0b\x32%.offer_optimizer.ledger.v1.MergeEntryH\x00\x12=\n\x08learning\x18\x04 \x01(\x0b\x32).offer_optimizer.ledger.v1.LearningRecordH\x00\x12=\n\x08rollback\x18\x05 \x01(\x0b\x32).offer_optimizer.ledger.v1.RollbackRecordH\x00\x12\x41\n\nquarantine\x18\x06 \x01(\x0b\x32+.offer_optimizer.ledger.v1.QuarantineRecordH\x00\x12?\n\tpromotion\x18\x07 \x01(\x0b\x32*.offer_optimizer.ledger.v1.PromotionRecordH\x00\x12H\n\x0e\x63lock_accepted\x18\x08 \x01(\x0b\x32..offer_optimizer.ledger.v1.ClockAcceptedRecordH\x00\x42\x08\n\x06\x63hange"6\n\nMergeEntry\x12\x13\n\x0b\x66rom_digest\x18\x01 \x01(\x0c\x12\x13\n\x0binto_digest\x18\x02 \x01(\x0c"8\n\x0cJournalEntry\x12\x16\n\x0evisitor_digest\x18\x01 \x01(\x0c\x12\x10\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0c"6\n\nInboxEntry\x12\x16\n\x0evisitor_digest\x18\x01 \x01(\x0c\x12\x10\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x01(\x0c"k\n\rSegmentHeader\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x11\n\twriter_id\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\r"\xdd\x01\n\x0eSnapshotHeader\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x14\n\x0cplacement_id\x18\x02 \x01(\t\x12\x14\n\x0cpolicy_epoch\x18\x03 \x01(\x0c\x12\x17\n\x0fledger_position\x18\x04 \x01(\x04\x12\x15\n\rclose_time_us\x18\x05 \x01(\x03\x12\x16\n\x0e\x63lose_position\x18\x06 \x01(\x04\x12\x15\n\rlearned_count\x18\x07 \x01(\x04\x12\x0e\n\x06policy\x18\x08 \x01(\t\x12\x18\n\x10lineage_position\x18\t \x01(\x04"\x9e\x01\n\nBaseHeader\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x17\n\x0fledger_position\x18\x02 \x01(\x04\x12\x16\n\x0eledger_time_us\x18\x03 \x01(\x03\x12\x15\n\rfrom_position\x18\x04 \x01(\x04\x12\x18\n\x10\x64ropped_position\x18\x05 \x01(\x04\x12\x16\n\x0e\x61rchived_count\x18\x06 \x01(\x04\x62\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'offer_optimizer/ledger/v1/records.proto\x12\x19offer_optimizer.ledger.v1\"\xa3\x01\n\x0eStoredFeatures\x12\x16\n\x0e\x63\x61tegory_names\x18\x01 \x03(\t\x12\x17\n\x0f\x63\x61tegory_values\x18\x02 \x03(\t\x12\x14\n\x0cnumber_names\x18\x03 \x03(\t\x12\x15\n\rnumber_values\x18\x04 \x03(\x01\x12\x33\n\x04tags\x18\x05 \x03(\x0b\x32%.offer_optimizer.ledger.v1.StoredTags\"*\n\nStoredTags\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"M\n\nStoredSlot\x12\x0b\n\x03pmf\x18\x01 \x03(\x02\x12\x13\n\x06\x63hosen\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npropensity\x18\x03 \x01(\x01\x42\t\n\x07_chosen\")\n\x0bStoredCount\x12\x0b\n\x03\x63\x61p\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\",\n\x0bStoredSpent\x12\x0e\n\x06\x62udget\x18\x01 \x01(\r\x12\r\n\x05spent\x18\x02 \x01(\x01\"b\n\x0fStoredCandidate\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12=\n\nattributes\x18\x02 \x01(\x0b\x32).offer_optimizer.ledger.v1.StoredFeatures\"\xbe\x06\n\x0e\x44\x65\x63isionRecord\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\x0c\x12\x16\n\x0e\x64\x65\x63ide_time_us\x18\x02 \x01(\x03\x12\x18\n\x10\x63\x61talog_revision\x18\x03 \x01(\r\x12\x14\n\x0cplacement_id\x18\x04 \x01(\t\x12\x12\n\ncandidates\x18\x05 \x03(\r\x12\x10\n\x08\x65xcluded\x18\x06 \x03(\r\x12\x19\n\x11\x65xclusion_reasons\x18\x07 \x03(\r\x12\x34\n\x05slots\x18\x08 \x03(\x0b\x32%.offer_optimizer.ledger.v1.StoredSlot\x12:\n\x07\x63ontext\x18\t \x01(\x0b\x32).offer_optimizer.ledger.v1.StoredFeatures\x12\x14\n\x0cpolicy_epoch\x18\n \x01(\x0c\x12\x16\n\x0emodel_position\x18\x0b \x01(\x04\x12\x0e\n\x06reason\x18\x0c \x01(\r\x12\x10\n\x08\x64\x65\x66\x65rred\x18\r \x01(\x08\x12\x0f\n\x07holdout\x18\x0e \x01(\x08\x12\x0c\n\x04ramp\x18\x0f \x01(\x01\x12\r\n\x05\x66loor\x18\x10 \x01(\x01\x12\x15\n\x08\x62\x61seline\x18\x11 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0c\x64raw_salt_id\x18\x12 \x01(\r\x12\x0f\n\x07\x63onsent\x18\x13 \x01(\r\x12:\n\ncap_counts\x18\x14 \x03(\x0b\x32&.offer_optimizer.ledger.v1.StoredCount\x12\x45\n\x11inline_candidates\x18\x15 \x03(\x0b\x32*.offer_optimizer.ledger.v1.StoredCandidate\x12\x11\n\tmodel_pmf\x18\x16 \x03(\x02\x12<\n\x0c\x62udget_spent\x18\x17 \x03(\x0b\x32&.offer_optimizer.ledger.v1.StoredSpent\x12\x16\n\tholdout_u\x18\x18 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\x12\x65xcluded_by_caller\x18\x19 \x03(\t\x12\x16\n\x0erequest_digest\x18\x1a \x01(\x0c\x12\x13\n\x0b\x62ody_digest\x18\x1b \x01(\x0c\x12\x10\n\x08imported\x18( \x01(\x08\x42\x0b\n\t_baselineB\x0c\n\n_holdout_u\"\xf0\x01\n\x0e\x46\x65\x65\x64\x62\x61\x63kRecord\x12\x13\n\x0b\x66\x65\x65\x64\x62\x61\x63k_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\x0c\x12\x14\n\x0cplacement_id\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05value\x18\x06 \x01(\x01\x12\x17\n\x0freceive_time_us\x18\x07 \x01(\x03\x12\x1a\n\roccur_time_us\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x14retracts_feedback_id\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\tB\x10\n\x0e_occur_time_us\"]\n\rCatalogRecord\x12\x10\n\x08revision\x18\x01 \x01(\r\x12\x15\n\rapply_time_us\x18\x02 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x11\n\tcanonical\x18\x04 \x01(\t\"<\n\nSaltRecord\x12\x0f\n\x07salt_id\x18\x01 \x01(\r\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0c\n\x04salt\x18\x03 \x01(\x0c\"h\n\x0b\x45pochRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61talog_revision\x18\x02 \x01(\r\x12\x14\n\x0cpolicy_epoch\x18\x03 \x01(\x0c\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"1\n\x0bMergeRecord\x12\x10\n\x08\x66rom_key\x18\x01 \x01(\x03\x12\x10\n\x08into_key\x18\x02 \x01(\x03\"7\n\x05\x41udit\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"g\n\x0eLearningRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66rozen\x18\x02 \x01(\x08\x12/\n\x05\x61udit\x18\x03 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit\"\xe3\x01\n\x0eRollbackRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x14\n\x0cpolicy_epoch\x18\x02 \x01(\x0c\x12\x16\n\x0emodel_position\x18\x03 \x01(\x04\x12\x15\n\rclose_time_us\x18\x04 \x01(\x03\x12\x16\n\x0e\x63lose_position\x18\x05 \x01(\x04\x12\x15\n\rlearned_count\x18\x06 \x01(\x04\x12/\n\x05\x61udit\x18\x07 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit\x12\x16\n\x0eledger_time_us\x18\x08 \x01(\x03\"\x9d\x01\n\x10QuarantineRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\x10\n\x08offer_id\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12/\n\x05\x61udit\x18\x06 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit\"\xc6\x01\n\x0fPromotionRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x14\n\x0cpolicy_epoch\x18\x02 \x01(\x0c\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\rclose_time_us\x18\x04 \x01(\x03\x12\x16\n\x0e\x63lose_position\x18\x05 \x01(\x04\x12\x12\n\nuses_final\x18\x06 \x01(\x08\x12/\n\x05\x61udit\x18\x07 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit\"F\n\x13\x43lockAcceptedRecord\x12/\n\x05\x61udit\x18\x01 \x01(\x0b\x32 .offer_optimizer.ledger.v1.Audit\";\n\x0eThinningRecord\x12\x14\n\x0cplacement_id\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"8\n\x0fRetentionRecord\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x13\n\x0b\x62\x61se_sha256\x18\x02 \x01(\x0c\"\x1d\n\nTickRecord\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\"\x90\x04\n\x0c\x43ontrolEntry\x12;\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32(.offer_optimizer.ledger.v1.CatalogRecordH\x00\x12\x35\n\x04salt\x18\x02 \x01(\x0b\x32%.offer_optimizer.ledger.v1.SaltRecordH\x00\x12\x36\n\x05merge\x18\x03 \x01(\x0b\x32%.offer_optimizer.ledger.v1.MergeEntryH\x00\x12=\n\x08learning\x18\x04 \x01(\x0b\x32).offer_optimizer.ledger.v1.LearningRecordH\x00\x12=\n\x08rollback\x18\x05 \x01(\x0b\x32).offer_optimizer.ledger.v1.RollbackRecordH\x00\x12\x41\n\nquarantine\x18\x06 \x01(\x0b\x32+.offer_optimizer.ledger.v1.QuarantineRecordH\x00\x12?\n\tpromotion\x18\x07 \x01(\x0b\x32*.offer_optimizer.ledger.v1.PromotionRecordH\x00\x12H\n\x0e\x63lock_accepted\x18\x08 \x01(\x0b\x32..offer_optimizer.ledger.v1.ClockAcceptedRecordH\x00\x42\x08\n\x06\x63hange\"6\n\nMergeEntry\x12\x13\n\x0b\x66rom_digest\x18\x01 \x01(\x0c\x12\x13\n\x0binto_digest\x18\x02 \x01(\x0c\"8\n\x0cJournalEntry\x12\x16\n\x0evisitor_digest\x18\x01 \x01(\x0c\x12\x10\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0c\"6\n\nInboxEntry\x12\x16\n\x0evisitor_digest\x18\x01 \x01(\x0c\x12\x10\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x01(\x0c\"k\n\rSegmentHeader\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x11\n\twriter_id\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\r\"\xdd\x01\n\x0eSnapshotHeader\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x14\n\x0cplacement_id\x18\x02 \x01(\t\x12\x14\n\x0cpolicy_epoch\x18\x03 \x01(\x0c\x12\x17\n\x0fledger_position\x18\x04 \x01(\x04\x12\x15\n\rclose_time_us\x18\x05 \x01(\x03\x12\x16\n\x0e\x63lose_position\x18\x06 \x01(\x04\x12\x15\n\rlearned_count\x18\x07 \x01(\x04\x12\x0e\n\x06policy\x18\x08 \x01(\t\x12\x18\n\x10lineage_position\x18\t \x01(\x04\"\x9e\x01\n\nBaseHeader\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x17\n\x0fledger_position\x18\x02 \x01(\x04\x12\x16\n\x0eledger_time_us\x18\x03 \x01(\x03\x12\x15\n\rfrom_position\x18\x04 \x01(\x04\x12\x18\n\x10\x64ropped_position\x18\x05 \x01(\x04\x12\x16\n\x0e\x61rchived_count\x18\x06 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "offer_optimizer.ledger.v1.records_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'offer_optimizer.ledger.v1.records_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_STOREDFEATURES"]._serialized_start = 71
-    _globals["_STOREDFEATURES"]._serialized_end = 234
-    _globals["_STOREDTAGS"]._serialized_start = 236
-    _globals["_STOREDTAGS"]._serialized_end = 278
-    _globals["_STOREDSLOT"]._serialized_start = 280
-    _globals["_STOREDSLOT"]._serialized_end = 357
-    _globals["_STOREDCOUNT"]._serialized_start = 359
-    _globals["_STOREDCOUNT"]._serialized_end = 400
-    _globals["_STOREDSPENT"]._serialized_start = 402
-    _globals["_STOREDSPENT"]._serialized_end = 446
-    _globals["_STOREDCANDIDATE"]._serialized_start = 448
-    _globals["_STOREDCANDIDATE"]._serialized_end = 546
-    _globals["_DECISIONRECORD"]._serialized_start = 549
-    _globals["_DECISIONRECORD"]._serialized_end = 1379
-    _globals["_FEEDBACKRECORD"]._serialized_start = 1382
-    _globals["_FEEDBACKRECORD"]._serialized_end = 1622
-    _globals["_CATALOGRECORD"]._serialized_start = 1624
-    _globals["_CATALOGRECORD"]._serialized_end = 1717
-    _globals["_SALTRECORD"]._serialized_start = 1719
-    _globals["_SALTRECORD"]._serialized_end = 1779
-    _globals["_EPOCHRECORD"]._serialized_start = 1781
-    _globals["_EPOCHRECORD"]._serialized_end = 1885
-    _globals["_MERGERECORD"]._serialized_start = 1887
-    _globals["_MERGERECORD"]._serialized_end = 1936
-    _globals["_AUDIT"]._serialized_start = 1938
-    _globals["_AUDIT"]._serialized_end = 1993
-    _globals["_LEARNINGRECORD"]._serialized_start = 1995
-    _globals["_LEARNINGRECORD"]._serialized_end = 2098
-    _globals["_ROLLBACKRECORD"]._serialized_start = 2101
-    _globals["_ROLLBACKRECORD"]._serialized_end = 2328
-    _globals["_QUARANTINERECORD"]._serialized_start = 2331
-    _globals["_QUARANTINERECORD"]._serialized_end = 2488
-    _globals["_PROMOTIONRECORD"]._serialized_start = 2491
-    _globals["_PROMOTIONRECORD"]._serialized_end = 2689
-    _globals["_CLOCKACCEPTEDRECORD"]._serialized_start = 2691
-    _globals["_CLOCKACCEPTEDRECORD"]._serialized_end = 2761
-    _globals["_THINNINGRECORD"]._serialized_start = 2763
-    _globals["_THINNINGRECORD"]._serialized_end = 2822
-    _globals["_RETENTIONRECORD"]._serialized_start = 2824
-    _globals["_RETENTIONRECORD"]._serialized_end = 2880
-    _globals["_TICKRECORD"]._serialized_start = 2882
-    _globals["_TICKRECORD"]._serialized_end = 2911
-    _globals["_CONTROLENTRY"]._serialized_start = 2914
-    _globals["_CONTROLENTRY"]._serialized_end = 3442
-    _globals["_MERGEENTRY"]._serialized_start = 3444
-    _globals["_MERGEENTRY"]._serialized_end = 3498
-    _globals["_JOURNALENTRY"]._serialized_start = 3500
-    _globals["_JOURNALENTRY"]._serialized_end = 3556
-    _globals["_INBOXENTRY"]._serialized_start = 3558
-    _globals["_INBOXENTRY"]._serialized_end = 3612
-    _globals["_SEGMENTHEADER"]._serialized_start = 3614
-    _globals["_SEGMENTHEADER"]._serialized_end = 3721
-    _globals["_SNAPSHOTHEADER"]._serialized_start = 3724
-    _globals["_SNAPSHOTHEADER"]._serialized_end = 3945
-    _globals["_BASEHEADER"]._serialized_start = 3948
-    _globals["_BASEHEADER"]._serialized_end = 4106
+  DESCRIPTOR._loaded_options = None
+  _globals['_STOREDFEATURES']._serialized_start=71
+  _globals['_STOREDFEATURES']._serialized_end=234
+  _globals['_STOREDTAGS']._serialized_start=236
+  _globals['_STOREDTAGS']._serialized_end=278
+  _globals['_STOREDSLOT']._serialized_start=280
+  _globals['_STOREDSLOT']._serialized_end=357
+  _globals['_STOREDCOUNT']._serialized_start=359
+  _globals['_STOREDCOUNT']._serialized_end=400
+  _globals['_STOREDSPENT']._serialized_start=402
+  _globals['_STOREDSPENT']._serialized_end=446
+  _globals['_STOREDCANDIDATE']._serialized_start=448
+  _globals['_STOREDCANDIDATE']._serialized_end=546
+  _globals['_DECISIONRECORD']._serialized_start=549
+  _globals['_DECISIONRECORD']._serialized_end=1379
+  _globals['_FEEDBACKRECORD']._serialized_start=1382
+  _globals['_FEEDBACKRECORD']._serialized_end=1622
+  _globals['_CATALOGRECORD']._serialized_start=1624
+  _globals['_CATALOGRECORD']._serialized_end=1717
+  _globals['_SALTRECORD']._serialized_start=1719
+  _globals['_SALTRECORD']._serialized_end=1779
+  _globals['_EPOCHRECORD']._serialized_start=1781
+  _globals['_EPOCHRECORD']._serialized_end=1885
+  _globals['_MERGERECORD']._serialized_start=1887
+  _globals['_MERGERECORD']._serialized_end=1936
+  _globals['_AUDIT']._serialized_start=1938
+  _globals['_AUDIT']._serialized_end=1993
+  _globals['_LEARNINGRECORD']._serialized_start=1995
+  _globals['_LEARNINGRECORD']._serialized_end=2098
+  _globals['_ROLLBACKRECORD']._serialized_start=2101
+  _globals['_ROLLBACKRECORD']._serialized_end=2328
+  _globals['_QUARANTINERECORD']._serialized_start=2331
+  _globals['_QUARANTINERECORD']._serialized_end=2488
+  _globals['_PROMOTIONRECORD']._serialized_start=2491
+  _globals['_PROMOTIONRECORD']._serialized_end=2689
+  _globals['_CLOCKACCEPTEDRECORD']._serialized_start=2691
+  _globals['_CLOCKACCEPTEDRECORD']._serialized_end=2761
+  _globals['_THINNINGRECORD']._serialized_start=2763
+  _globals['_THINNINGRECORD']._serialized_end=2822
+  _globals['_RETENTIONRECORD']._serialized_start=2824
+  _globals['_RETENTIONRECORD']._serialized_end=2880
+  _globals['_TICKRECORD']._serialized_start=2882
+  _globals['_TICKRECORD']._serialized_end=2911
+  _globals['_CONTROLENTRY']._serialized_start=2914
+  _globals['_CONTROLENTRY']._serialized_end=3442
+  _globals['_MERGEENTRY']._serialized_start=3444
+  _globals['_MERGEENTRY']._serialized_end=3498
+  _globals['_JOURNALENTRY']._serialized_start=3500
+  _globals['_JOURNALENTRY']._serialized_end=3556
+  _globals['_INBOXENTRY']._serialized_start=3558
+  _globals['_INBOXENTRY']._serialized_end=3612
+  _globals['_SEGMENTHEADER']._serialized_start=3614
+  _globals['_SEGMENTHEADER']._serialized_end=3721
+  _globals['_SNAPSHOTHEADER']._serialized_start=3724
+  _globals['_SNAPSHOTHEADER']._serialized_end=3945
+  _globals['_BASEHEADER']._serialized_start=3948
+  _globals['_BASEHEADER']._serialized_end=4106
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,169 @@
+"""Reads the facts of the loop from the ledger's database, snapshots and segments, beside their writers.
+
+It changes nothing and asks no process: what a learner that is down would not tell is in its files.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from offer_optimizer.core.catalog import Catalog, OfferType, Placement
+from offer_optimizer.core.control import Learning, Thinning
+from offer_optimizer.core.errors import DamagedFile, NotFound, UnknownPlacement
+from offer_optimizer.core.features import show
+from offer_optimizer.evaluate.health import LoopHealth, loop_health
+from offer_optimizer.evaluate.health_facts import LoopFacts, PlacementFacts
+from offer_optimizer.policy import registry
+from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.store.codec import (
+    StoredCatalog,
+    decode_feedback,
+    decode_inbox_entry,
+    decode_journal_entry,
+)
+from offer_optimizer.store.decision_codec import decode_decision
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.fold_tables import CloseStatus, FoldTables
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.rollup_tables import DAY_HOURS, HOUR_US, HOURLY_DAYS, RollupTables
+from offer_optimizer.store.segment_reader import SegmentFile, list_segments, read_frames
+from offer_optimizer.store.snapshots import Snapshot, SnapshotStore, written_us
+
+COUNTED_MOST: Final = 100_000
+"""Examples that wait are counted up to here."""
+
+
+def read_health(
+    ledger: Ledger, files: Files, directory: DataDirectory, now_us: int, placement_id: str = ""
+) -> LoopHealth:
+    """Return how the loop is. Raises UnknownPlacement, StorageUnavailable, sqlite3.Error."""
+    facts = read_facts(ledger, files, directory, now_us)
+    if placement_id and all(item.placement_id != placement_id for item in facts.placements):
+        raise UnknownPlacement("placement", f"{show(placement_id)} is not in the catalog")
+    since = facts.hour - (HOURLY_DAYS + 1) * DAY_HOURS
+    return loop_health(RollupTables(ledger.connection).read(since), facts, placement_id)
+
+
+def read_facts(ledger: Ledger, files: Files, directory: DataDirectory, now_us: int) -> LoopFacts:
+    """Return what is known of the loop beside the rollups."""
+    catalog: Catalog | None = None
+    frozen: dict[str, int | None] = {}
+    learned: dict[str, float] = {}
+    for record in ledger.rare_records(ledger.last_position()):
+        match record.body():
+            case StoredCatalog() as stored:
+                catalog = Catalog.model_validate_json(stored.canonical)
+            case Learning() as change:
+                if not change.placement_id:
+                    frozen.clear()
+                frozen[change.placement_id] = change.audit.time_us if change.frozen else None
+            case Thinning() as thinning:
+                if not thinning.placement_id:
+                    learned.clear()
+                learned[thinning.placement_id] = thinning.probability
+    reader = _Reader(ledger, SnapshotStore(files, directory.snapshots), catalog)
+    placements = catalog.placements if catalog else ()
+    return LoopFacts(
+        now_us=now_us,
+        ledger_time_us=FoldTables(ledger.connection).state("time_us"),
+        oldest_waiting_us=_oldest_waiting_us(ledger, files, directory),
+        oldest_due_us=_number(ledger, "SELECT MIN(close_time_us) FROM open_decision"),
+        placements=tuple(
+            reader.facts(
+                placement,
+                now_us,
+                frozen.get(placement.id, frozen.get("")),
+                learned.get(placement.id, learned.get("", 1.0)),
+            )
+            for placement in placements
+        ),
+    )
+
+
+class _Reader:
+    """Reads the facts of single placements."""
+
+    def __init__(self, ledger: Ledger, snapshots: SnapshotStore, catalog: Catalog | None) -> None:
+        self._ledger = ledger
+        self._snapshots = snapshots
+        offers = catalog.offers if catalog else ()
+        self._nothing = frozenset(offer.id for offer in offers if offer.type is OfferType.NOTHING)
+
+    def facts(
+        self, placement: Placement, now_us: int, frozen_since_us: int | None, learn_probability: float
+    ) -> PlacementFacts:
+        """Return what is known of one placement."""
+        learns = registry.learns(placement.policy.name)
+        window_us = round(placement.window_s * 1e6)
+        epoch = epoch_of(placement).id
+        name, snapshot = self._current(placement.id, epoch) if learns else (None, None)
+        cursor = (snapshot.close_time_us, snapshot.close_position) if snapshot else (0, 0)
+        waiting, oldest_us = self._unlearned(placement.id, epoch, cursor) if learns else (0, None)
+        since = (now_us - window_us) // HOUR_US - DAY_HOURS
+        return PlacementFacts(
+            placement_id=placement.id,
+            policy=placement.policy.name,
+            learns=learns,
+            window_us=window_us,
+            open_count=RollupTables(self._ledger.connection).open_count(placement.id, since),
+            learned_count=snapshot.learned_count if snapshot else 0,
+            published_us=None if name is None else written_us(name),
+            unlearned_count=waiting,
+            oldest_unlearned_us=oldest_us,
+            frozen_since_us=frozen_since_us,
+            learn_probability=learn_probability,
+            nothing_offers=self._nothing,
+        )
+
+    def _current(self, placement_id: str, epoch: bytes) -> tuple[str | None, Snapshot | None]:
+        name = self._snapshots.current_name(placement_id, epoch)
+        try:
+            return name, None if name is None else self._snapshots.load(placement_id, name)
+        except (DamagedFile, NotFound):
+            return name, None  # the deciders' MODEL_UNAVAILABLE says what comes of it
+
+    def _unlearned(self, placement_id: str, epoch: bytes, cursor: tuple[int, int]) -> tuple[int, int | None]:
+        """Return how many examples closed behind a cursor, and when the first did."""
+        found = self._ledger.connection.execute(
+            "SELECT COUNT(*), MIN(close_time_us) FROM (SELECT close_time_us FROM closed "
+            "WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
+            "AND (close_time_us, position) > (?, ?) "
+            "ORDER BY close_time_us, position LIMIT ?)",
+            (placement_id, epoch, int(CloseStatus.LEARNED), *cursor, COUNTED_MOST),
+        ).fetchone()
+        return int(found[0]), found[1]
+
+
+def _oldest_waiting_us(ledger: Ledger, files: Files, directory: DataDirectory) -> int | None:
+    """Return when the oldest record was made that is in a segment and not yet in the ledger."""
+    offsets = ledger.segment_offsets()
+    times = []
+    for kind in ("journal", "inbox"):
+        try:
+            segments = list_segments(files, directory.segments, kind)
+        except NotFound:
+            continue
+        for segment in segments:
+            time_us = _first_us(files, segment, offsets.get(str(segment.name), 0))
+            if time_us is not None:
+                times.append(time_us)
+    return min(times, default=None)
+
+
+def _first_us(files: Files, segment: SegmentFile, offset: int) -> int | None:
+    """Return the time of the first record behind an offset."""
+    try:
+        read = read_frames(files, segment.path, offset, 1)
+    except (DamagedFile, NotFound):
+        return None  # drained whole and removed meanwhile; damage is the learner's to report
+    if not read.frames:
+        return None
+    if segment.name.kind == "journal":
+        return decode_decision(decode_journal_entry(read.frames[0])[1]).decide_time_us
+    return decode_feedback(decode_inbox_entry(read.frames[0])[1]).receive_time_us
+
+
+def _number(ledger: Ledger, query: str) -> int | None:
+    (found,) = ledger.connection.execute(query).fetchone()
+    return None if found is None else int(found)
