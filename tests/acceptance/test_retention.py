@@ -60,13 +60,21 @@ def decide(service: RunningService) -> list[str]:
 
 
 def wait_until(service: RunningService, query: str, done: Callable[[int], bool]) -> None:
-    """Ask the ledger until its answer will do."""
-    path = DataDirectory(service.directory).ledger_path
+    """Ask the ledger until its answer will do; the learner makes its tables meanwhile."""
     deadline_s = time.monotonic() + 40
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        while not done(connection.execute(query).fetchone()[0] or 0):
-            assert time.monotonic() < deadline_s, service.log_tail()
-            time.sleep(0.05)
+    while not done(answer(service, query)):
+        assert time.monotonic() < deadline_s, service.log_tail()
+        time.sleep(0.05)
+
+
+def answer(service: RunningService, query: str) -> int:
+    """Return the number that a query gives; 0 while there is none."""
+    path = DataDirectory(service.directory).ledger_path
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return int(connection.execute(query).fetchone()[0] or 0)
+    except sqlite3.OperationalError:
+        return 0
 
 
 def jump(service: RunningService) -> None:

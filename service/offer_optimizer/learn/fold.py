@@ -8,6 +8,7 @@ always ends after the ledger time at which its decision arrived, and (close time
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -26,7 +27,7 @@ from offer_optimizer.learn.rollups import Rollups
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import DROPPED, ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
-from offer_optimizer.store.open_tables import OpenDecision
+from offer_optimizer.store.open_tables import JoinedFeedback, OpenDecision
 from offer_optimizer.store.parked_table import ParkedTable
 
 CLOSE_BATCH: Final = 2000
@@ -235,11 +236,12 @@ class Fold:
 
     def _close_due(self) -> None:
         while due := self._tables.due(self.time_us, CLOSE_BATCH):
-            for decision in due:
-                self._close(decision)
+            heard = self._tables.joined_by(decision.position for decision in due)
+            closed = [self._closed(decision, heard.get(decision.position, ())) for decision in due]
+            self._tables.close_all(closed, heard)
 
-    def _close(self, decision: OpenDecision) -> None:
-        feedback = self._tables.joined(decision.position)
+    def _closed(self, decision: OpenDecision, feedback: Sequence[JoinedFeedback]) -> ClosedDecision:
+        """Return the closed form of a decision, and note what has to be known of it beside that."""
         kept_share = self.kept_share.get(decision.placement_id, 1.0)
         closed = close_one(decision, feedback, self._ledger, self.revisions, kept_share)
         if closed.status is CloseStatus.LEARNED and self.steering.is_frozen(closed.placement_id):
@@ -247,9 +249,9 @@ class Fold:
         if decision.close_time_us < decision.last_close_us and decision.visitor_key is not None:
             # Feedback by visitor goes on to belong to it, not to an older one.
             self._tables.keep_ended(decision)
-        self._tables.close(closed, is_silent=not feedback)
         self._rollups.closed(decision, closed)
         if any(not item.in_time for item in feedback):
             self._tables.note_moved(decision.position)
         self.counts.closed[closed.status] += 1
         self.counts.clipped += closed.clipped
+        return closed

@@ -7,7 +7,7 @@ from the ledger. Small tables are indexed at will; what only grows is appended i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal
@@ -131,20 +131,27 @@ class FoldTables(OpenTables):
 
         One that `is_silent` has no feedback at all.
         """
-        self.connection.execute(
+        self.close_all([closed], () if is_silent else (closed.position,))
+
+    def close_all(self, closed: Sequence[ClosedDecision], heard: Collection[int]) -> None:
+        """Move decisions from open to closed; `heard` are the positions of those that have feedback."""
+        self.connection.executemany(
             "INSERT INTO closed VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                closed.placement_id,
-                closed.policy_epoch,
-                closed.close_time_us,
-                closed.position,
-                int(closed.status),
-                closed.reward,
-                closed.clipped,
-                closed.weight,
-            ),
+            [
+                (
+                    one.placement_id,
+                    one.policy_epoch,
+                    one.close_time_us,
+                    one.position,
+                    int(one.status),
+                    one.reward,
+                    one.clipped,
+                    one.weight,
+                )
+                for one in closed
+            ],
         )
-        self.leave(closed.position, is_silent=is_silent)
+        self.leave([one.position for one in closed], heard)
 
     def lessons(
         self,

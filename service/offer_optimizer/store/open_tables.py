@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -236,6 +236,19 @@ class OpenTables:
         )
         return [JoinedFeedback(*row) for row in rows]
 
+    def joined_by(self, decision_positions: Iterable[int]) -> dict[int, list[JoinedFeedback]]:
+        """Return the feedback of decisions in ledger order, by decision; silent ones are not among them."""
+        # CROSS JOIN keeps the order of the tables: decisions drive, feedback is looked up.
+        rows = self.connection.execute(
+            "SELECT item.* FROM json_each(?) AS wanted "
+            "CROSS JOIN open_feedback AS item ON decision_position = wanted.value ORDER BY item.position",
+            (json.dumps(list(decision_positions)),),
+        )
+        found: dict[int, list[JoinedFeedback]] = {}
+        for row in rows:
+            found.setdefault(row[1], []).append(JoinedFeedback(*row))
+        return found
+
     def find_joined(self, decision_position: int, feedback_id: str) -> int | None:
         """Return the position of the item that holds a feedback_id within a decision."""
         row = self.connection.execute(
@@ -264,21 +277,23 @@ class OpenTables:
         ).fetchone()
         return None if row is None else JoinedFeedback(*row)
 
-    def leave(self, decision_position: int, *, is_silent: bool = False) -> None:
-        """Drop an open decision with the feedback it has; ids given by visitor stay spent for a grace."""
-        if not is_silent:
-            self.connection.execute(
+    def leave(self, decision_positions: Sequence[int], heard: Collection[int]) -> None:
+        """Drop open decisions with the feedback they have; ids given by visitor stay spent for a grace.
+
+        `heard` are the positions of those that have any.
+        """
+        many = self.connection.executemany
+        if heard:
+            many(
                 "INSERT OR REPLACE INTO spent_feedback "
                 "SELECT item.visitor_key, item.placement_id, feedback_id, item.position, "
                 "window_end_us + COALESCE(grace_us, 0) + ? FROM open_feedback AS item "
                 "JOIN open_decision ON open_decision.position = decision_position "
                 "WHERE decision_position = ? AND item.visitor_key IS NOT NULL",
-                (GRACE_US, decision_position),
+                [(GRACE_US, position) for position in heard],
             )
-            self.connection.execute(
-                "DELETE FROM open_feedback WHERE decision_position = ?", (decision_position,)
-            )
-        self.connection.execute("DELETE FROM open_decision WHERE position = ?", (decision_position,))
+            many("DELETE FROM open_feedback WHERE decision_position = ?", [(at,) for at in heard])
+        many("DELETE FROM open_decision WHERE position = ?", [(at,) for at in decision_positions])
 
     def spend(
         self, visitor_key: int, placement_id: str, feedback_id: str, position: int, window_end_us: int
