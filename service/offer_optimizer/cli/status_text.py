@@ -1,4 +1,4 @@
-"""The health of the loop as people read it: alarms first, then a line for each placement. Knows no source."""
+"""The health of the loop as people read it: alarms first, then each placement. Knows no source."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ from rich.text import Text
 
 Values = Mapping[str, Any]
 _UNITS: Final = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0))
-_COLUMNS: Final = (
-    *("placement", "decisions", "answered", "reward", "late", "answer after\np50 / p90 / p99"),
-    *("model", "waiting", "open", "explores", "entropy"),
-)
 
 
 def print_status(console: Console, found: Values) -> None:
@@ -37,10 +33,12 @@ def print_status(console: Console, found: Values) -> None:
             console.print(Padding(Text(text), (0, 0, 0, 2), expand=False))
     console.print()
     console.print(Text(" ".join(loop_sentences(found))))
-    if found["placements"]:
-        table = Table(*_COLUMNS, title="The last 24 hours", title_justify="left", box=None, pad_edge=False)
-        for placement in found["placements"]:
-            table.add_row(*map(Text, placement_cells(placement)))
+    for placement in found["placements"]:
+        console.print()
+        console.print(Text.assemble((placement["placement"], "bold"), ", the last 24 hours"))
+        table = Table.grid(padding=(0, 2))
+        for label, text in placement_lines(placement):
+            table.add_row(f"  {label}", Text(text))
         console.print(table)
 
 
@@ -57,32 +55,31 @@ def loop_sentences(found: Values) -> Iterator[str]:
         yield f"{found['unknown_count']:,} items name a decision that nobody knows."
 
 
-def placement_cells(item: Values) -> tuple[str, ...]:
-    """Return the cells of a placement's line."""
+def placement_lines(item: Values) -> Iterator[tuple[str, str]]:
+    """Yield what is said of a placement, a label and a text each."""
     fates = item["fates"]
     late, known = fates.get("LATE", 0), sum(fates.values())
-    delays = [item[f"delay_s_{name}"] for name in ("p50", "p90", "p99")]
+    yield "decisions", f"{item['decision_count']:,}, {item['open_count']:,} windows open now"
+    answered = f"{_percent(item['answered_share'])} of decisions"
+    delays = [(name, item[f"delay_s_{name}"]) for name in ("p50", "p90", "p99")]
+    if all(delay is not None for _, delay in delays):
+        answered += ", after " + ", ".join(f"{name} {show_s(delay)}" for name, delay in delays)
+    yield "answered", f"{answered}; {_percent(late / known if known else None)} of feedback was late"
+    yield "reward", f"{_figure(item['reward_mean'])} a decision"
+    drawn, entropy = _percent(item["exploration_share"]), _percent(item["entropy_share"])
+    yield "explored", f"{drawn} of what was drawn; {entropy} of the entropy of drawing evenly"
+    yield "model", _model(item)
+
+
+def _model(item: Values) -> str:
     age_s = item["model_age_s"]
-    model = item["policy"] if age_s is None else f"{item['policy']}, {show_s(age_s)} old"
-    if item["learned_count"]:
-        model += f",\n{item['learned_count']:,} learned"
+    text = item["policy"] if age_s is None else f"{item['policy']}, published {show_s(age_s)} ago"
+    text += f", {item['learned_count']:,} examples learned, {item['unlearned_count']:,} waiting"
     if item["is_frozen"]:
-        model += ", frozen"
+        text += ", frozen"
     if item["learn_probability"] < 1.0:
-        model += f", silence at {item['learn_probability']:.3g}"
-    return (
-        item["placement"],
-        f"{item['decision_count']:,}",
-        _percent(item["answered_share"]),
-        _figure(item["reward_mean"]),
-        _percent(late / known if known else None),
-        " / ".join("–" if delay is None else show_s(delay) for delay in delays),
-        model,
-        f"{item['unlearned_count']:,}",
-        f"{item['open_count']:,}",
-        _percent(item["exploration_share"]),
-        _percent(item["entropy_share"]),
-    )
+        text += f", silence learned with probability {item['learn_probability']:.3g}"
+    return text
 
 
 def show_s(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The screen of `status`: alarms first, each with cause and remedy, then a line for each placement."""
+"""The screen of `status`: alarms first, each with cause and remedy, then a few lines for each placement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from offer_optimizer.cli.status_text import loop_sentences, placement_cells, print_status, show_s
+from offer_optimizer.cli.status_text import loop_sentences, placement_lines, print_status, show_s
 from offer_optimizer.evaluate.alarms import ADVICE
 from offer_optimizer.store.rollup_tables import Measure
 from tests.unit.evaluate.health_worlds import health, rollups
@@ -22,7 +22,8 @@ def screen(found: dict[str, object]) -> str:
 def test_a_healthy_loop_says_so_first() -> None:
     lines = screen(health(rollups()).to_dict()).splitlines()
     assert lines[0] == "All is well."
-    assert any(line.startswith("home ") and "23,000" in line for line in lines)
+    assert "home, the last 24 hours" in lines
+    assert any(line.split()[:2] == ["decisions", "23,000,"] for line in lines)
 
 
 def test_alarms_come_first_with_cause_and_remedy() -> None:
@@ -49,9 +50,10 @@ def test_a_loop_that_is_behind_or_asleep_is_described() -> None:
 
 def test_what_is_not_known_is_a_dash_and_what_is_steered_is_said() -> None:
     (item,) = health([], published_us=None, frozen_since_us=1, learn_probability=0.25).to_dict()["placements"]
-    cells = placement_cells(item)
-    assert cells[2:6] == ("–", "–", "–", "– / – / –")
-    assert cells[6].endswith("frozen, silence at 0.25")
+    said = dict(placement_lines(item))
+    assert said["answered"] == "– of decisions; – of feedback was late"
+    assert said["reward"] == "– a decision"
+    assert said["model"].endswith("frozen, silence learned with probability 0.25")
 
 
 def test_lengths_of_time_are_short() -> None:
