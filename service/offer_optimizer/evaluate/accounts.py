@@ -63,6 +63,7 @@ class Account:
         self._weights = WeightHistogram.empty()
         self._curve = LearningCurve() if target.is_progressive else None
         self._trajectories = Trajectories(horizon) if verdict is Verdict.TRAJECTORY else None
+        self._is_thinned = False
 
     def add(self, rows: LogRows, grouping: Grouping, expectations: Expectations | None) -> None:
         """Take the next rows of the log. `expectations` is the reward model, where an estimator needs one."""
@@ -74,6 +75,7 @@ class Account:
                 rows.visitor, batch.target, batch.propensity, followed.unsupported
             )
             keep = products.is_within
+            self._is_thinned |= rows.weight is not None
             batch = along(batch, products)
         for estimator in self._estimators:
             if self._trajectories is None or estimator.name in OF_TRAJECTORIES:
@@ -98,6 +100,8 @@ class Account:
         refused = self._run.refusal() or self.log_refusal
         if refused or self._trajectories is None:
             return refused or partial.refusal(interval=claim.interval)
+        if self._is_thinned:
+            return "the log was thinned out: a trajectory needs every decision of a visitor"
         weights = self._trajectories.support()
         unsupported = weights.refusal(_mean_error(self._trajectories)).replace("decisions", "visitors")
         plain = replace(partial, traits=replace(partial.traits, needs_support=False))
