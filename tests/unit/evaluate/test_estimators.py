@@ -17,6 +17,7 @@ from offer_optimizer.evaluate import support
 from offer_optimizer.evaluate.batch import Batch, rows_where
 from offer_optimizer.evaluate.claims import Bounds
 from offer_optimizer.evaluate.clusters import fold_of
+from offer_optimizer.evaluate.estimate import Estimate
 from offer_optimizer.evaluate.estimators import (
     DM,
     DR,
@@ -156,6 +157,15 @@ def test_what_cutting_weights_costs_at_most_is_stated() -> None:
         assert estimate.bias_bound == pytest.approx(span * (batch.weight - used).mean())
         assert f"off by up to {estimate.bias_bound:.4f} besides" in str(estimate)
     assert IPS().partial(batch).estimate().bias_bound is None
+
+
+def test_an_interval_of_cut_weights_is_above_a_bound_only_with_its_bias() -> None:
+    found = Estimate(0.5, 0.4, 0.6, "", bias_bound=0.1)
+    assert found.lowest == pytest.approx(0.3)
+    assert found.is_above(0.29)
+    assert not found.is_above(0.31)
+    assert found.is_below(0.71)
+    assert not found.is_below(0.69)
 
 
 def test_what_a_reward_model_says_alone_has_no_interval() -> None:

@@ -217,6 +217,13 @@ def test_a_difference_with_a_refused_policy_is_refused(log: MemoryLog) -> None:
     assert found.refused_reason.startswith("always:z: the log has no offer")
 
 
+def test_rows_that_know_no_visitor_are_told(log: MemoryLog) -> None:
+    """Though the log knows the others: an empty column would make every interval too narrow in silence."""
+    some = replace(log.rows, visitor=np.where(np.arange(6000) < 10, -1 - np.arange(6000), log.rows.visitor))
+    notes = evaluate(replace(log, rows=some), "uniform", estimators=["ips"]).notes
+    assert any(note.startswith("10 of 6,000 rows don't say whose they are") for note in notes)
+
+
 def test_holm_is_the_textbook_s() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, None, 0.8]) == [1.0, None, 1.0]
