@@ -30,6 +30,9 @@ from offer_optimizer.evaluate.weights import WeightHistogram
 OF_TRAJECTORIES: Final = frozenset({"ips", "snips", "dr", "mean"})
 """Estimators that are defined for products of weights."""
 
+_SURE: Final = 1.0 - 1e-9
+"""A propensity from here on leaves nothing for the other offers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -169,7 +172,7 @@ def one_step(
         propensity=rows.propensity,
         target=followed.chosen,
         visitor=rows.visitor,
-        unsupported=followed.unsupported,
+        unsupported=_unsupported(rows, followed),
         predicted=predicted,
         expected=expected,
         row_weight=rows.weight,
@@ -191,6 +194,14 @@ def along(batch: Batch, products: Products) -> Batch:
         expected=expected,
         largest_weight=None,
     )
+
+
+def _unsupported(rows: LogRows, followed: TargetRows) -> Floats:
+    """Return the probability put on what the log could not choose: without a pmf a sure choice tells it."""
+    if rows.pmf is not None:
+        return followed.unsupported
+    is_sure = rows.propensity >= _SURE
+    return np.where(is_sure, np.maximum(followed.unsupported, 1.0 - followed.chosen), followed.unsupported)
 
 
 def _largest_weight(rows: LogRows, followed: TargetRows) -> Floats | None:

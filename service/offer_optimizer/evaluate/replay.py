@@ -121,6 +121,7 @@ class Replay:
         self._log = log if settings.reward is None else rewarded(log, settings.reward)
         self._row_count = 0
         self._nobody_count = 0
+        self._is_without_pmf = False
         self._calibration = Calibration.empty()
         self._closing = ExitStack()
         self.accounts: list[Account] = []
@@ -137,6 +138,7 @@ class Replay:
         for rows in self._read(1 + is_twice, 1 + is_twice, facts.row_count if facts else None):
             self._row_count += len(rows)
             self._nobody_count += int((rows.visitor < 0).sum())
+            self._is_without_pmf |= rows.pmf is None
             self._calibration += Calibration.of(rows)
             grouping = Grouping.of(rows.visitor)
             expectations = None if values is None else Expectations(rows, values)
@@ -206,6 +208,13 @@ class Replay:
             notes.append(
                 f"{whose}: each counts as a visitor of its own. Where visitors come back, intervals are too "
                 "narrow."
+            )
+        if self._calibration.row_count:
+            notes.append(f"Choices follow the logged probabilities with p = {self._calibration.p_value:.2g}.")
+        if self._is_without_pmf:
+            notes.append(
+                "The log keeps the probability of the chosen offer alone. Whether others had a chance shows "
+                "in the mean weight, which has to be near 1, and not row by row."
             )
         if len(self.accounts) > 1:
             notes.append(

@@ -45,7 +45,7 @@ def diagnostics(result: PolicyResult) -> str:
     missing = f", no support for {result.unsupported_share:.2%}" if result.unsupported_share else ""
     return (
         f"{result.verdict.value}, effective sample size {result.ess:,.0f}, "
-        f"largest weight {result.max_weight:.3g}{missing}"
+        f"largest weight {result.max_weight:.3g}, mean {result.mean_weight:.2f}{missing}"
     )
 
 

@@ -118,8 +118,8 @@ class Support:
         off = abs(self.mean_weight - 1.0)
         if off > max(MEAN_WEIGHT_ERRORS * mean_weight_error, MEAN_WEIGHT_TOLERANCE):
             return (
-                f"the mean weight is {self.mean_weight:.3f} where it has to be 1: "
-                "the log's propensities are not those with which was chosen"
+                f"the mean weight is {self.mean_weight:.3f} where it has to be 1: the log's propensities are "
+                "not those with which was chosen, or some of what the policy would choose had no chance"
             )
         return ""
 

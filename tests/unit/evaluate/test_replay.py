@@ -217,6 +217,28 @@ def test_a_difference_with_a_refused_policy_is_refused(log: MemoryLog) -> None:
     assert found.refused_reason.startswith("always:z: the log has no offer")
 
 
+def test_where_another_offer_was_certain_there_is_no_support(log: MemoryLog) -> None:
+    """A log without pmfs shows at least that: the mean weight alone let a tenth without support pass."""
+    is_sure = np.arange(6000) % 20 == 0
+    rows = replace(
+        log.rows,
+        pmf=None,
+        propensity=np.where(is_sure, 1.0, log.rows.propensity),
+        chosen=np.where(is_sure, 1, log.rows.chosen),
+    )
+    found = evaluate(replace(log, rows=rows), ["always:a", "always:b"], estimators=["ips"], force=True)
+    assert found["always:a"].unsupported_share == pytest.approx(0.05)
+    assert "could not have chosen 5.00%" in found["always:a"].refused
+    assert found["always:b"].unsupported_share == 0.0
+    assert any("probability of the chosen offer alone" in note for note in found.notes)
+
+
+def test_how_well_choices_follow_their_pmfs_is_told(log: MemoryLog) -> None:
+    rows = replace(log.rows, pmf=np.full(log.rows.offers.shape, 1 / 3, np.float32))
+    notes = evaluate(replace(log, rows=rows), "uniform", estimators=["ips"]).notes
+    assert any(note.startswith("Choices follow the logged probabilities with p = ") for note in notes)
+
+
 def test_rows_that_know_no_visitor_are_told(log: MemoryLog) -> None:
     """Though the log knows the others: an empty column would make every interval too narrow in silence."""
     some = replace(log.rows, visitor=np.where(np.arange(6000) < 10, -1 - np.arange(6000), log.rows.visitor))
