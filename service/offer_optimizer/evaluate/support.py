@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from offer_optimizer.evaluate.batch import Batch
+from offer_optimizer.evaluate.batch import Batch, dot
 from offer_optimizer.evaluate.clusters import Flags
 
 LEAST_VISITORS: Final = 400
@@ -66,7 +66,7 @@ class Support:
             row_count=len(weight),
             represented=float(len(weight) if row_weight is None else row_weight.sum()),
             weight=float(weight.sum()),
-            squares=float(weight @ weight),
+            squares=dot(weight, weight),
             magnitude=float(np.abs(weight).sum()),
             max_weight=float(np.abs(weight).max(initial=0.0)),
             unsupported=0.0 if unsupported is None else float(unsupported.sum()),
