@@ -239,6 +239,20 @@ def test_how_well_choices_follow_their_pmfs_is_told(log: MemoryLog) -> None:
     assert any(note.startswith("Choices follow the logged probabilities with p = ") for note in notes)
 
 
+def test_doubly_robust_of_what_was_logged_is_the_mean_that_was_earned() -> None:
+    """Also where the log keeps no pmf: offers differ in worth and were chosen unevenly among the others."""
+    chance = np.random.default_rng(2)
+    log = make_log(chance, 4000)
+    pmf = np.array([0.7, 0.25, 0.05])
+    chosen = chance.choice(3, 4000, p=pmf)
+    rows = replace(
+        log.rows, chosen=chosen, propensity=pmf[chosen], reward=(chosen == 0) + 0.1 * chance.random(4000)
+    )
+    found = evaluate(replace(log, rows=rows), "logged", estimators=["dr", "mean"]).policies[0]
+    assert found["dr"].value == pytest.approx(found["mean"].value)
+    assert found["dr"].low == pytest.approx(found["mean"].low)
+
+
 def test_rows_that_know_no_visitor_are_told(log: MemoryLog) -> None:
     """Though the log knows the others: an empty column would make every interval too narrow in silence."""
     some = replace(log.rows, visitor=np.where(np.arange(6000) < 10, -1 - np.arange(6000), log.rows.visitor))
