@@ -15,7 +15,7 @@ import pytest
 from offer_optimizer.core.catalog import Catalog, Offer, OfferType, Placement, PolicyChoice, Reward
 from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.features import Features
-from offer_optimizer.core.log import LogRows
+from offer_optimizer.core.log import Log, LogRows
 from offer_optimizer.evaluate.dsjson_export import Lessons, export_dsjson, training_arguments
 from offer_optimizer.evaluate.ledger_rows import LedgerRowsLog
 from offer_optimizer.evaluate.reading import read_log
@@ -179,3 +179,21 @@ def test_an_export_says_what_was_logged(tmp_path: Path) -> None:
         np.testing.assert_array_equal(theirs.pmf[row, :k], ours.pmf[row, :k])
         chosen = ours.offers[row].tolist().index(int(ours.chosen[row]))
         assert theirs.offers[row].tolist().index(int(theirs.chosen[row])) == chosen
+
+
+@pytest.mark.parametrize(
+    "lessons", [None, Lessons(VwOptions(exploration="epsilon", bits=14))], ids=["logged", "lessons"]
+)
+def test_offers_keep_their_names_in_an_export(tmp_path: Path, lessons: Lessons | None) -> None:
+    """Places are no names: an offer that was not eligible moves those behind it, lessons move them too."""
+    trained = train("epsilon", 50, REWARD)
+    with (tmp_path / "log.json").open("wb") as stream:
+        export_dsjson(trained.log, stream, lessons)
+    ours, theirs = [names_chosen(log) for log in (trained.log, read_log(tmp_path / "log.json"))]
+    assert ours == theirs
+    assert set(ours) == {"msg", "save5", "nothing"}
+
+
+def names_chosen(log: Log) -> list[str]:
+    """Return the id of the chosen offer of every row."""
+    return [log.vocabulary.ids[offer] for rows in log.batches() for offer in rows.chosen.tolist()]

@@ -102,6 +102,17 @@ def test_a_csv_of_a_test_is_read_in_columns(tmp_path: Path, name: str) -> None:
     assert rows.contexts.column("city") == ["Bern", "Rom", ""]
 
 
+@pytest.mark.parametrize(
+    ("sign", "given"), [(";", ";"), ("\t", "\t"), ("\t", "\\t")], ids=["semicolon", "tab", "t"]
+)
+def test_values_may_have_another_character_between(tmp_path: Path, sign: str, given: str) -> None:
+    path = write(tmp_path / "test.csv", "shown,won,age\nmug,1,3\n".replace(",", sign))
+    with pytest.raises(InvalidInput, match="name it as delimiter"):
+        read_log(path, format="csv", **(TEST | {"context": "age"}))
+    (rows,) = everything(read_log(path, delimiter=given, **(TEST | {"context": "age"})))
+    assert rows.reward.tolist() == [1.0]
+
+
 def test_columns_are_decided_over_the_whole_file(tmp_path: Path) -> None:
     """One text behind five megabytes of numbers makes the whole column texts."""
     numbers = "".join(f"mug,1,{at % 10},{at % 7}\n" for at in range(600_000))

@@ -95,6 +95,49 @@ def test_the_table_tells_what_was_assumed(log: Path) -> None:
     assert "Judged progressively" in done.stdout
 
 
+def test_with_json_the_notes_stay_on_the_other_stream(log: Path) -> None:
+    done = run(log, "--policy", "uniform", "--json")
+    assert json.loads(done.stdout)["rows"] == 1500
+    assert "each counts as a visitor of its own" in done.stderr
+
+
+def test_a_gate_by_cut_weights_takes_their_bias_off(log: Path, tmp_path: Path) -> None:
+    """The interval of dros begins above 0.45; the policy may be worth less by the bias bound."""
+    report = tmp_path / "report.html"
+    done = run(
+        log, "--policy", "always:<b>", *("--estimator", "dros", "--gate", "P1 > 0.45", "--html", str(report))
+    )
+    assert done.exit_code == 1
+    assert "for cut weights taken off" in done.output
+    assert "off by up to 0." in report.read_text(encoding="utf-8")
+
+
+def test_a_forced_gate_is_marked(log: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    few = tmp_path / "few.csv"
+    few.write_text("".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[:301]), encoding="utf-8")
+    arguments = ("--policy", "always:<b>", "--gate", "P1 > 0", "--html", str(report))
+    assert run(few, *arguments).exit_code == 2
+    done = run(few, *arguments, "--force")
+    assert done.exit_code == 0
+    assert "holds, the lower end" in done.output
+    assert "FORCED although 300 visitors" in done.output
+    assert "forced although 300 visitors" in report.read_text(encoding="utf-8")
+
+
+def test_what_a_guaranteed_interval_rests_on_is_said(log: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    options = ("--interval", "empirical-bernstein", "--reward-range", "0,1", "--html", str(report))
+    done = run(log, "--policy", "always:<b>", "--visitor", "who", *options)
+    assert (
+        "ips, snips by rewards in [0, 1] as stated; at most 3 decisions a visitor, the most seen"
+        in done.stdout
+    )
+    text = report.read_text(encoding="utf-8")
+    assert "the most seen; weights up to 2, " in text
+    assert "figures of dr are withheld" in text
+
+
 def test_the_report_stands_alone_and_escapes_what_it_is_given(log: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     run(

@@ -46,6 +46,7 @@ def export(
     time: given.Time = "",
     leave_out: given.LeaveOut = "",
     as_text: given.AsText = "",
+    delimiter: given.Delimiter = "",
 ) -> None:
     """Write a log for other tools. A ledger as Parquet: see `offer-optimizer ledger export`."""
     options = {
@@ -60,6 +61,7 @@ def export(
         "time": time,
         "leave_out": leave_out,
         "as_text": as_text,
+        "delimiter": delimiter,
     }
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:

@@ -32,6 +32,7 @@ def import_log(
     time: given.Time = "",
     leave_out: given.LeaveOut = "",
     as_text: given.AsText = "",
+    delimiter: given.Delimiter = "",
 ) -> None:
     """Make a foreign log the history of a new data directory, so that its first model starts warm."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -44,6 +45,7 @@ def import_log(
         "time": time,
         "leave_out": leave_out,
         "as_text": as_text,
+        "delimiter": delimiter,
     }
     try:
         document = _read(catalog)

@@ -38,6 +38,9 @@ LeaveOut: TypeAlias = Annotated[
     str, typer.Option(help="csv: columns that * doesn't take. dsjson: features that are not read.")
 ]
 AsText: TypeAlias = Annotated[str, typer.Option(help="csv: columns of numbers to read as texts.")]
+Delimiter: TypeAlias = Annotated[
+    str, typer.Option(help="csv: the character between values, such as ; or \\t; a comma unless given.")
+]
 
 
 @contextmanager

@@ -68,6 +68,7 @@ def replay(
     time: log_options.Time = "",
     leave_out: log_options.LeaveOut = "",
     as_text: log_options.AsText = "",
+    delimiter: log_options.Delimiter = "",
     placement: log_options.Placement = "",
     start: log_options.Start = "",
     end: log_options.End = "",
@@ -83,7 +84,7 @@ def replay(
 ) -> None:
     """Say what other policies would have earned on a log, with intervals or a refusal."""
     reader = {"action": action, "propensity": propensity, "context": context, "leave_out": leave_out}
-    reader |= {"visitor": visitor, "time": time, "as_text": as_text}
+    reader |= {"visitor": visitor, "time": time, "as_text": as_text, "delimiter": delimiter}
     reader |= {"placement": placement, "start": start, "end": end}
     is_readers = log_format in _READERS_REWARD or bool(action) or reward in _PLAIN_REWARDS
     reader["reward"] = reward if is_readers else ""
@@ -148,6 +149,8 @@ def _publish(
             raise InvalidInput("--html", f"{html} can't be written: {error.strerror}") from None
     if as_json:
         print(json.dumps(found.to_dict(), allow_nan=False))
+        for note in sentences(found):
+            print(f"- {note}", file=sys.stderr)
         if outcome is not None:
             print(_gate_sentence(outcome), file=sys.stderr)
         return
@@ -164,11 +167,13 @@ def _publish(
 
 def _gate_sentence(outcome: GateOutcome) -> str:
     estimate = outcome.estimate
-    if estimate.low is None:
+    if estimate.lowest is None:
         why = estimate.refused_reason or "this estimator has no interval"
         return f"gate: {outcome.text}: REFUSED, {why}"
     word = "holds" if outcome.holds else "DOES NOT HOLD"
-    return f"gate: {outcome.text}: {word}, the lower end is {estimate.low:.6g}"
+    bias = f", {estimate.bias_bound:.6g} for cut weights taken off" if estimate.bias_bound else ""
+    forced = f"; FORCED although {estimate.refused_reason}" if estimate.forced else ""
+    return f"gate: {outcome.text}: {word}, the lower end is {estimate.lowest:.6g}{bias}{forced}"
 
 
 def _status(outcome: GateOutcome) -> int:

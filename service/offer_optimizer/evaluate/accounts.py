@@ -30,6 +30,9 @@ from offer_optimizer.evaluate.weights import WeightHistogram
 OF_TRAJECTORIES: Final = frozenset({"ips", "snips", "dr", "mean"})
 """Estimators that are defined for products of weights."""
 
+_SURE: Final = 1.0 - 1e-9
+"""A propensity from here on leaves nothing for the other offers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -63,6 +66,7 @@ class Account:
         self._weights = WeightHistogram.empty()
         self._curve = LearningCurve() if target.is_progressive else None
         self._trajectories = Trajectories(horizon) if verdict is Verdict.TRAJECTORY else None
+        self._is_thinned = False
 
     def add(self, rows: LogRows, grouping: Grouping, expectations: Expectations | None) -> None:
         """Take the next rows of the log. `expectations` is the reward model, where an estimator needs one."""
@@ -74,6 +78,7 @@ class Account:
                 rows.visitor, batch.target, batch.propensity, followed.unsupported
             )
             keep = products.is_within
+            self._is_thinned |= rows.weight is not None
             batch = along(batch, products)
         for estimator in self._estimators:
             if self._trajectories is None or estimator.name in OF_TRAJECTORIES:
@@ -98,6 +103,8 @@ class Account:
         refused = self._run.refusal() or self.log_refusal
         if refused or self._trajectories is None:
             return refused or partial.refusal(interval=claim.interval)
+        if self._is_thinned:
+            return "the log was thinned out: a trajectory needs every decision of a visitor"
         weights = self._trajectories.support()
         unsupported = weights.refusal(_mean_error(self._trajectories)).replace("decisions", "visitors")
         plain = replace(partial, traits=replace(partial.traits, needs_support=False))
@@ -165,7 +172,7 @@ def one_step(
         propensity=rows.propensity,
         target=followed.chosen,
         visitor=rows.visitor,
-        unsupported=followed.unsupported,
+        unsupported=_unsupported(rows, followed),
         predicted=predicted,
         expected=expected,
         row_weight=rows.weight,
@@ -187,6 +194,14 @@ def along(batch: Batch, products: Products) -> Batch:
         expected=expected,
         largest_weight=None,
     )
+
+
+def _unsupported(rows: LogRows, followed: TargetRows) -> Floats:
+    """Return the probability put on what the log could not choose: without a pmf a sure choice tells it."""
+    if rows.pmf is not None:
+        return followed.unsupported
+    is_sure = rows.propensity >= _SURE
+    return np.where(is_sure, np.maximum(followed.unsupported, 1.0 - followed.chosen), followed.unsupported)
 
 
 def _largest_weight(rows: LogRows, followed: TargetRows) -> Floats | None:

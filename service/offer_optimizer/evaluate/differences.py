@@ -85,7 +85,10 @@ def paired_difference(
     )
     columns = np.concatenate([a.sums, b.sums[:, 2:]], axis=1)
     both = replace(first, clusters=ClusterSums(a.keys, columns, a.sketch), traits=traits)
-    refused = first.support_refusal() or second.support_refusal() or both.refusal(interval=interval)
+    refused = first.support_refusal() or second.support_refusal()
+    if first.traits == second.traits and np.array_equal(a.sums, b.sums):
+        refused = refused or "both come to the same in every decision: there is no difference to measure"
+    refused = refused or both.refusal(interval=interval)
     found = both.judged(refused, interval, confidence, force=force, seed=seed)
     biases = [partial.bias_bound(None) for partial in (first, second)]
     known = [bias for bias in biases if bias is not None]

@@ -87,6 +87,7 @@ class _Writer:
             context_namespaces(rows.contexts.features(row)),
             offers,
             pmf,
+            offer_ids=[self._ids[numbers[at]] for at in order],
             event_id=rows.decision_ids[row] if rows.decision_ids is not None else "",
             time_us=int(rows.time_us[row]),
             weight=1.0 if rows.weight is None or self._lessons else float(rows.weight[row]),

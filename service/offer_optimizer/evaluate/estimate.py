@@ -52,13 +52,18 @@ class Estimate:
         """How wide the interval is; None where there is none."""
         return None if self.low is None or self.high is None else self.high - self.low
 
+    @property
+    def lowest(self) -> float | None:
+        """The interval's lower end less `bias_bound`, as cut weights leave it; None where there is none."""
+        return None if self.low is None else self.low - (self.bias_bound or 0.0)
+
     def is_above(self, bound: float) -> bool:
-        """Return whether there is a figure and its whole interval lies above a bound."""
-        return self.low is not None and self.low > bound
+        """Return whether there is a figure and its whole interval, less its bias, lies above a bound."""
+        return self.lowest is not None and self.lowest > bound
 
     def is_below(self, bound: float) -> bool:
-        """Return whether there is a figure and its whole interval lies below a bound."""
-        return self.high is not None and self.high < bound
+        """Return whether there is a figure and its whole interval, with its bias, lies below a bound."""
+        return self.high is not None and self.high + (self.bias_bound or 0.0) < bound
 
     def to_dict(self) -> dict[str, Any]:
         """Return its fields and its width as plain values."""

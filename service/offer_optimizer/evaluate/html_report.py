@@ -16,7 +16,7 @@ import numpy as np
 from offer_optimizer.evaluate.estimate import Estimate
 from offer_optimizer.evaluate.report_words import ESTIMATOR_WORDS, INTERVAL_WORDS, VERDICT_WORDS
 from offer_optimizer.evaluate.results import Difference, Evaluation, PolicyResult
-from offer_optimizer.evaluate.results_text import diagnostics
+from offer_optimizer.evaluate.results_text import diagnostics, policy_sentences
 from offer_optimizer.evaluate.svg import Line, Mark, bar_chart, interval_chart, line_chart
 
 _STYLE: Final = """
@@ -110,8 +110,11 @@ def _gate(gate: GateOutcome) -> str:
     kind, words = ("held", "holds") if gate.holds else ("refused", "does not hold")
     found = gate.estimate
     why = found.refused_reason
-    if found.value is not None and found.low is not None:
-        why = f"the figure is {found.value:.4f}, its lower end {found.low:.4f}"
+    if found.value is not None and found.lowest is not None:
+        bias = f", {found.bias_bound:.4f} for cut weights taken off" if found.bias_bound else ""
+        why = f"the figure is {found.value:.4f}, its lower end {found.lowest:.4f}{bias}"
+    if found.forced:
+        kind, why = "refused", f"{why}; forced although {found.refused_reason}"
     return f'<p class="{kind}">The gate <code>{escape(gate.text)}</code> {words}: {escape(why)}.</p>'
 
 
@@ -120,11 +123,17 @@ def _refusals(found: Evaluation) -> str:
     for number, result in enumerate(found.policies, start=1):
         if result.refused:
             words = "are given only because that was forced" if result.is_forced else "are withheld"
+            if any(not found.refused_reason for found in result.estimates.values()):
+                words = f"of {_refused_names(result)} {words}"
             lines.append(
                 f'<p class="refused"><b>P{number}</b> <code>{escape(result.policy)}</code>: figures {words}. '
                 f"{escape(_sentence(result.refused))}</p>"
             )
     return "\n".join(lines)
+
+
+def _refused_names(result: PolicyResult) -> str:
+    return escape(", ".join(name for name, found in result.estimates.items() if found.refused_reason))
 
 
 def _marks(found: Evaluation) -> list[Mark]:
@@ -147,15 +156,19 @@ def _figures(found: Evaluation) -> str:
             policy = f"<code>{escape(result.policy)}</code>" if index == 0 else ""
             rows.append(
                 f'<tr><td>{label}</td><td class="policy">{policy}</td><td>{escape(name)}</td>'
-                f"{_cells(estimate)}</tr>"
+                f"{_cells(estimate, result.refused)}</tr>"
             )
     return f"{head}{''.join(rows)}</table>"
 
 
-def _cells(found: Estimate) -> str:
+def _cells(found: Estimate, known_refusal: str = "") -> str:
+    """Return value and interval; why there are none, unless that stands above already."""
     if found.value is None:
-        return '<td class="number">withheld</td><td class="number"></td>'
+        why = "" if found.refused_reason == known_refusal else escape(found.refused_reason)
+        return f'<td class="number">withheld</td><td>{why}</td>'
     ends = "none" if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
+    if found.bias_bound:
+        ends += f"<br>off by up to {found.bias_bound:.4f} besides"
     mark = " (forced)" if found.forced else ""
     return f'<td class="number">{found.value:.4f}{mark}</td><td class="number">{ends}</td>'
 
@@ -216,7 +229,7 @@ def _curves(found: Evaluation) -> str:
 def _notes(found: Evaluation) -> str:
     lines = [f"<li>{escape(note)}</li>" for note in found.notes]
     for number, result in enumerate(found.policies, start=1):
-        lines += [f"<li><b>P{number}</b>: {escape(note)}</li>" for note in result.notes]
+        lines += [f"<li><b>P{number}</b>: {escape(note)}</li>" for note in policy_sentences(result)]
     return f"<h2>Notes</h2><ul>{''.join(lines)}</ul>" if lines else ""
 
 

@@ -169,6 +169,8 @@ def _open_csv(path: Path, options: Options, progress: Progress | None) -> Log:
         as_text=_names(options.get("as_text", ())),
     )
     delimiter = options.get("delimiter", ",")
+    # What a shell passes on for a tab.
+    delimiter = "\t" if delimiter == "\\t" else delimiter
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
         raise InvalidInput("delimiter", f"{delimiter[:20]!r} must be one ASCII character between values")
     return CsvLog(path, columns, delimiter=delimiter, progress=progress)

@@ -120,6 +120,8 @@ class Replay:
             )
         self._log = log if settings.reward is None else rewarded(log, settings.reward)
         self._row_count = 0
+        self._nobody_count = 0
+        self._is_without_pmf = False
         self._calibration = Calibration.empty()
         self._closing = ExitStack()
         self.accounts: list[Account] = []
@@ -135,6 +137,8 @@ class Replay:
         self._start(facts)
         for rows in self._read(1 + is_twice, 1 + is_twice, facts.row_count if facts else None):
             self._row_count += len(rows)
+            self._nobody_count += int((rows.visitor < 0).sum())
+            self._is_without_pmf |= rows.pmf is None
             self._calibration += Calibration.of(rows)
             grouping = Grouping.of(rows.visitor)
             expectations = None if values is None else Expectations(rows, values)
@@ -197,10 +201,20 @@ class Replay:
         if log.bad_line_count:
             told = "; ".join(f"line {bad.number}: {bad.problem}" for bad in log.bad_lines[:_BAD_LINES_TOLD])
             notes.append(f"{log.bad_line_count:,} lines could not be read: {told}")
-        if not log.has_visitors:
+        if self._nobody_count:
+            whose = f"{self._nobody_count:,} of {self._row_count:,} rows don't say whose they are"
+            if self._nobody_count == self._row_count:
+                whose = "The log doesn't say whose rows are"
             notes.append(
-                "The log doesn't say whose rows are: each counts as a visitor of its own. Where visitors "
-                "come back, intervals are too narrow."
+                f"{whose}: each counts as a visitor of its own. Where visitors come back, intervals are too "
+                "narrow."
+            )
+        if self._calibration.row_count:
+            notes.append(f"Choices follow the logged probabilities with p = {self._calibration.p_value:.2g}.")
+        if self._is_without_pmf:
+            notes.append(
+                "The log keeps the probability of the chosen offer alone. Whether others had a chance shows "
+                "in the mean weight, which has to be near 1, and not row by row."
             )
         if len(self.accounts) > 1:
             notes.append(

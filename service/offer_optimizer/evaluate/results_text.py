@@ -45,7 +45,7 @@ def diagnostics(result: PolicyResult) -> str:
     missing = f", no support for {result.unsupported_share:.2%}" if result.unsupported_share else ""
     return (
         f"{result.verdict.value}, effective sample size {result.ess:,.0f}, "
-        f"largest weight {result.max_weight:.3g}{missing}"
+        f"largest weight {result.max_weight:.3g}, mean {result.mean_weight:.2f}{missing}"
     )
 
 
@@ -68,6 +68,18 @@ def same_refusal(result: PolicyResult) -> bool:
 def sentences(found: Evaluation) -> Sequence[str]:
     """Return all notes, those of the log first, then each policy's with its number."""
     own = [
-        f"P{number}: {note}" for number, result in enumerate(found.policies, start=1) for note in result.notes
+        f"P{number}: {note}"
+        for number, result in enumerate(found.policies, start=1)
+        for note in policy_sentences(result)
     ]
     return [*found.notes, *own]
+
+
+def policy_sentences(result: PolicyResult) -> Sequence[str]:
+    """Return a policy's notes, and what its guaranteed intervals rest on."""
+    resting: dict[str, list[str]] = {}
+    for name, estimate in result.estimates.items():
+        if estimate.low is not None and estimate.assumes:
+            resting.setdefault(estimate.assumes, []).append(name)
+    rests = [f"{', '.join(names)} by {assumes}." for assumes, names in resting.items()]
+    return [*result.notes, *(f"The interval rests on: {each}" for each in rests)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from offer_optimizer.core.errors import InvalidInput
-from offer_optimizer.evaluate.batch import Batch
+from offer_optimizer.evaluate.batch import Batch, dot
 from offer_optimizer.evaluate.clusters import Flags, Floats
 
 
@@ -83,9 +83,9 @@ class RowMoments:
 
         numerator, denominator = cut(ratio[0]), cut(ratio[1])
         moments = cls(
-            squares=float(numerator @ numerator),
-            products=float(numerator @ denominator),
-            other_squares=float(denominator @ denominator),
+            squares=dot(numerator, numerator),
+            products=dot(numerator, denominator),
+            other_squares=dot(denominator, denominator),
             rewards=Range.of(cut(batch.reward)),
             is_anonymous=_is_anonymous(batch, keep),
         )

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from offer_optimizer.evaluate.batch import Batch
+from offer_optimizer.evaluate.batch import Batch, dot
 from offer_optimizer.evaluate.clusters import Flags
 
 LEAST_VISITORS: Final = 400
@@ -66,7 +66,7 @@ class Support:
             row_count=len(weight),
             represented=float(len(weight) if row_weight is None else row_weight.sum()),
             weight=float(weight.sum()),
-            squares=float(weight @ weight),
+            squares=dot(weight, weight),
             magnitude=float(np.abs(weight).sum()),
             max_weight=float(np.abs(weight).max(initial=0.0)),
             unsupported=0.0 if unsupported is None else float(unsupported.sum()),
@@ -118,8 +118,8 @@ class Support:
         off = abs(self.mean_weight - 1.0)
         if off > max(MEAN_WEIGHT_ERRORS * mean_weight_error, MEAN_WEIGHT_TOLERANCE):
             return (
-                f"the mean weight is {self.mean_weight:.3f} where it has to be 1: "
-                "the log's propensities are not those with which was chosen"
+                f"the mean weight is {self.mean_weight:.3f} where it has to be 1: the log's propensities are "
+                "not those with which was chosen, or some of what the policy would choose had no chance"
             )
         return ""
 

@@ -86,34 +86,32 @@ class Logged:
 
 
 class _LoggedRun(StillRun):
-    """Uses the logged pmf where there is one, else puts what is left over evenly on the other eligible.
+    """Uses the logged pmf where there is one, else the choice in place of the pmf that it was drawn from.
 
-    The rest matters to reward models alone, and is said in the notes.
+    That matters to reward models alone: what they say of the choice is right on average for what they would
+    say of the pmf, and dr comes to the mean that was earned. A guess at the pmf would put dr off by what the
+    model says of the guess.
     """
 
     def __init__(self) -> None:
-        self._is_spread = False
+        self._is_by_choice = False
 
     def follow(self, rows: LogRows) -> TargetRows:
         """See TargetRun. The logged choice has exactly its logged probability."""
-        flags = eligible_flags(rows)
         is_chosen = rows.offers == rows.chosen[:, None]
         if rows.pmf is None:
-            self._is_spread = True
-            others = np.maximum(flags.sum(axis=1) - 1, 1)
-            rest = ((1.0 - rows.propensity) / others)[:, None]
-            mass = np.where(is_chosen, rows.propensity[:, None], np.where(flags, rest, 0.0))
+            self._is_by_choice = True
+            mass = np.where(is_chosen, 1.0, 0.0)
         else:
-            mass = np.where(flags, rows.pmf, 0.0).astype(np.float64)
+            mass = np.where(eligible_flags(rows), rows.pmf, 0.0).astype(np.float64)
             mass /= mass.sum(axis=1, keepdims=True)
         return TargetRows(rows.offers, mass, rows.propensity, np.zeros(len(rows)))
 
     def notes(self) -> Sequence[str]:
         """See TargetRun."""
-        if not self._is_spread:
+        if not self._is_by_choice:
             return ()
-        spread = "for reward models the rest is spread evenly over the other eligible offers"
-        return [f"The log keeps the probability of the chosen offer alone: {spread}."]
+        return ["Reward models are asked about the logged choices: the log keeps no other probabilities."]
 
 
 def unknown_offers(offer_ids: Sequence[str], vocabulary: Vocabulary) -> str:

@@ -41,6 +41,7 @@ class _TableRun(StillRun):
         self._table = table
         self._vocabulary = vocabulary
         self._row = 0
+        self._rows_told = _row_count(table)
         self._by_kind: dict[tuple[bool, ...], dict[tuple[Value, ...], tuple[str, ...]]] = {}
 
     def follow(self, rows: LogRows) -> TargetRows:
@@ -69,6 +70,11 @@ class _TableRun(StillRun):
 
     def refusal(self) -> str:
         """See TargetRun."""
+        if self._rows_told is not None and self._rows_told != self._row:
+            return (
+                f"the table is of {self._rows_told:,} rows, the log has {self._row:,} that can be read: "
+                "their numbers are not of the same rows"
+            )
         return unknown_offers(
             [
                 offer
@@ -126,3 +132,11 @@ class _TableRun(StillRun):
                 f"is keyed by {show(name)}, which is no context column of the log "
                 f"(it has {', '.join(list(rows.contexts.names())[:20])})",
             ) from None
+
+
+def _row_count(table: PmfTable) -> int | None:
+    """Return how many rows a table is of; None where it is not keyed by row."""
+    if ROW not in table.keys:
+        return None
+    at = table.keys.index(ROW)
+    return len({key[at] for key in table.pmfs})

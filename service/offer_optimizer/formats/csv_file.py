@@ -33,6 +33,7 @@ from offer_optimizer.formats.table_contexts import TableContexts
 from offer_optimizer.formats.visitors import nobody, visitor_numbers
 
 BATCH_ROWS: Final = 16_384
+_OTHER_DELIMITERS: Final = (",", ";", "\t", "|")
 
 
 @dataclass
@@ -65,6 +66,10 @@ class CsvLog:
         self._offers = offers
         self._progress = progress
         header = read_header(path, delimiter)
+        other = next((sign for sign in _OTHER_DELIMITERS if len(header) == 1 and sign in header[0]), "")
+        if other:
+            problem = f"has one column by {delimiter!r}, and {other!r} in its header: name it as delimiter"
+            raise InvalidInput(str(path), problem)
         self._propensity = parse_propensity(columns.propensity, header)
         self._context = self._context_names(header)
         named = [columns.action, columns.reward, self._propensity.column, columns.visitor, columns.time]

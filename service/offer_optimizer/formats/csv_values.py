@@ -109,13 +109,14 @@ def read_values(
     check.that(columns.reward, in_range, f"is not a number up to {limits.NUMBER_MAGNITUDE:g} in magnitude")
     if propensity.column:
         chance = check.number(propensity.column)
-        check.that(propensity.column, (chance > 0.0) & (chance <= 1.0), "is outside (0, 1]")
+        check.that(propensity.column, (chance > 0.0) & (chance <= 1.0), "is no number in (0, 1]")
     else:
         chance = np.full(block.row_count, propensity.value)
     time_us = np.zeros(block.row_count, dtype=np.int64)
     if columns.time:
         time_us = _times_us(trimmed[columns.time])
         check.that(columns.time, time_us >= 0, "is not a time")
+    check.note()
     return BatchValues(
         rows=np.flatnonzero(check.is_good),
         action=action,
@@ -132,6 +133,7 @@ class _Check:
     def __init__(self, block: Block, bad: BadLines) -> None:
         self._block = block
         self._bad = bad
+        self._wrong: list[tuple[int, str, str]] = []
         self.is_good: Flags = np.ones(block.row_count, dtype=np.bool_)
         self._blank = np.ones(block.row_count, dtype=np.bool_)
         for texts in block.columns.values():
@@ -141,10 +143,14 @@ class _Check:
     def that(self, name: str, holds: Flags, problem: str) -> None:
         """Sort out the rows in which a column is not as it has to be."""
         wrong = np.flatnonzero(self.is_good & ~holds)
-        for row in wrong.tolist():
+        self._wrong += [(row, name, problem) for row in wrong.tolist()]
+        self.is_good[wrong] = False
+
+    def note(self) -> None:
+        """Count what was sorted out, by line: those kept to be shown are the first, whatever is wrong."""
+        for row, name, problem in sorted(self._wrong):
             value = self._block.columns[name][row].as_py()
             self._bad.note(self._block.line_of(row), f"column {show(name)}: {show(value)} {problem}")
-        self.is_good[wrong] = False
 
     def number(self, name: str) -> Floats:
         """Return a column as numbers; NaN where it holds none."""

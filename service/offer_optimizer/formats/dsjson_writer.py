@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 Values = Mapping[str, str | float | bool]
-Namespaces = Mapping[str, Values]
+Namespaces = Mapping[str, Values | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ def write_event(
     offers: Sequence[Namespaces],
     pmf: Sequence[float] | None,
     *,
+    offer_ids: Sequence[str] = (),
     event_id: str = "",
     time_us: int = 0,
     weight: float = 1.0,
@@ -38,8 +39,11 @@ def write_event(
     """Return one line.
 
     `a` ranks the chosen offer first and the others as they stand; without a pmf there is no `p`, which Vowpal
-    Wabbit does not miss.
+    Wabbit does not miss. `offer_ids` become tags, which readers call offers by and nobody learns from: places
+    say nothing where offers come and go.
     """
+    if offer_ids:
+        offers = [{"_tag": name, **own} for name, own in zip(offer_ids, offers, strict=True)]
     order = [label.chosen, *(at for at in range(len(offers)) if at != label.chosen)]
     event: dict[str, object] = {
         "_label_cost": label.cost,

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.evaluate import support
-from offer_optimizer.evaluate.batch import Batch, rows_where
+from offer_optimizer.evaluate.batch import Batch, dot, rows_where
 from offer_optimizer.evaluate.claims import Bounds
 from offer_optimizer.evaluate.clusters import fold_of
+from offer_optimizer.evaluate.estimate import Estimate
 from offer_optimizer.evaluate.estimators import (
     DM,
     DR,
@@ -156,6 +157,20 @@ def test_what_cutting_weights_costs_at_most_is_stated() -> None:
         assert estimate.bias_bound == pytest.approx(span * (batch.weight - used).mean())
         assert f"off by up to {estimate.bias_bound:.4f} besides" in str(estimate)
     assert IPS().partial(batch).estimate().bias_bound is None
+
+
+def test_the_product_of_long_columns_is_the_sum_of_products() -> None:
+    first, second = np.arange(20_000.0), np.arange(20_000.0)[::-1]
+    assert dot(first, second) == pytest.approx(float((first * second).sum()), rel=1e-12)
+
+
+def test_an_interval_of_cut_weights_is_above_a_bound_only_with_its_bias() -> None:
+    found = Estimate(0.5, 0.4, 0.6, "", bias_bound=0.1)
+    assert found.lowest == pytest.approx(0.3)
+    assert found.is_above(0.29)
+    assert not found.is_above(0.31)
+    assert found.is_below(0.71)
+    assert not found.is_below(0.69)
 
 
 def test_what_a_reward_model_says_alone_has_no_interval() -> None:

@@ -217,6 +217,49 @@ def test_a_difference_with_a_refused_policy_is_refused(log: MemoryLog) -> None:
     assert found.refused_reason.startswith("always:z: the log has no offer")
 
 
+def test_where_another_offer_was_certain_there_is_no_support(log: MemoryLog) -> None:
+    """A log without pmfs shows at least that: the mean weight alone let a tenth without support pass."""
+    is_sure = np.arange(6000) % 20 == 0
+    rows = replace(
+        log.rows,
+        pmf=None,
+        propensity=np.where(is_sure, 1.0, log.rows.propensity),
+        chosen=np.where(is_sure, 1, log.rows.chosen),
+    )
+    found = evaluate(replace(log, rows=rows), ["always:a", "always:b"], estimators=["ips"], force=True)
+    assert found["always:a"].unsupported_share == pytest.approx(0.05)
+    assert "could not have chosen 5.00%" in found["always:a"].refused
+    assert found["always:b"].unsupported_share == 0.0
+    assert any("probability of the chosen offer alone" in note for note in found.notes)
+
+
+def test_how_well_choices_follow_their_pmfs_is_told(log: MemoryLog) -> None:
+    rows = replace(log.rows, pmf=np.full(log.rows.offers.shape, 1 / 3, np.float32))
+    notes = evaluate(replace(log, rows=rows), "uniform", estimators=["ips"]).notes
+    assert any(note.startswith("Choices follow the logged probabilities with p = ") for note in notes)
+
+
+def test_doubly_robust_of_what_was_logged_is_the_mean_that_was_earned() -> None:
+    """Also where the log keeps no pmf: offers differ in worth and were chosen unevenly among the others."""
+    chance = np.random.default_rng(2)
+    log = make_log(chance, 4000)
+    pmf = np.array([0.7, 0.25, 0.05])
+    chosen = chance.choice(3, 4000, p=pmf)
+    rows = replace(
+        log.rows, chosen=chosen, propensity=pmf[chosen], reward=(chosen == 0) + 0.1 * chance.random(4000)
+    )
+    found = evaluate(replace(log, rows=rows), "logged", estimators=["dr", "mean"]).policies[0]
+    assert found["dr"].value == pytest.approx(found["mean"].value)
+    assert found["dr"].low == pytest.approx(found["mean"].low)
+
+
+def test_rows_that_know_no_visitor_are_told(log: MemoryLog) -> None:
+    """Though the log knows the others: an empty column would make every interval too narrow in silence."""
+    some = replace(log.rows, visitor=np.where(np.arange(6000) < 10, -1 - np.arange(6000), log.rows.visitor))
+    notes = evaluate(replace(log, rows=some), "uniform", estimators=["ips"]).notes
+    assert any(note.startswith("10 of 6,000 rows don't say whose they are") for note in notes)
+
+
 def test_holm_is_the_textbook_s() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, None, 0.8]) == [1.0, None, 1.0]

@@ -107,6 +107,15 @@ def test_one_step_estimators_are_refused_in_trajectories(log: MemoryLog) -> None
     assert found["ips"].value is not None
 
 
+def test_a_thinned_log_has_no_trajectory(log: MemoryLog) -> None:
+    """What was thinned out is missing from the products, and from the counts of caps."""
+    thinned = replace(log, rows=replace(log.rows, weight=np.full(len(log.rows), 2.0)))
+    found = judge(thinned, catalog(1))
+    assert found["ips"].value is None
+    assert "thinned" in found.refused
+    assert judge(thinned, catalog(1), Verdict.STATE_AS_LOGGED).refused == ""
+
+
 def test_rows_out_of_order_are_an_error(log: MemoryLog) -> None:
     rows = replace(log.rows, decisions=list(log.rows.decisions or ())[::-1])
     backwards = MemoryLog(rows, log.vocabulary, catalogs=log.catalogs)

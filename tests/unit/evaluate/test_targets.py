@@ -170,6 +170,16 @@ def test_a_table_may_be_keyed_by_row(log: MemoryLog, tmp_path: Path) -> None:
     run = parse_target(table(tmp_path, f"row,p:a,p:b\n{lines}")).start(log, None)
     parts = [run.follow(rows).mass[:, 0] for rows in log.batches()]
     assert np.concatenate(parts) == pytest.approx(np.arange(3000) % 10 / 10)
+    assert run.refusal() == ""
+
+
+def test_a_table_of_another_number_of_rows_is_refused(log: MemoryLog, tmp_path: Path) -> None:
+    """A line that could not be read moves all behind it: weights look fine, and the figure is of nothing."""
+    lines = "".join(f"{row},0.5,0.5\n" for row in range(3001))
+    run = parse_target(table(tmp_path, f"row,p:a,p:b\n{lines}")).start(log, None)
+    for rows in log.batches():
+        run.follow(rows)
+    assert "of 3,001 rows, the log has 3,000" in run.refusal()
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,15 @@ def test_rows_that_lack_something_are_bad_lines_with_their_numbers() -> None:
     ]
 
 
+def test_the_bad_lines_that_are_kept_are_the_first_whatever_is_wrong() -> None:
+    bad = BadLines()
+    data = block(a=["mug"] * 60, r=["1", "x"] * 30, p=["0", "1"] * 30, t=["0"] * 60)
+    assert not len(read_values(data, COLUMNS, Propensity(column="p"), ["mug"], bad).rows)
+    assert bad.count == 60
+    assert [line.number for line in bad.kept] == list(range(2, 22))
+    assert bad.kept[0].problem == "column 'p': '0' is no number in (0, 1]"
+
+
 @pytest.mark.parametrize("propensity", ["0", "1.5", "", "-0.1", "NaN", "x"], ids=str)
 def test_a_propensity_outside_its_range_is_a_bad_line(propensity: str) -> None:
     bad = BadLines()
