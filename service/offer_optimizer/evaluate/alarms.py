@@ -56,7 +56,8 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "drained, or ledger time is more than 60 s ahead of the clock.",
         "The machine's clock jumped by more than a minute, so that attribution waits; or the "
         "learner is down.",
-        "Look for `clock_jumped` in the log. Put the clock right, or restart the service to accept the time.",
+        "Look for `clock_jumped` in the log. Put the clock right, or accept the new time: "
+        "`offer-optimizer clock accept`. A restart accepts nothing.",
     ),
     "model_stale": Advice(
         "Examples closed more than 10 minutes ago are not in the model that is served.",
