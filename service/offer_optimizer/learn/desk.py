@@ -116,7 +116,7 @@ class ControlDesk:
         current = self.snapshots.current_name(placement_id, epoch)
         promoted = self.snapshots.promoted_names(placement_id)
         found = [KeptModel(ModelVersion(epoch, 0), 0, None, current is None, is_promoted=False)]
-        for name in self.snapshots.names(placement_id, epoch):
+        for name in reversed(self.snapshots.newest_first(placement_id, epoch)):
             position, learned_count, written_us = order_of(name)
             version = ModelVersion(epoch, position)
             found.append(KeptModel(version, learned_count, written_us, name == current, name in promoted))
@@ -135,8 +135,8 @@ class ControlDesk:
         """Return the newest snapshot of a version. Raises NotFound with those that are kept."""
         if wanted.position == 0:
             return Snapshot(placement_id, wanted.epoch, "", 0, 0, 0, 0, b"")
-        names = self.snapshots.names(placement_id, wanted.epoch)
-        for name in reversed([name for name in names if order_of(name)[0] == wanted.position]):
+        names = self.snapshots.newest_first(placement_id, wanted.epoch)
+        for name in [name for name in names if order_of(name)[0] == wanted.position]:
             try:
                 return self.snapshots.load(placement_id, name)
             except (DamagedFile, NotFound):
