@@ -88,11 +88,10 @@ class Attribution:
         spent = self._tables.find_spent(key, feedback.placement_id, feedback.feedback_id)
         if spent is not None:
             return Verdict(self._repeated(feedback, spent), self._tables.decision_of(spent))
-        if feedback.retracts_feedback_id:
-            found = self._of_retracted(item, key)
-            if found is not None:
-                return found
-        return self._of_newest(item, key)
+        found = (
+            self._of_retracted(item, key) if feedback.retracts_feedback_id else self._of_retraction(item, key)
+        )
+        return self._of_newest(item, key) if found is None else found
 
     def _of_newest(self, item: Arrival, key: int) -> Verdict:
         where = (key, item.feedback.placement_id, item.time_us, item.occur_us)
@@ -118,6 +117,15 @@ class Attribution:
         spent = self._tables.find_spent(key, feedback.placement_id, taken_back)
         position = None if spent is None else self._tables.decision_of(spent)
         return None if position is None else self._of_closed(item, position, item.time_us)
+
+    def _of_retraction(self, item: Arrival, key: int) -> Verdict | None:
+        """Judge an item that was taken back before it came: it belongs where its retraction waits for it."""
+        feedback = item.feedback
+        retraction = self._tables.find_retraction_by_visitor(key, feedback.placement_id, feedback.feedback_id)
+        target = None if retraction is None else self._tables.open_at(retraction.decision_position)
+        if target is None:
+            return None
+        return self._of_open(item, target, self._tables.find_joined(target.position, feedback.feedback_id))
 
     def _of_open(self, item: Arrival, target: OpenDecision, earlier: int | None) -> Verdict:
         if earlier is not None:

@@ -214,6 +214,22 @@ def test_by_visitor_a_retraction_goes_where_the_item_went_that_it_takes_back(wor
     assert (world.reward(second), world.tables.final_at(second)) == (0.125, None)
 
 
+@pytest.mark.parametrize("comes_us", [4, WINDOW_US + 1], ids=["in time", "late"])
+def test_by_visitor_an_item_goes_where_the_retraction_went_that_came_before_it(
+    world: World, comes_us: int
+) -> None:
+    """Else it would count at the newest decision, where nobody takes it back."""
+    first = world.decide(decision_of(1, T, epoch=EPOCH), "ann")
+    world.hear(feedback_of("refund", T + 2, retracts="buy"), "ann")
+    second = world.decide(decision_of(2, T + 3, epoch=EPOCH), "ann")
+    buy = feedback_of("buy", T + comes_us)
+    fates = [world.hear(buy, "ann"), world.hear(buy, "ann")]
+    assert fates == [Fate.APPLIED if comes_us < WINDOW_US else Fate.LATE, Fate.DUPLICATE]
+    assert world.hear(feedback_of("more", T + 5, value=0.5), "ann") is Fate.APPLIED
+    world.tick(END + WINDOW_US)
+    assert (world.final(first), world.final(second)) == (0.125, 0.5)
+
+
 @given(
     st.lists(
         st.tuples(
