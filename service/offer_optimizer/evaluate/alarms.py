@@ -127,7 +127,7 @@ ADVICE: Final[Mapping[str, Advice]] = {
     "invalid_feedback": Advice(
         "More than 1 in 100 items have a kind that the catalog does not declare, or a slot that "
         "there is not.",
-        "A kind was renamed or never declared.",
+        "A kind was renamed or never declared; or a sender repeats itself: one decision takes 10,000 items.",
         "Declare the kind under `kinds`, or correct the sender.",
     ),
     "join_rate_fell": Advice(

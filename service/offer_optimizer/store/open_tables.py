@@ -238,6 +238,13 @@ class OpenTables:
         )
         return [JoinedFeedback(*row) for row in rows]
 
+    def joined_count(self, decision_position: int) -> int:
+        """Return how much feedback a decision has."""
+        (count,) = self.connection.execute(
+            "SELECT COUNT(*) FROM open_feedback WHERE decision_position = ?", (decision_position,)
+        ).fetchone()
+        return int(count)
+
     def find_joined(self, decision_position: int, feedback_id: str) -> int | None:
         """Return the position of the item that holds a feedback_id within a decision."""
         row = self.connection.execute(
