@@ -64,4 +64,4 @@ PARKED_FEEDBACK: Final = 100_000
 PARKED_PER_DECISION: Final = 1_000
 """Items that wait for one decision id."""
 FEEDBACK_PER_DECISION: Final = 10_000
-"""Items that belong to one decision: its reward is made of all of them, at 10 µs each, whenever one comes late."""
+"""Items that belong to one decision: whenever one comes late, its reward is made of all, at 10 µs each."""

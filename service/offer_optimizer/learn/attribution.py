@@ -23,7 +23,6 @@ from offer_optimizer.store.fold_tables import DROPPED, FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.open_tables import OpenDecision
 
-
 _REMEMBERED_COUNTS: Final = 50_000
 """Open decisions whose feedback is not counted again for each item."""
 

@@ -105,7 +105,7 @@ class Fold:
         return self._tables.closed_at(position)
 
     def has_due(self, time_us: int) -> bool:
-        """Return whether a TICK at a time has something to do: close, give up waiting, make a reward final."""
+        """Return whether a TICK at a time has work: windows, what waited in vain, rewards to make final."""
         return bool(
             self._tables.due(time_us, 1) or self._parking.has_due(time_us) or self._tables.has_moved()
         )
