@@ -84,7 +84,7 @@ class ControlDesk:
         if (snapshot.close_time_us, snapshot.close_position) < begin:
             raise InvalidInput(
                 "model_version",
-                f"{wanted} had learned less than what was since moved to the archive, and nothing can be learned "
+                f"{wanted} had learned less than what was since moved to the archive, and nothing is learned "
                 f"from there again: choose one that had learned all that closed by {show_time(begin[0])}",
             )
         record = Rollback(
