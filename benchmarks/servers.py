@@ -117,8 +117,9 @@ class FixedDecision:
 
     def quarantine(
         self, _placement_id: str, _start_us: int, _end_us: int, _offer_id: str, _source: str, _asker: Asker
-    ) -> None:
+    ) -> str:
         """Learn nothing anyhow."""
+        return ""
 
     def start_epoch(self, _placement_id: str, _document: str, _asker: Asker, *, uses_final: bool) -> Started:
         """Start nothing."""

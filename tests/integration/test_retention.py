@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from offer_optimizer.core.control import Audit, Promotion
 from offer_optimizer.core.outcome import LoggedDecision
+from offer_optimizer.evaluate.reward_change import RewardChangeStudy
 from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.learn.base_snapshot import base_in_force
+from offer_optimizer.learn.lineage import END
+from offer_optimizer.learn.rebuild import Rebuilt
 from offer_optimizer.store.base_file import BaseStore
 from offer_optimizer.store.files import Files
+from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import logged_decisions
 from tests.integration.days import SLOW, Days
 from tests.unit.learn.worlds import PLACEMENT
@@ -86,6 +92,32 @@ def test_there_is_nothing_to_do_twice(days: Days) -> None:
     assert days.retire()
     assert not days.retire()
     assert days.prepare() is None, "the same day is over already"
+
+
+def test_a_promotion_behind_a_base_makes_the_model_that_is_told(days: Days) -> None:
+    """With the reward in force, the base's model goes on; what it had learned stays."""
+    days.live(3)
+    days.prepare()
+    days.retire()
+    days.live(1)
+    base = base_in_force(days.world.ledger, BaseStore(Files(), days.directory.bases))
+    assert base is not None
+    home = days.content.placement_by_id[PLACEMENT]
+    ledger = Ledger.open_for_reading(days.directory.ledger_path)
+    told = RewardChangeStudy(ledger, home, home, lambda *_: None, uses_final=True, base=base).run()
+    ledger.connection.close()
+    fold = days.world.fold
+    epoch = days.epochs[PLACEMENT]
+    asked = Promotion(PLACEMENT, epoch.id, epoch.description, fold.time_us, END[1], True, Audit("ann", "", 1))
+    days.world.add(asked)
+
+    def check(rebuilt: Rebuilt) -> None:
+        model = rebuilt.model(epoch.id)
+        assert model.learned_count == told.learned_count
+        assert hashlib.sha256(model.policy.save()).hexdigest() == told.model_sha256
+
+    days.rebuilt(check)
+    assert told.moved.startswith("decisions before 2024-10-0")
 
 
 def test_a_base_that_is_not_the_noted_one_is_refused(days: Days) -> None:

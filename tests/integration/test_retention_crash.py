@@ -16,16 +16,18 @@ from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.learn.archive import archived_files
+from offer_optimizer.learn.lineage import START
+from offer_optimizer.learn.reach import LedgerReach
 from offer_optimizer.learn.rebuild import Rebuilt
 from offer_optimizer.learn.restore import Restorer
 from offer_optimizer.learn.retention import CannotRetire
 from offer_optimizer.learn.retire import LedgerRetirer
-from offer_optimizer.learn.trainer import BATCH, Trainer
+from offer_optimizer.learn.trainer import BATCH, Trainer, initial_model
 from offer_optimizer.store.base_file import BaseStore
 from offer_optimizer.store.disk import OsDisk
 from offer_optimizer.store.files import Files, Moment, OnStep
 from offer_optimizer.store.outcomes import logged_decisions
-from offer_optimizer.store.snapshots import SnapshotStore
+from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 from tests.conftest import Size
 from tests.integration.days import DAY_US, SLOW, Days
 from tests.unit.learn.worlds import PLACEMENT
@@ -265,6 +267,23 @@ def test_a_model_that_lost_its_snapshots_goes_on_from_the_base(days: Days) -> No
         model.policy.close()
 
 
+def test_people_are_told_from_where_on_history_can_be_learned_again(days: Days) -> None:
+    reach = LedgerReach(Files(), days.directory)
+    epoch = days.epochs[PLACEMENT].id
+    assert (reach.moved(), reach.begins_at(epoch)) == (None, START)
+    prepared = days.prepare()
+    days.retire()
+    days.live(1)
+    moved = reach.moved()
+    assert prepared is not None
+    assert moved is not None
+    assert moved.position == prepared.position
+    begin = reach.begins_at(epoch)
+    assert START < begin <= (prepared.time_us, prepared.position)
+    assert days.world.tables.has_lesson(PLACEMENT, begin), "a model that stands there can go on"
+    assert reach.begins_at(bytes(16)) == START
+
+
 def test_a_quarantine_behind_the_base_trains_anew_from_it_and_so_does_a_rebuild(days: Days) -> None:
     days.prepare()
     days.retire()
@@ -281,6 +300,11 @@ def test_a_quarantine_behind_the_base_trains_anew_from_it_and_so_does_a_rebuild(
     assert epoch is not None
     model = restorer.begun(epoch, restorer.lineage(epoch))
     assert model.learned_count > 0, "the base's"
+    initial = initial_model(epoch)
+    state = initial.policy.save()
+    snapshots.publish(Snapshot(PLACEMENT, epoch.policy_epoch, live.policy_name, 1, *START, 0, state), 1)
+    again = restorer.begun(epoch, restorer.lineage(epoch))
+    assert again.learned_count == model.learned_count, "not the one that was published before anything closed"
     trainer = Trainer(days.world.ledger, days.world.tables, days.world.fold.revisions)
     while trainer.teach(model) == BATCH:
         pass

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from offer_optimizer.cli.main import build_app
 from offer_optimizer.core.catalog import PolicyChoice
-from offer_optimizer.core.control import Audit, Learning, Thinning
+from offer_optimizer.core.control import Audit, Learning, Rollback, Thinning
 from offer_optimizer.core.errors import UnknownPlacement
 from offer_optimizer.evaluate.desks import ChildHealth
 from offer_optimizer.evaluate.loop_facts import read_facts
@@ -87,6 +87,19 @@ def test_a_published_model_says_what_it_has_learned_and_what_waits(shop: Shop, t
     assert found.nothing_offers == {"nothing"}
 
 
+def test_what_a_rollback_took_out_waits_for_nobody(shop: Shop, tmp_path: Path) -> None:
+    """Else a placement that nobody visits after a rollback would be called stale."""
+    lessons = shop.world.tables.lessons("home", shop.epoch, (0, 0), None, 100)
+    cursor, last_us = (lessons[11].close_time_us, lessons[11].position), lessons[17].close_time_us
+    back = Rollback("home", shop.epoch, 12, *cursor, 12, Audit("somebody", "a test", 7), last_us)
+    position = shop.ledger.append_body(back).position
+    snapshot = Snapshot("home", shop.epoch, "vw", position, *cursor, 12, b"state")
+    SnapshotStore(Files(), DataDirectory(tmp_path).snapshots).publish(snapshot, shop.now_us)
+    found = read_facts(shop.ledger, Files(), DataDirectory(tmp_path), shop.now_us).placements[0]
+    assert found.unlearned_count == sum(lesson.close_time_us > last_us for lesson in lessons)
+    assert found.oldest_unlearned_us == lessons[18].close_time_us
+
+
 def test_what_waits_in_a_segment_is_the_lag_until_it_is_drained(shop: Shop, tmp_path: Path) -> None:
     directory, files = DataDirectory(tmp_path), Files()
     cells = WriterCells.create(files, directory.run, "0" * 16, 1, 0)
@@ -115,7 +128,7 @@ def test_steering_of_all_placements_replaces_what_was_said_of_one(shop: Shop, tm
     assert steer() == [(None, 1.0), (None, 1.0)]
     assert steer(Learning("home", True, audit), Thinning("home", 0.5)) == [(7, 0.5), (None, 1.0)]
     assert steer(Learning("", True, audit)) == [(7, 0.5), (7, 1.0)]
-    assert steer(Learning("", False, audit), Thinning("", 1.0)) == [(None, 1.0), (None, 1.0)]
+    assert steer(Learning("", False, audit), Thinning("home", 1.0)) == [(None, 1.0), (None, 1.0)]
 
 
 def test_a_child_process_tells_what_the_directory_says(shop: Shop, tmp_path: Path) -> None:

@@ -75,10 +75,10 @@ class SteeringServicer:
             start_us = _required_time(request.start_time, "start_time")
             end_us = _required_time(request.end_time, "end_time")
             asker = _asker(request, context)
-            self._desk.quarantine(
+            note = self._desk.quarantine(
                 request.placement, start_us, end_us, request.offer_id, request.source, asker
             )
-        return catalog_pb.QuarantineResponse().SerializeToString()
+        return catalog_pb.QuarantineResponse(note=note).SerializeToString()
 
     def start_epoch(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         """Serve StartEpoch."""

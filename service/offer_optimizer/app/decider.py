@@ -27,6 +27,7 @@ from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
 from offer_optimizer.evaluate.desks import ChildHealth, ChildReports, LedgerStories
 from offer_optimizer.learn.desk import ControlDesk
+from offer_optimizer.learn.reach import LedgerReach
 from offer_optimizer.store.audit import AuditTrail
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.files import Files
@@ -113,6 +114,7 @@ def run_decider(
             snapshots,
             lambda: in_force.prepared.catalog,
             wall_clock_us,
+            LedgerReach(files, directory),
         ),
         health=ChildHealth(directory.path, wall_clock_us),
         log=log,

@@ -49,13 +49,15 @@ def quarantine(
     request.start_time.FromDatetime(start_time)
     request.end_time.FromDatetime(end_time)
     with stubs(target) as (catalog, _):
-        call(lambda: catalog.Quarantine(request, timeout=timeout_s), target, timeout_s)
+        done = call(lambda: catalog.Quarantine(request, timeout=timeout_s), target, timeout_s)
     say(f"Never learned again: {what}.", "green")
     say(
         "Models that learned some of it are trained again without it beside their work, and take over once "
         "they have caught up; the log says model_trained_anew.",
         "dim",
     )
+    if done.note:
+        say(f"But {done.note}.", "yellow")
 
 
 def _describe(placement: str, offer: str, source: str, start: str, end: str) -> str:

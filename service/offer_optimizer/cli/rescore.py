@@ -27,7 +27,10 @@ from offer_optimizer.core.features import show
 from offer_optimizer.core.yaml_tree import plain, read_tree
 from offer_optimizer.evaluate.reward_change import RewardChange, RewardChangeStudy
 from offer_optimizer.learn.background import Background
+from offer_optimizer.learn.base_snapshot import base_in_force
 from offer_optimizer.policy import registry
+from offer_optimizer.store.base_file import BaseStore
+from offer_optimizer.store.files import Files
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
@@ -49,7 +52,9 @@ class Wanted:
 
 def study(data: Path, wanted: Wanted, *, quiet: bool) -> RewardChange:
     """Find out what would change, with a progress bar. Raises CannotStart, InvalidInput, InvalidCatalog."""
-    ledger = Ledger.open_for_reading(DataDirectory(data).ledger_path)
+    directory = DataDirectory(data)
+    ledger = Ledger.open_for_reading(directory.ledger_path)
+    base = base_in_force(ledger, BaseStore(Files(), directory.bases))
     document = Background.read(ledger, FoldTables(ledger.connection).state("position")).document
     old, new = _placement(document, wanted), _placement(_rewarded(document, wanted), wanted)
     with Progress(disable=quiet, console=Console(stderr=True), transient=True) as progress:
@@ -60,7 +65,7 @@ def study(data: Path, wanted: Wanted, *, quiet: bool) -> RewardChange:
                 tasks[phase] = progress.add_task(phase, total=whole or None)
             progress.update(tasks[phase], completed=done)
 
-        return RewardChangeStudy(ledger, old, new, hear, uses_final=wanted.uses_final).run()
+        return RewardChangeStudy(ledger, old, new, hear, uses_final=wanted.uses_final, base=base).run()
 
 
 def print_change(change: RewardChange, *, as_json: bool) -> None:
@@ -93,6 +98,8 @@ def sentences(change: RewardChange) -> Iterator[str]:
     yield f"  the old reward's policy {figure(change.old_policy)} (by IPS {figure(change.old_policy_ips)});"
     yield f"  the new reward's policy {figure(change.new_policy)} (by IPS {figure(change.new_policy_ips)});"
     yield f"  the difference          {figure(change.gain)}."
+    if change.moved:
+        yield f"Neither scored nor learned anew: {change.moved}."
     yield f"A promotion now gives a model of {change.learned_count:,} examples, {change.model_sha256[:16]}."
 
 

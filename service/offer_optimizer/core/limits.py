@@ -63,3 +63,5 @@ PARKED_FEEDBACK: Final = 100_000
 """Items that wait so, in all."""
 PARKED_PER_DECISION: Final = 1_000
 """Items that wait for one decision id."""
+FEEDBACK_PER_DECISION: Final = 10_000
+"""Items that belong to one decision: whenever one comes late, its reward is made of all, at 10 µs each."""

@@ -56,7 +56,8 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "drained, or ledger time is more than 60 s ahead of the clock.",
         "The machine's clock jumped by more than a minute, so that attribution waits; or the "
         "learner is down.",
-        "Look for `clock_jumped` in the log. Put the clock right, or restart the service to accept the time.",
+        "Look for `clock_jumped` in the log. Put the clock right, or accept the new time: "
+        "`offer-optimizer clock accept`. A restart accepts nothing.",
     ),
     "model_stale": Advice(
         "Examples closed more than 10 minutes ago are not in the model that is served.",
@@ -126,7 +127,7 @@ ADVICE: Final[Mapping[str, Advice]] = {
     "invalid_feedback": Advice(
         "More than 1 in 100 items have a kind that the catalog does not declare, or a slot that "
         "there is not.",
-        "A kind was renamed or never declared.",
+        "A kind was renamed or never declared; or a sender repeats itself: one decision takes 10,000 items.",
         "Declare the kind under `kinds`, or correct the sender.",
     ),
     "join_rate_fell": Advice(

@@ -85,7 +85,9 @@ def feedback_alarms(history: History, hour: int) -> Iterator[Alarm]:
 def loop_feedback_alarms(everything: History, hour: int) -> Iterator[Alarm]:
     """Yield what is wrong with all feedback: what is unknown has no placement."""
     fates = fates_of(everything.over(hour - RECENT_HOURS, hour))
-    unknown = Share(fates.get(Fate.UNKNOWN, 0), sum(fates.values()))
+    # What was parked is counted again by the fate that it met, or has met none yet.
+    judged = sum(fates.values()) - fates.get(Fate.PARKED, 0)
+    unknown = Share(fates.get(Fate.UNKNOWN, 0), judged)
     yield from _above(everything, "unknown_feedback", unknown, UNKNOWN_BOUND, "items of feedback")
     now = join_share(fates)
     hours = [

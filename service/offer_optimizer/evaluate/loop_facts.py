@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog, OfferType, Placement
-from offer_optimizer.core.control import Learning, Thinning
+from offer_optimizer.core.control import Learning, Promotion, Quarantine, Rollback, Thinning
 from offer_optimizer.core.errors import DamagedFile, NotFound, UnknownPlacement
 from offer_optimizer.core.features import show
 from offer_optimizer.evaluate.health import LoopHealth, loop_health
 from offer_optimizer.evaluate.health_facts import LoopFacts, PlacementFacts
+from offer_optimizer.learn.lineage import END, START, SteeringRecords
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import (
@@ -50,6 +51,7 @@ def read_facts(ledger: Ledger, files: Files, directory: DataDirectory, now_us: i
     catalog: Catalog | None = None
     frozen: dict[str, int | None] = {}
     learned: dict[str, float] = {}
+    steering = SteeringRecords()
     for record in ledger.rare_records(ledger.last_position()):
         match record.body():
             case StoredCatalog() as stored:
@@ -59,10 +61,10 @@ def read_facts(ledger: Ledger, files: Files, directory: DataDirectory, now_us: i
                     frozen.clear()
                 frozen[change.placement_id] = change.audit.time_us if change.frozen else None
             case Thinning() as thinning:
-                if not thinning.placement_id:
-                    learned.clear()
                 learned[thinning.placement_id] = thinning.probability
-    reader = _Reader(ledger, SnapshotStore(files, directory.snapshots), catalog)
+            case Rollback() | Quarantine() | Promotion() as body:
+                steering.add(record.position, body)
+    reader = _Reader(ledger, SnapshotStore(files, directory.snapshots), catalog, steering)
     placements = catalog.placements if catalog else ()
     return LoopFacts(
         now_us=now_us,
@@ -74,7 +76,7 @@ def read_facts(ledger: Ledger, files: Files, directory: DataDirectory, now_us: i
                 placement,
                 now_us,
                 frozen.get(placement.id, frozen.get("")),
-                learned.get(placement.id, learned.get("", 1.0)),
+                learned.get(placement.id, 1.0),
             )
             for placement in placements
         ),
@@ -84,9 +86,12 @@ def read_facts(ledger: Ledger, files: Files, directory: DataDirectory, now_us: i
 class _Reader:
     """Reads the facts of single placements."""
 
-    def __init__(self, ledger: Ledger, snapshots: SnapshotStore, catalog: Catalog | None) -> None:
+    def __init__(
+        self, ledger: Ledger, snapshots: SnapshotStore, catalog: Catalog | None, steering: SteeringRecords
+    ) -> None:
         self._ledger = ledger
         self._snapshots = snapshots
+        self._steering = steering
         offers = catalog.offers if catalog else ()
         self._nothing = frozenset(offer.id for offer in offers if offer.type is OfferType.NOTHING)
 
@@ -98,8 +103,7 @@ class _Reader:
         window_us = round(placement.window_s * 1e6)
         epoch = epoch_of(placement).id
         name, snapshot = self._current(placement.id, epoch) if learns else (None, None)
-        cursor = (snapshot.close_time_us, snapshot.close_position) if snapshot else (0, 0)
-        waiting, oldest_us = self._unlearned(placement.id, epoch, cursor) if learns else (0, None)
+        waiting, oldest_us = self._unlearned(placement.id, epoch, snapshot) if learns else (0, None)
         since = (now_us - window_us) // HOUR_US - DAY_HOURS
         return PlacementFacts(
             placement_id=placement.id,
@@ -123,16 +127,32 @@ class _Reader:
         except (DamagedFile, NotFound):
             return name, None  # the deciders' MODEL_UNAVAILABLE says what comes of it
 
-    def _unlearned(self, placement_id: str, epoch: bytes, cursor: tuple[int, int]) -> tuple[int, int | None]:
-        """Return how many examples closed behind a cursor, and when the first did."""
-        found = self._ledger.connection.execute(
-            "SELECT COUNT(*), MIN(close_time_us) FROM (SELECT close_time_us FROM closed "
-            "WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
-            "AND (close_time_us, position) > (?, ?) "
-            "ORDER BY close_time_us, position LIMIT ?)",
-            (placement_id, epoch, int(CloseStatus.LEARNED), *cursor, COUNTED_MOST),
-        ).fetchone()
-        return int(found[0]), found[1]
+    def _unlearned(
+        self, placement_id: str, epoch: bytes, snapshot: Snapshot | None
+    ) -> tuple[int, int | None]:
+        """Return how many examples a published model has yet to learn, and when the first closed.
+
+        What a rollback took out is not among them.
+        """
+        cursor = (snapshot.close_time_us, snapshot.close_position) if snapshot else START
+        lineage = self._steering.lineage(
+            placement_id,
+            epoch,
+            self._ledger.last_position(),
+            snapshot.lineage_position if snapshot else 0,
+        )
+        count, oldest_us = 0, None
+        for after, up_to in lineage.ranges(cursor, END):
+            found = self._ledger.connection.execute(
+                "SELECT COUNT(*), MIN(close_time_us) FROM (SELECT close_time_us FROM closed "
+                "WHERE placement_id = ? AND policy_epoch = ? AND status = ? "
+                "AND (close_time_us, position) > (?, ?) AND (close_time_us, position) <= (?, ?) "
+                "ORDER BY close_time_us, position LIMIT ?)",
+                (placement_id, epoch, int(CloseStatus.LEARNED), *after, *up_to, COUNTED_MOST - count),
+            ).fetchone()
+            count += int(found[0])
+            oldest_us = found[1] if oldest_us is None else oldest_us
+        return count, oldest_us
 
 
 def _oldest_waiting_us(ledger: Ledger, files: Files, directory: DataDirectory) -> int | None:

@@ -23,13 +23,16 @@ from offer_optimizer.core.log import Vocabulary
 from offer_optimizer.evaluate.estimators import Estimate
 from offer_optimizer.evaluate.judged_rows import JudgedRow, JudgedRows, Verdict
 from offer_optimizer.learn.background import Background
+from offer_optimizer.learn.base_snapshot import base_model
 from offer_optimizer.learn.examples import ExampleMaker
 from offer_optimizer.learn.lineage import END, START, Cursor, Lineage, Start
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.store.base_file import BaseFile
 from offer_optimizer.store.codec import Epoch
 from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import what_was_moved
 from offer_optimizer.store.outcomes import merged_keys
 
 ROW_LIMIT: Final = 200_000
@@ -51,6 +54,7 @@ class RewardChange:
     was earned as it was served, by the new reward; `gain` is the new policy's value less the old one's, by
     DR.
     `model_sha256` is of the whole history's model, with `learned_count` examples, as a promotion makes it.
+    `moved` says what of history was moved to the archive, and is not in it; empty where all is there.
     """
 
     placement_id: str
@@ -70,6 +74,7 @@ class RewardChange:
     gain: Estimate
     learned_count: int
     model_sha256: str
+    moved: str = ""
 
 
 @dataclass
@@ -93,9 +98,18 @@ class RewardChangeStudy:
     """One study: what `new` would change at a placement that is `old` now."""
 
     def __init__(
-        self, ledger: Ledger, old: Placement, new: Placement, progress: Progress, *, uses_final: bool = False
+        self,
+        ledger: Ledger,
+        old: Placement,
+        new: Placement,
+        progress: Progress,
+        *,
+        uses_final: bool = False,
+        base: BaseFile | None = None,
     ) -> None:
+        """Take what the study needs; `base` stands for what retention moved out of the ledger."""
         self._ledger = ledger
+        self._base = base
         self._tables = FoldTables(ledger.connection)
         position, time_us = self._tables.state("position"), self._tables.state("time_us")
         background = Background.read(ledger, position)
@@ -125,6 +139,7 @@ class RewardChangeStudy:
                 self._train(name, model, scores.middle(), len(scores.times_us) // 2)
             vocabulary = Vocabulary()
             chunks = list(self._judge(old, new, scores, vocabulary))
+            new = self._promoted(new)
             self._train("training on the newer half", new, self._end, len(scores.times_us))
             state = new.policy.save()
         finally:
@@ -132,6 +147,7 @@ class RewardChangeStudy:
             new.policy.close()
         before, after = np.array(scores.old), np.array(scores.new)
         verdict = Verdict.of(chunks, len(vocabulary))
+        moved = what_was_moved(self._ledger)
         return RewardChange(
             placement_id=self._placement_id,
             scored_count=len(after),
@@ -150,14 +166,26 @@ class RewardChangeStudy:
             gain=verdict.gain(),
             learned_count=new.learned_count,
             model_sha256=hashlib.sha256(state).hexdigest(),
+            moved="" if moved is None else moved.sentence(),
         )
 
     def _model(self, start: Start) -> Model:
+        return initial_model(self._epoch(start), Lineage(start, (), self._quarantines))
+
+    def _promoted(self, judged: Model) -> Model:
+        """Return the model that a promotion goes on with: the base's own of the epoch, where there is one."""
+        kept = base_model(self._base, self._epoch(self._new)) if self._base is not None else None
+        if kept is None:
+            return judged
+        kept.lineage = judged.lineage
+        judged.policy.close()
+        return kept
+
+    def _epoch(self, start: Start) -> Epoch:
         promotion = start.promotion
-        epoch = Epoch(
+        return Epoch(
             self._placement_id, self._revisions.newest, promotion.policy_epoch, promotion.description
         )
-        return initial_model(epoch, Lineage(start, (), self._quarantines))
 
     def _train(self, name: str, model: Model, up_to: Cursor, count: int) -> None:
         met = BATCH

@@ -13,13 +13,18 @@ Only judges: what follows from a verdict is written by the fold.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from offer_optimizer.core.feedback import Fate, Feedback
+from offer_optimizer.core.limits import FEEDBACK_PER_DECISION
 from offer_optimizer.learn.late import ClosedDecisions
 from offer_optimizer.learn.revisions import PlacementRules, Revisions
 from offer_optimizer.store.fold_tables import DROPPED, FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.open_tables import OpenDecision
+
+_REMEMBERED_COUNTS: Final = 50_000
+"""Open decisions whose feedback is not counted again for each item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Attribution:
         self._tables = tables
         self._revisions = revisions
         self.closed = ClosedDecisions(ledger, tables, revisions)
+        self._joined_counts: dict[int, int] = {}
 
     def judge(self, item: Arrival, position: int) -> Verdict:
         """Return the verdict on an item as of a ledger position; PARKED where its decision is not known."""
@@ -88,11 +94,10 @@ class Attribution:
         spent = self._tables.find_spent(key, feedback.placement_id, feedback.feedback_id)
         if spent is not None:
             return Verdict(self._repeated(feedback, spent), self._tables.decision_of(spent))
-        if feedback.retracts_feedback_id:
-            found = self._of_retracted(item, key)
-            if found is not None:
-                return found
-        return self._of_newest(item, key)
+        found = (
+            self._of_retracted(item, key) if feedback.retracts_feedback_id else self._of_retraction(item, key)
+        )
+        return self._of_newest(item, key) if found is None else found
 
     def _of_newest(self, item: Arrival, key: int) -> Verdict:
         where = (key, item.feedback.placement_id, item.time_us, item.occur_us)
@@ -119,11 +124,22 @@ class Attribution:
         position = None if spent is None else self._tables.decision_of(spent)
         return None if position is None else self._of_closed(item, position, item.time_us)
 
+    def _of_retraction(self, item: Arrival, key: int) -> Verdict | None:
+        """Judge an item that was taken back before it came: it belongs where its retraction waits for it."""
+        feedback = item.feedback
+        retraction = self._tables.find_retraction_by_visitor(key, feedback.placement_id, feedback.feedback_id)
+        target = None if retraction is None else self._tables.open_at(retraction.decision_position)
+        if target is None:
+            return None
+        return self._of_open(item, target, self._tables.find_joined(target.position, feedback.feedback_id))
+
     def _of_open(self, item: Arrival, target: OpenDecision, earlier: int | None) -> Verdict:
         if earlier is not None:
             return Verdict(self._repeated(item.feedback, earlier), target.position)
         rules = self._revisions.rules(target.catalog_revision, target.placement_id)
         if rules is None or not _is_valid(item.feedback, rules, target.slot_count):
+            return Verdict(Fate.INVALID, target.position)
+        if not self._has_room(target.position):
             return Verdict(Fate.INVALID, target.position)
         time_us = item.time_us
         if target.grace_us is not None:
@@ -139,12 +155,23 @@ class Attribution:
         earlier = closed.ids.get(item.feedback.feedback_id)
         if earlier is not None:
             return Verdict(self._repeated(item.feedback, earlier), position)
-        if not _is_valid(item.feedback, closed.rules, closed.slot_count):
+        is_full = len(closed.ids) >= FEEDBACK_PER_DECISION
+        if is_full or not _is_valid(item.feedback, closed.rules, closed.slot_count):
             return Verdict(Fate.INVALID, position)
         time_us = item.time_us
         if closed.rules.grace_us is not None:
             time_us = min(max(item.occur_us, closed.decide_time_us), time_us)
         return Verdict(Fate.LATE, position, time_us, ended_until_us=ended_until_us)
+
+    def _has_room(self, position: int) -> bool:
+        """Return whether an open decision may have one more item; whoever asks adds it."""
+        count = self._joined_counts.get(position)
+        if count is None:
+            if len(self._joined_counts) >= _REMEMBERED_COUNTS:
+                self._joined_counts.clear()
+            count = self._tables.joined_count(position)
+        self._joined_counts[position] = count + 1
+        return count < FEEDBACK_PER_DECISION
 
     def _repeated(self, feedback: Feedback, earlier: int) -> Fate:
         first = self._ledger.record_at(earlier).body()

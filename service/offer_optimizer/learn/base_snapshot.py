@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from offer_optimizer.core.errors import DamagedFile, NotFound
+from offer_optimizer.learn.lineage import Cursor
 from offer_optimizer.learn.trainer import Model, restore_model
 from offer_optimizer.store.base_file import BaseFile, BaseStore, Row, Table
 from offer_optimizer.store.codec import Epoch
@@ -74,12 +75,26 @@ def all_tables(connection: sqlite3.Connection, models: Iterator[Model], archived
 
 def base_model(base: BaseFile, epoch: Epoch) -> Model | None:
     """Return the model of an epoch as a base snapshot has it; None where it has none."""
-    for name, columns, rows in base.tables():
-        if name != MODEL_TABLE:
-            return None
-        for row in rows:
-            entry = dict(zip(columns, row, strict=True))
-            if entry["policy_epoch"] == epoch.policy_epoch:
-                cursor = (entry["close_time_us"], entry["close_position"])
-                return restore_model(epoch, entry["state"], cursor, entry["learned_count"])
+    entry = _entry(base, epoch.policy_epoch)
+    if entry is None:
+        return None
+    return restore_model(epoch, entry["state"], _cursor(entry), entry["learned_count"])
+
+
+def base_cursor(base: BaseFile, policy_epoch: bytes) -> Cursor | None:
+    """Return up to where a base's model of an epoch has learned: nothing derives what had learned less."""
+    entry = _entry(base, policy_epoch)
+    return None if entry is None else _cursor(entry)
+
+
+def _entry(base: BaseFile, policy_epoch: bytes) -> dict[str, Any] | None:
+    name, columns, rows = next(base.tables())
+    for row in rows if name == MODEL_TABLE else ():
+        entry = dict(zip(columns, row, strict=True))
+        if entry["policy_epoch"] == policy_epoch:
+            return entry
     return None
+
+
+def _cursor(entry: dict[str, Any]) -> Cursor:
+    return entry["close_time_us"], entry["close_position"]

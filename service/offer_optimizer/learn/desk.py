@@ -24,10 +24,12 @@ from offer_optimizer.core.control import (
 from offer_optimizer.core.decision import ModelVersion
 from offer_optimizer.core.errors import DamagedFile, InvalidInput, NotFound, UnknownPlacement
 from offer_optimizer.core.features import show
+from offer_optimizer.learn.lineage import Cursor
 from offer_optimizer.learn.ports import Asker, KeptModel, Started
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import encode_control
+from offer_optimizer.store.moved import Moved, show_time
 from offer_optimizer.store.snapshots import Snapshot, SnapshotStore, order_of
 
 
@@ -39,6 +41,18 @@ class ControlLog(Protocol):
         ...
 
 
+class Reach(Protocol):
+    """What of history can still be learned again. Every call may raise StorageUnavailable."""
+
+    def moved(self) -> Moved | None:
+        """Return what retention moved to the archive; None where all is there."""
+        ...
+
+    def begins_at(self, policy_epoch: bytes) -> Cursor:
+        """Return the close cursor that no model of an epoch can go behind. Raises DamagedFile, NotFound."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ControlDesk:
     """Implements LearningDesk. `catalog` returns the one in force, `clock` microseconds since the epoch."""
@@ -47,6 +61,7 @@ class ControlDesk:
     snapshots: SnapshotStore
     catalog: Callable[[], Catalog]
     clock: Callable[[], int]
+    reach: Reach
 
     def set_learning(self, placement_id: str, asker: Asker, *, frozen: bool) -> None:
         """See LearningDesk."""
@@ -65,6 +80,13 @@ class ControlDesk:
                 "apply the catalog that it was learned under first",
             )
         snapshot = self._find(placement_id, wanted)
+        begin = self.reach.begins_at(in_force)
+        if (snapshot.close_time_us, snapshot.close_position) < begin:
+            raise InvalidInput(
+                "model_version",
+                f"{wanted} had learned less than what was since moved to the archive, and nothing is learned "
+                f"from there again: choose one that had learned all that closed by {show_time(begin[0])}",
+            )
         record = Rollback(
             placement_id,
             in_force,
@@ -78,7 +100,7 @@ class ControlDesk:
 
     def quarantine(
         self, placement_id: str, start_us: int, end_us: int, offer_id: str, source: str, asker: Asker
-    ) -> None:
+    ) -> str:
         """See LearningDesk."""
         if placement_id:
             self._placement(placement_id)
@@ -86,7 +108,11 @@ class ControlDesk:
             raise InvalidInput("end_time", "is not after start_time")
         if offer_id and source:
             raise InvalidInput("source", "can't be given together with offer_id: ask for each by itself")
+        moved = self.reach.moved()
         self._ask(Quarantine(placement_id, start_us, end_us, offer_id, source, self._audit(asker)))
+        if moved is None or start_us >= moved.time_us:
+            return ""
+        return f"what closed before {show_time(moved.time_us)} was moved to the archive and stays learned"
 
     def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> Started:
         """See LearningDesk."""
@@ -116,7 +142,7 @@ class ControlDesk:
         current = self.snapshots.current_name(placement_id, epoch)
         promoted = self.snapshots.promoted_names(placement_id)
         found = [KeptModel(ModelVersion(epoch, 0), 0, None, current is None, is_promoted=False)]
-        for name in self.snapshots.names(placement_id, epoch):
+        for name in reversed(self.snapshots.newest_first(placement_id, epoch)):
             position, learned_count, written_us = order_of(name)
             version = ModelVersion(epoch, position)
             found.append(KeptModel(version, learned_count, written_us, name == current, name in promoted))
@@ -135,8 +161,8 @@ class ControlDesk:
         """Return the newest snapshot of a version. Raises NotFound with those that are kept."""
         if wanted.position == 0:
             return Snapshot(placement_id, wanted.epoch, "", 0, 0, 0, 0, b"")
-        names = self.snapshots.names(placement_id, wanted.epoch)
-        for name in reversed([name for name in names if order_of(name)[0] == wanted.position]):
+        names = self.snapshots.newest_first(placement_id, wanted.epoch)
+        for name in [name for name in names if order_of(name)[0] == wanted.position]:
             try:
                 return self.snapshots.load(placement_id, name)
             except (DamagedFile, NotFound):

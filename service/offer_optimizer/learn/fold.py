@@ -106,8 +106,10 @@ class Fold:
         return self._tables.closed_at(position)
 
     def has_due(self, time_us: int) -> bool:
-        """Return whether a window ends at or before a time."""
-        return bool(self._tables.due(time_us, 1))
+        """Return whether a TICK at a time has work: windows, what waited in vain, rewards to make final."""
+        return bool(
+            self._tables.due(time_us, 1) or self._parking.has_due(time_us) or self._tables.has_moved()
+        )
 
     def _note_rare(self, record: LedgerRecord) -> None:
         match record.body():

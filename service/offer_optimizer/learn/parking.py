@@ -43,6 +43,10 @@ class Parking:
         """Return what has waited in vain by a ledger time, in ledger order; it waits no longer."""
         return self._gone(self._table.due(time_us)) if self._count else []
 
+    def has_due(self, time_us: int) -> bool:
+        """Return whether something has waited in vain by a ledger time."""
+        return self._count > 0 and self._table.has_due(time_us)
+
     def _gone(self, parked: list[ParkedFeedback]) -> list[Arrival]:
         found = []
         for item in parked:

@@ -46,13 +46,16 @@ class LearningDesk(Protocol):
         ...
 
     def roll_back(self, placement_id: str, version: str, asker: Asker) -> None:
-        """Go back to a kept model, `epoch:position`. Raises InvalidInput, NotFound."""
+        """Go back to a kept model, `epoch:position`. Raises InvalidInput, NotFound, DamagedFile."""
         ...
 
     def quarantine(
         self, placement_id: str, start_us: int, end_us: int, offer_id: str, source: str, asker: Asker
-    ) -> None:
-        """Leave decisions out of learning, as core.control.Quarantine says. Raises InvalidInput."""
+    ) -> str:
+        """Leave decisions out of learning, as core.control.Quarantine says. Raises InvalidInput.
+
+        Returns what of it can't be left out any more, for people; empty where all can.
+        """
         ...
 
     def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> Started:

@@ -14,6 +14,7 @@ import structlog
 from offer_optimizer.core.decision import Pmf64
 from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.core.features import Features
+from offer_optimizer.learn.lineage import START, Cursor
 from offer_optimizer.learn.trainer import Model
 from offer_optimizer.policy.contract import Action
 from offer_optimizer.store.codec import Epoch
@@ -34,15 +35,16 @@ class Verifier(Protocol):
 
 @dataclass
 class PublishState:
-    """When a model was last published, and what it had learned then."""
+    """When a model was last published, how much it had learned then, and up to where it had met examples."""
 
     learned_count: int = -1
     time_us: int = 0
+    cursor: Cursor = START
 
 
 @dataclass
 class Publisher:
-    """Publishes models that have learned something, each at most once per interval."""
+    """Publishes models that have met examples, each at most once per interval."""
 
     store: SnapshotStore
     verifier: Verifier
@@ -56,16 +58,20 @@ class Publisher:
 
     def note_restored(self, model: Model) -> None:
         """Remember that the current snapshot holds just what the model has learned."""
-        self._states[model.policy_epoch] = PublishState(model.learned_count, 0)
+        self._states[model.policy_epoch] = PublishState(model.learned_count, 0, model.cursor)
 
     def note_failed(self, model: Model) -> None:
         """Wait an interval before the next try."""
-        learned_count = self._states.get(model.policy_epoch, PublishState()).learned_count
-        self._states[model.policy_epoch] = PublishState(learned_count, self.clock())
+        state = self._states.get(model.policy_epoch, PublishState())
+        self._states[model.policy_epoch] = PublishState(state.learned_count, self.clock(), state.cursor)
 
     def has_news(self, model: Model) -> bool:
-        """Return whether a model has learned something since it was last published."""
-        return model.learned_count != self._states.get(model.policy_epoch, PublishState()).learned_count
+        """Return whether a model has met examples since it was last published.
+
+        Those in quarantine too, which it does not learn: else nobody could tell it from one that is stuck.
+        """
+        state = self._states.get(model.policy_epoch, PublishState())
+        return (model.learned_count, model.cursor) != (state.learned_count, state.cursor)
 
     def is_due(self, model: Model) -> bool:
         """Return whether a model has something new and its interval is over."""
@@ -98,7 +104,7 @@ class Publisher:
             now_us,
             is_promoted=model.is_promoted,
         )
-        self._states[model.policy_epoch] = PublishState(model.learned_count, now_us)
+        self._states[model.policy_epoch] = PublishState(model.learned_count, now_us, model.cursor)
         if not model.is_promoted:  # else the one in force may be another, and must not be taken for left
             self.store.prune(model.placement_id, model.policy_epoch, now_us)
         model.is_promoted = False

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from offer_optimizer.learn.base_snapshot import base_model
+from offer_optimizer.learn.base_snapshot import base_cursor, base_model
 from offer_optimizer.learn.compare import Comparison
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.lineage import Cursor, Lineage
@@ -100,12 +100,8 @@ class Rebuilt:
 
     def is_before_base(self, snapshot: Snapshot) -> bool:
         """Return whether a snapshot had learned less than the base's model: nothing derives it any more."""
-        epoch = self.fold.revisions.epoch(snapshot.policy_epoch)
-        model = base_model(self._base, epoch) if self._base and epoch else None
-        if model is None:
-            return False
-        model.policy.close()
-        return (snapshot.close_time_us, snapshot.close_position) < model.cursor
+        begin = base_cursor(self._base, snapshot.policy_epoch) if self._base else None
+        return begin is not None and (snapshot.close_time_us, snapshot.close_position) < begin
 
     def compare(self, snapshot: Snapshot) -> ModelComparison:
         """Train to where a snapshot stands and compare."""

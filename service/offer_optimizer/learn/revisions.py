@@ -39,6 +39,8 @@ class Revisions:
         self._actions: dict[int, tuple[Action, ...]] = {}
         self._epochs: dict[bytes, Epoch] = {}
         self.newest = 0
+        self.kinds = {*BUILT_IN_KINDS}
+        """Kinds of feedback that a revision so far has."""
         self.ends_early = False
         """Whether a revision so far has a placement where feedback can end a window."""
 
@@ -46,6 +48,7 @@ class Revisions:
         """Note a catalog revision."""
         self._catalogs[revision] = catalog
         self.newest = max(self.newest, revision)
+        self.kinds.update(kind.id for kind in catalog.kinds)
         self.ends_early |= any(placement.close_on for placement in catalog.placements)
 
     def add_epoch(self, epoch: Epoch) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from offer_optimizer.core.decision import Decision, ExclusionReason, Reason, SlotChoice
-from offer_optimizer.core.feedback import BUILT_IN_KINDS, NOT_SHOWN, SHOWN, Fate, Feedback
+from offer_optimizer.core.feedback import NOT_SHOWN, SHOWN, Fate, Feedback
 from offer_optimizer.learn.revisions import Revisions
 from offer_optimizer.store.fold_tables import COUNTED, ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger
@@ -54,7 +54,6 @@ class Rollups:
         self._pending: list[tuple[str, int, Decision, str]] = []
         self._offers: dict[int, str] = {}
         self._heard: dict[int, int] = {}
-        self._kinds: tuple[int, frozenset[str]] = (0, frozenset(BUILT_IN_KINDS))
         self._labels: dict[tuple[Fate, str], Key] = {}
         self._scales: dict[tuple[int, str], tuple[float, float, Key, Key]] = {}
 
@@ -139,7 +138,8 @@ class Rollups:
         decision = self._ledger.record_at(position).body()
         offer = self._offer_of(decision) if isinstance(decision, Decision) else _NO_OFFER
         self._offers[position] = offer
-        kinds = {item.kind for item in self._fold_tables.joined(position)}
+        joined = self._fold_tables.joined(position)
+        kinds = {item.kind for item in joined if item.in_time and not item.retracts}
         rewarded = _WAS_REWARDED if kinds - {SHOWN, NOT_SHOWN} else 0
         self._heard[position] = (_WAS_SHOWN if SHOWN in kinds else 0) | rewarded
         return offer
@@ -176,11 +176,7 @@ class Rollups:
         return found
 
     def _label(self, fate: Fate, kind: str) -> Key:
-        newest = self._revisions.newest
-        if newest != self._kinds[0]:
-            declared = (kind.id for kind in self._revisions.catalog(newest).kinds)
-            self._kinds = (newest, self._kinds[1] | {*declared})
-        if kind not in self._kinds[1]:
+        if kind not in self._revisions.kinds:
             return Measure.FEEDBACK, f"{fate.name} {OTHER}"
         key = self._labels[fate, kind] = (Measure.FEEDBACK, f"{fate.name} {kind}")
         return key

@@ -226,6 +226,10 @@ class FoldTables(OpenTables):
         """Return the positions of decisions whose final reward is to be made again, ascending."""
         return [row[0] for row in self.connection.execute("SELECT position FROM moved ORDER BY position")]
 
+    def has_moved(self) -> bool:
+        """Return whether a final reward is to be made again."""
+        return self.connection.execute("SELECT 1 FROM moved LIMIT 1").fetchone() is not None
+
     def forget_moved(self) -> None:
         """Note that all final rewards are what they should be."""
         self.connection.execute("DELETE FROM moved")

@@ -20,7 +20,7 @@ class Moved:
 
     def sentence(self) -> str:
         """Return where they are, for people."""
-        return f"decisions before {_minute(self.time_us)} were moved to archive/: replay reads them"
+        return f"decisions before {show_time(self.time_us)} were moved to archive/: replay reads them"
 
 
 def newest_retention(ledger: Ledger) -> Retention | None:
@@ -62,5 +62,6 @@ def moved_decision(ledger: Ledger, decision_id: bytes) -> str | None:
     )
 
 
-def _minute(time_us: int) -> str:
+def show_time(time_us: int) -> str:
+    """Return a time to the minute, for people."""
     return datetime.fromtimestamp(time_us // 1_000_000, UTC).isoformat(timespec="minutes")

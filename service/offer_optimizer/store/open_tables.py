@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS open_feedback(
 CREATE INDEX IF NOT EXISTS open_feedback_decision ON open_feedback(decision_position, feedback_id);
 CREATE INDEX IF NOT EXISTS open_feedback_visitor ON open_feedback(visitor_key, placement_id, feedback_id)
     WHERE visitor_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS open_feedback_retracts ON open_feedback(visitor_key, placement_id, retracts)
+    WHERE visitor_key IS NOT NULL AND retracts <> '';
 CREATE TABLE IF NOT EXISTS ended_decision(
     position INTEGER PRIMARY KEY, visitor_key INTEGER NOT NULL, placement_id TEXT NOT NULL,
     decide_time_us INTEGER NOT NULL, window_end_us INTEGER NOT NULL, grace_us INTEGER,
@@ -249,6 +251,13 @@ class OpenTables:
             found.setdefault(row[1], []).append(JoinedFeedback(*row))
         return found
 
+    def joined_count(self, decision_position: int) -> int:
+        """Return how much feedback a decision has."""
+        (count,) = self.connection.execute(
+            "SELECT COUNT(*) FROM open_feedback WHERE decision_position = ?", (decision_position,)
+        ).fetchone()
+        return int(count)
+
     def find_joined(self, decision_position: int, feedback_id: str) -> int | None:
         """Return the position of the item that holds a feedback_id within a decision."""
         row = self.connection.execute(
@@ -273,6 +282,17 @@ class OpenTables:
         """Return the item that holds a feedback_id within a visitor and placement."""
         row = self.connection.execute(
             "SELECT * FROM open_feedback WHERE visitor_key = ? AND placement_id = ? AND feedback_id = ?",
+            (visitor_key, placement_id, feedback_id),
+        ).fetchone()
+        return None if row is None else JoinedFeedback(*row)
+
+    def find_retraction_by_visitor(
+        self, visitor_key: int, placement_id: str, feedback_id: str
+    ) -> JoinedFeedback | None:
+        """Return the first item that takes back one of a visitor's at a placement, which may not be here."""
+        row = self.connection.execute(
+            "SELECT * FROM open_feedback WHERE visitor_key = ? AND placement_id = ? AND retracts = ? "
+            "AND retracts <> '' ORDER BY position LIMIT 1",
             (visitor_key, placement_id, feedback_id),
         ).fetchone()
         return None if row is None else JoinedFeedback(*row)

@@ -64,6 +64,13 @@ class ParkedTable:
         )
         return [ParkedFeedback(*row) for row in rows]
 
+    def has_due(self, time_us: int) -> bool:
+        """Return whether anything waited until a time, or until an earlier one."""
+        row = self._connection.execute(
+            "SELECT 1 FROM parked_feedback WHERE until_us <= ? LIMIT 1", (time_us,)
+        ).fetchone()
+        return row is not None
+
     def remove(self, position: int) -> None:
         """Let an item wait no longer."""
         self._connection.execute("DELETE FROM parked_feedback WHERE position = ?", (position,))

@@ -143,13 +143,22 @@ class SnapshotStore:
 
     def readable(self, placement_id: str, policy_epoch: bytes) -> Iterator[tuple[str, Snapshot]]:
         """Yield names and snapshots of an epoch, newest first; damaged ones are passed over."""
-        for name in reversed(self.names(placement_id, policy_epoch)):
+        for name in self.newest_first(placement_id, policy_epoch):
             try:
                 snapshot = self.load(placement_id, name)
             except DamagedFile as error:
                 log.error("snapshot_damaged", placement=placement_id, error=str(error), effect="passed over")
                 continue
             yield name, snapshot
+
+    def newest_first(self, placement_id: str, policy_epoch: bytes) -> list[str]:
+        """Return the file names of an epoch's snapshots; of those at one position, the current one is newest.
+
+        Trained anew behind a quarantine, it has learned less than the one that it took over from.
+        """
+        current = self.current_name(placement_id, policy_epoch)
+        names = self.names(placement_id, policy_epoch)
+        return sorted(names, key=lambda name: (order_of(name)[0], name == current, order_of(name)))[::-1]
 
     def names(self, placement_id: str, policy_epoch: bytes | None = None) -> list[str]:
         """Return the file names of a placement's snapshots, oldest position first."""

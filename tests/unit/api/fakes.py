@@ -199,8 +199,9 @@ class FakeLearning:
 
     def quarantine(
         self, placement_id: str, start_us: int, end_us: int, offer_id: str, source: str, asker: Asker
-    ) -> None:
+    ) -> str:
         self.asked.append((placement_id, start_us, end_us, offer_id, source, asker))
+        return "some stays learned"
 
     def start_epoch(self, placement_id: str, document: str, asker: Asker, *, uses_final: bool) -> Started:
         self.asked.append((placement_id, document, asker, uses_final))

@@ -43,7 +43,8 @@ def test_every_verb_reaches_the_desk_with_who_asks_from_where_and_why(
     back = pb.RollBackModelRequest(placement="home", model_version="e:1")
     steering.set_learning(freeze.SerializeToString(), FakeContext())
     steering.roll_back_model(back.SerializeToString(), FakeContext())
-    steering.quarantine(quarantine(), FakeContext())
+    reply = pb.QuarantineResponse.FromString(steering.quarantine(quarantine(), FakeContext()))
+    assert reply.note == "some stays learned"
     assert desk.asked == [
         ("home", True, Asker(f"alice at {PEER}", "r")),
         ("home", "e:1", Asker(f"somebody at {PEER}", "")),

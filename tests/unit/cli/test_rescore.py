@@ -149,6 +149,9 @@ def test_every_figure_is_said_with_its_interval_or_why_there_is_none() -> None:
     assert "they like another offer best in 37.5% of them" in text
     assert "as it was served        0.5 [0.25, 0.75]" in text
     assert "the difference          no figure (9 visitors, at least 400 are needed)." in text
+    assert "Neither scored" not in text
+    moved = list(sentences(change(moved="days before noon were moved")))
+    assert "Neither scored nor learned anew: days before noon were moved." in moved
     assert list(sentences(change(mean_old=None))) == [
         "home: no closed decision that a policy drew, so there is nothing to score."
     ]

@@ -22,6 +22,7 @@ class Service:
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.note = ""
 
     def SetLearning(self, request: pb.SetLearningRequest, timeout: float) -> pb.SetLearningResponse:
         self.asked.append(request)
@@ -33,7 +34,7 @@ class Service:
 
     def Quarantine(self, request: pb.QuarantineRequest, timeout: float) -> pb.QuarantineResponse:
         self.asked.append(request)
-        return pb.QuarantineResponse()
+        return pb.QuarantineResponse(note=self.note)
 
     def ListModels(
         self, request: insight_pb.ListModelsRequest, timeout: float
@@ -126,6 +127,13 @@ def test_quarantine_takes_times_with_and_without_zone_and_asks_first(service: Se
     assert request.end_time.ToJsonString() == "2026-03-01T11:00:00Z"
     assert (request.placement, request.offer_id, request.actor) == ("", "save5", "local user alice")
     assert "decisions at all placements that chose save5 made from 2026-03-01T09:30:00+00:00" in done.output
+    assert "But " not in done.output
+
+
+def test_quarantine_says_what_stays_learned(service: Service) -> None:
+    service.note = "what closed before noon stays learned"
+    done = run(quarantine.quarantine, *INTERVAL, "--yes")
+    assert "But what closed before noon stays learned." in done.output
 
 
 @pytest.mark.parametrize(

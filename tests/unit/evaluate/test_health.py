@@ -138,6 +138,13 @@ def test_unknown_feedback_is_the_loops_own() -> None:
         assert [alarm.placement_id for alarm in found.alarms] == [""] * len(expected)
 
 
+def test_what_was_parked_before_it_was_unknown_is_counted_once() -> None:
+    lost: dict[Key, int] = {(FEEDBACK, "PARKED click"): 600, (FEEDBACK, "UNKNOWN click"): 600}
+    alarm = health([*rollups(), Rollup("", NOW_HOUR - 1, 1, lost)]).alarms[0]
+    items = 6 * sum(count for (name, _), count in HEALTHY.items() if name == FEEDBACK) + 600
+    assert alarm.message.startswith(f"600 of {items:,} items of feedback")
+
+
 def test_pages_that_stop_calling_are_missed_after_a_full_hour() -> None:
     gone = dict.fromkeys(HEALTHY, 0)
     assert names(health(rollups(gone, last=2))) == ["no_traffic"]

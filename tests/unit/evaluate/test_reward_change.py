@@ -62,8 +62,8 @@ class Shop:
             self.clicked.append(clicked)
         self.world.tick(START_US + 2 * WINDOW_US)
 
-    def study(self, **how: bool) -> RewardChange:
-        return RewardChangeStudy(self.world.ledger, OLD, NEW, lambda *_: None, **how).run()
+    def study(self, *, uses_final: bool = False) -> RewardChange:
+        return RewardChangeStudy(self.world.ledger, OLD, NEW, lambda *_: None, uses_final=uses_final).run()
 
 
 def device(decision: Decision) -> str:

@@ -11,9 +11,11 @@ from offer_optimizer.core.catalog import PolicyChoice
 from offer_optimizer.core.control import Audit, Learning, Quarantine, Rollback
 from offer_optimizer.core.errors import InvalidInput, NotFound, OfferOptimizerError, UnknownPlacement
 from offer_optimizer.learn.desk import ControlDesk
+from offer_optimizer.learn.lineage import START, Cursor
 from offer_optimizer.learn.ports import Asker
 from offer_optimizer.store.codec import Change, decode_control
 from offer_optimizer.store.memory_files import MemoryFiles
+from offer_optimizer.store.moved import Moved
 from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 from tests.unit.learn.histories import E1, FIRST
 from tests.unit.learn.worlds import PLACEMENT, catalog, placement
@@ -30,7 +32,16 @@ class Desk:
         self.written: list[Change] = []
         self.snapshots = SnapshotStore(MemoryFiles(directories=("/data",)), Path("/data"))
         fixed = placement(id="fixed", policy=PolicyChoice(name="uniform"))
-        self.desk = ControlDesk(self, self.snapshots, lambda: catalog(FIRST, fixed), lambda: NOW_US)
+        self.desk = ControlDesk(self, self.snapshots, lambda: catalog(FIRST, fixed), lambda: NOW_US, self)
+        self.what_was_moved: Moved | None = None
+        self.begin = START
+
+    def moved(self) -> Moved | None:
+        return self.what_was_moved
+
+    def begins_at(self, policy_epoch: bytes) -> Cursor:
+        assert policy_epoch == E1
+        return self.begin
 
     def append_durable(self, payload: bytes) -> None:
         self.written.append(decode_control(payload))
@@ -52,6 +63,31 @@ def test_a_rollback_says_where_the_version_had_stood(made: Desk) -> None:
         Rollback(PLACEMENT, E1, 12, 2_000, 9, 5, audit),
         Rollback(PLACEMENT, E1, 0, 0, 0, 0, audit),
     ]
+
+
+@pytest.mark.parametrize("position", [0, 12])
+def test_a_version_from_before_what_retention_moved_is_refused(made: Desk, position: int) -> None:
+    """Nothing but the base's model could be served in its place."""
+    made.snapshots.publish(SNAPSHOT, 1)
+    made.begin = (SNAPSHOT.close_time_us, SNAPSHOT.close_position + 1)
+    with pytest.raises(InvalidInput, match=rf"^model_version: {E1.hex()}:{position} had learned less than"):
+        made.desk.roll_back(PLACEMENT, f"{E1.hex()}:{position}", ALICE)
+    assert made.written == []
+    made.begin = (SNAPSHOT.close_time_us, SNAPSHOT.close_position)
+    made.desk.roll_back(PLACEMENT, f"{E1.hex()}:12", ALICE)
+    assert len(made.written) == 1
+
+
+def test_a_quarantine_says_what_it_can_not_leave_out_any_more(made: Desk) -> None:
+    made.what_was_moved = Moved(9, 60_000_000)
+    notes = [
+        made.desk.quarantine("", start_us, 70_000_000, "", "", ALICE) for start_us in (59_999_999, 60_000_000)
+    ]
+    assert notes == [
+        "what closed before 1970-01-01T00:01+00:00 was moved to the archive and stays learned",
+        "",
+    ]
+    assert len(made.written) == 2
 
 
 def test_a_version_that_is_not_kept_is_refused_with_those_that_are(made: Desk) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import Fate
+from offer_optimizer.core.limits import PARKED_S
 from offer_optimizer.learn.drain import TICK_MARGIN_US
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import Epoch, RecordKind, StoredCatalog, Tick
@@ -150,6 +151,33 @@ def test_windows_close_on_quiet_traffic_and_an_idle_learner_writes_nothing(
     count = service.ledger.last_position()
     service.run_for(60.0)
     assert service.ledger.last_position() == count
+
+
+def test_what_waited_in_vain_is_given_up_on_quiet_traffic(service: ServiceInMemory, writer: Writer) -> None:
+    service.run_for(2)
+    writer.hear(feedback_of("a", service.clock_us, decision=1))
+    service.run_for(2)
+    assert service.learner.tables.fate_counts() == {Fate.PARKED: 1}
+    service.run_for(PARKED_S + 2)
+    assert service.learner.tables.fate_counts() == {Fate.UNKNOWN: 1}
+    before = len(kinds(service))
+    service.run_for(100)
+    assert len(kinds(service)) == before
+
+
+def test_a_reward_is_made_final_on_quiet_traffic_once_the_clock_is_trusted_again(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    service.run_for(2)
+    writer.decide(now(service, 1))
+    service.run_for(WINDOW_S + 5)
+    service.clock_us += 100_000_000
+    writer.hear(feedback_of("a", service.clock_us, decision=1))
+    service.run_for(1)
+    assert service.learner.tables.finals() == {}
+    service.clock_us -= 100_000_000
+    service.run_for(1)
+    assert [reward for reward, _ in service.learner.tables.finals().values()] == [1.0]
 
 
 def test_when_the_clock_goes_back_ledger_time_stands_still(service: ServiceInMemory, writer: Writer) -> None:

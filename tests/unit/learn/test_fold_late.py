@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from offer_optimizer.core.catalog import Reward
 from offer_optimizer.core.feedback import Fate
+from offer_optimizer.learn import attribution
 from offer_optimizer.learn.late import ClosedDecisions
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.fold_tables import CloseStatus
@@ -214,6 +215,22 @@ def test_by_visitor_a_retraction_goes_where_the_item_went_that_it_takes_back(wor
     assert (world.reward(second), world.tables.final_at(second)) == (0.125, None)
 
 
+@pytest.mark.parametrize("comes_us", [4, WINDOW_US + 1], ids=["in time", "late"])
+def test_by_visitor_an_item_goes_where_the_retraction_went_that_came_before_it(
+    world: World, comes_us: int
+) -> None:
+    """Else it would count at the newest decision, where nobody takes it back."""
+    first = world.decide(decision_of(1, T, epoch=EPOCH), "ann")
+    world.hear(feedback_of("refund", T + 2, retracts="buy"), "ann")
+    second = world.decide(decision_of(2, T + 3, epoch=EPOCH), "ann")
+    buy = feedback_of("buy", T + comes_us)
+    fates = [world.hear(buy, "ann"), world.hear(buy, "ann")]
+    assert fates == [Fate.APPLIED if comes_us < WINDOW_US else Fate.LATE, Fate.DUPLICATE]
+    assert world.hear(feedback_of("more", T + 5, value=0.5), "ann") is Fate.APPLIED
+    world.tick(END + WINDOW_US)
+    assert (world.final(first), world.final(second)) == (0.125, 0.5)
+
+
 @given(
     st.lists(
         st.tuples(
@@ -256,6 +273,33 @@ def test_many_late_items_for_one_decision_are_not_read_again_for_each(
     assert len(reads) < 10
     world.tick(END + 1)
     assert len(reads) < 320
+
+
+@pytest.mark.parametrize("reopens", [False, True])
+def test_one_decision_takes_so_many_items_and_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, reopens: bool
+) -> None:
+    """Open or closed, and whatever is remembered: else one sender could stop the learner."""
+    monkeypatch.setattr(attribution, "FEEDBACK_PER_DECISION", 4)
+    monkeypatch.setattr(attribution, "_REMEMBERED_COUNTS", 1)
+    world.decide(decision_of(1, T, epoch=EPOCH))
+    world.decide(decision_of(2, T, epoch=EPOCH))
+
+    def hear(names: str, time_us: int) -> list[Fate]:
+        found = []
+        for name in names:
+            if reopens:
+                world.reopen()
+            found += [world.hear(feedback_of(name, time_us, decision=number)) for number in (1, 2)][:1]
+        return found
+
+    assert hear("abc", T) == [Fate.APPLIED] * 3
+    world.tick(END)
+    assert hear("def", END) == [Fate.LATE, Fate.INVALID, Fate.INVALID]
+    assert hear("a", END) == [Fate.DUPLICATE]
+    world.decide(decision_of(3, END, epoch=EPOCH))
+    fates = [world.hear(feedback_of(name, END, decision=3)) for name in "abcdeab"]
+    assert fates == [Fate.APPLIED] * 4 + [Fate.INVALID, Fate.DUPLICATE, Fate.DUPLICATE]
 
 
 def test_what_is_remembered_of_closed_decisions_is_bounded(

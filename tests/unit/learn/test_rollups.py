@@ -173,6 +173,31 @@ def test_what_was_forgotten_is_read_again(monkeypatch: pytest.MonkeyPatch) -> No
     assert sum(counts(world, Measure.ARRIVAL).values()) == 7
 
 
+@pytest.mark.parametrize("reopens", [False, True])
+def test_what_was_taken_back_before_it_came_answers_nothing(reopens: bool) -> None:
+    """Nor does it after a restart, which reads from the ledger who was answered."""
+    world, epoch = opened()
+    world.decide(decision_of(1, START_US, epoch=epoch))
+    world.hear(feedback_of("r", START_US, decision=1, retracts="x"))
+    if reopens:
+        world.reopen()
+    world.hear(feedback_of("c", START_US + 1, decision=1))
+    world.tick(START_US + WINDOW_US)
+    assert counts(world, Measure.ARRIVAL) == {"0": 1}
+
+
+@pytest.mark.parametrize("reopens", [False, True])
+def test_a_kind_that_left_the_catalog_keeps_its_name(reopens: bool) -> None:
+    world, epoch = opened()
+    world.decide(decision_of(1, START_US, epoch=epoch))
+    world.apply(2, catalog().model_copy(update={"kinds": ()}))
+    if reopens:
+        world.reopen()
+    world.hear(feedback_of("s", START_US + 1, decision=1, kind="scroll"))
+    world.tick(START_US + WINDOW_US)
+    assert counts(world, Measure.FEEDBACK) == {"APPLIED scroll": 1}
+
+
 def test_what_comes_is_counted_in_the_hour_of_its_decision_and_feedback_in_its_own() -> None:
     world, epoch = opened()
     before_us = (START_US // HOUR_US + 1) * HOUR_US - 1_000_000

@@ -262,6 +262,23 @@ def test_the_present_model_learns_on_until_the_one_without_the_quarantine_has_ca
     assert current(shop.service).state == shop.expected_state()
 
 
+def test_a_model_that_only_meets_what_is_quarantined_says_how_far_it_has_come() -> None:
+    """Else it would look like one that can't publish."""
+    shop = Shop()
+    shop.visit()
+    shop.run(WINDOW_S + 2)
+    shop.quarantine(0, 1000)
+    for _ in range(3):
+        shop.visit()
+        shop.run(WINDOW_S + 2)
+    found = current(shop.service)
+    assert (found.learned_count, found.state) == (1, shop.expected_state())
+    assert (found.close_time_us, found.close_position) == (
+        shop.learned[-1].close_time_us,
+        shop.learned[-1].position,
+    )
+
+
 @pytest.mark.parametrize("source", ["crm", "page"])
 def test_a_quarantine_of_a_source_leaves_out_what_it_sent_feedback_for(source: str) -> None:
     service = ServiceInMemory()

@@ -83,6 +83,14 @@ def test_a_damaged_snapshot_is_passed_over_for_the_one_before() -> None:
     assert [found.learned_count for _, found in snapshots.readable("home", E1)] == [3]
 
 
+def test_at_one_ledger_position_the_current_one_is_the_newest_though_it_has_learned_less() -> None:
+    """Trained anew behind a quarantine, a model takes over while the ledger stands still."""
+    snapshots = store()
+    snapshots.publish(replace(SNAPSHOT, learned_count=10), 1)
+    snapshots.publish(replace(SNAPSHOT, learned_count=4), 2)
+    assert [found.learned_count for _, found in snapshots.readable("home", E1)] == [4, 10]
+
+
 @pytest.mark.parametrize(
     "step", ["snapshot.write.write", "snapshot.write.sync", "snapshot.write.rename", "snapshot.point.rename"]
 )
