@@ -20,9 +20,10 @@ LEAST_SHARE: Final = 1.0 / 16.0
 class Pressure:
     """Decides on the share of silence that is learned, by placement.
 
-    A model lags when its next lesson closed `lag_us` ago, or when `waiting` lessons wait. Then the share is
-    halved, and again after each `halve_us` of lagging; it is 1 again once nothing waits, `recover_us` after
-    the last change at the soonest, so that changes stay rare.
+    A model lags when its next lesson closed `lag_us` ago, or when `waiting` lessons wait. The share is halved
+    after each `halve_us` of lagging without a break: a jump of ledger time makes many lessons at once, which
+    are not a learner that can't keep up. It is 1 again once nothing waits, `recover_us` after the last change
+    at the soonest, so that changes stay rare.
     """
 
     tables: FoldTables
@@ -31,6 +32,8 @@ class Pressure:
     halve_us: int = 5_000_000
     recover_us: int = 60_000_000
     _changed_us: dict[str, int] = field(default_factory=dict)
+    _lagging_us: dict[str, int] = field(default_factory=dict)
+    """Since when a placement's model lags."""
 
     def new_share(self, model: Model, share: float, taught: int, time_us: int) -> float | None:
         """Return the share from now on, or None where it stays.
@@ -39,12 +42,14 @@ class Pressure:
         `time_us` is ledger time.
         """
         since_us = time_us - self._changed_us.get(model.placement_id, -(2**62))
-        if taught < BATCH:
-            wanted = 1.0 if since_us >= self.recover_us else share
-        elif share > LEAST_SHARE and since_us >= self.halve_us and self._lags(model, time_us):
-            wanted = share / 2.0
+        wanted = share
+        if taught < BATCH or not self._lags(model, time_us):
+            self._lagging_us.pop(model.placement_id, None)
+            wanted = 1.0 if taught < BATCH and since_us >= self.recover_us else share
         else:
-            wanted = share
+            lagging_us = time_us - self._lagging_us.setdefault(model.placement_id, time_us)
+            if share > LEAST_SHARE and min(lagging_us, since_us) >= self.halve_us:
+                wanted = share / 2.0
         if wanted == share:
             return None
         self._changed_us[model.placement_id] = time_us

@@ -40,6 +40,7 @@ from tests.unit.learn.worlds import (
 T = START_US
 EPOCH = epoch_of(placement()).id
 SECOND_US = 1_000_000
+HALVE_US = Pressure.halve_us
 
 
 @given(st.binary(min_size=16, max_size=16), st.floats(2**-60, 1.0), st.floats(2**-60, 1.0))
@@ -125,6 +126,10 @@ class Queue:
 
     closed_us: list[int]
 
+    def move(self, microseconds: int) -> None:
+        """Let all of them close later."""
+        self.closed_us = [closed_us + microseconds for closed_us in self.closed_us]
+
     def nth_lesson_us(
         self, _placement: str, _epoch: bytes, _after: tuple[int, int], number: int
     ) -> int | None:
@@ -146,12 +151,25 @@ def model() -> Iterator[Model]:
 def test_a_model_lags_by_the_age_of_its_next_lesson(
     model: Model, behind_us: int, share: float | None
 ) -> None:
-    assert pressure(T - behind_us).new_share(model, 1.0, BATCH, T) == share
+    lagging = pressure(T - behind_us)
+    assert lagging.new_share(model, 1.0, BATCH, T) is None
+    assert lagging.new_share(model, 1.0, BATCH, T) is None, "no time has passed"
+    lagging.tables.move(HALVE_US)  # type: ignore[attr-defined]
+    assert lagging.new_share(model, 1.0, BATCH, T + HALVE_US) == share
+
+
+def test_a_jump_of_ledger_time_that_is_learned_at_once_is_no_lag(model: Model) -> None:
+    lagging = pressure(0)
+    assert lagging.new_share(model, 1.0, BATCH, T) is None
+    assert lagging.new_share(model, 1.0, BATCH - 1, T) is None
+    assert lagging.new_share(model, 1.0, BATCH, T + HALVE_US) is None
 
 
 @pytest.mark.parametrize(("count", "share"), [(100, None), (101, 0.5)])
 def test_a_model_lags_by_the_number_of_its_lessons(model: Model, count: int, share: float | None) -> None:
-    assert pressure(*[T] * count).new_share(model, 1.0, BATCH, T) == share
+    lagging = pressure(*[T + HALVE_US] * count)
+    assert lagging.new_share(model, 1.0, BATCH, T) is None
+    assert lagging.new_share(model, 1.0, BATCH, T + HALVE_US) == share
 
 
 def test_the_share_is_halved_step_by_step_down_to_a_sixteenth(model: Model) -> None:
@@ -161,12 +179,13 @@ def test_the_share_is_halved_step_by_step_down_to_a_sixteenth(model: Model) -> N
         if found is not None:
             share = found
             changes.append((seconds, found))
-    assert changes == [(0, 0.5), (5, 0.25), (10, 0.125), (15, 0.0625)]
+    assert changes == [(5, 0.5), (10, 0.25), (15, 0.125), (20, 0.0625)]
     assert share == LEAST_SHARE == 1 / WEIGHT_CAP, "a policy that counted less would be biased"
 
 
 def test_the_share_is_whole_again_once_nothing_waits_and_a_minute_has_passed(model: Model) -> None:
     lagging = pressure(0)
+    assert lagging.new_share(model, 1.0, BATCH, T - HALVE_US) is None
     assert lagging.new_share(model, 1.0, BATCH, T) == 0.5
     assert lagging.new_share(model, 0.5, BATCH - 1, T + 59_999_999) is None
     assert lagging.new_share(model, 0.5, BATCH - 1, T + 60_000_000) == 1.0
@@ -182,6 +201,8 @@ def test_a_learner_that_lags_thins_and_ends_that_and_a_rebuild_repeats_it() -> N
     writer = service.writer(1)
     service.apply(writer, stored(1, catalog(FIRST)))
     service.run_for(0.1)
+    # This learner learns a batch in no time: lagging once is enough here.
+    service.learner.pressure = Pressure(service.learner.tables, halve_us=0)
 
     def visits(first: int, count: int) -> None:
         for number in range(first, first + count):
