@@ -145,7 +145,7 @@ class Drainer:
             self._remove_finished(kind_ends)
         return count
 
-    def note(self, body: Thinning) -> None:
+    def note(self, body: Thinning | Tick) -> None:
         """Put what the learner itself decided into the ledger."""
         with self._commit():
             self._fold.apply(self._ledger.append_body(body))

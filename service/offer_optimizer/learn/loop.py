@@ -25,7 +25,7 @@ from offer_optimizer.learn.trainer import BATCH, Model, Trainer
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action
 from offer_optimizer.policy.epoch import epoch_of, is_of_this_release
-from offer_optimizer.store.codec import Epoch, Salt
+from offer_optimizer.store.codec import Epoch, Salt, Tick
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.snapshots import SnapshotStore
@@ -157,10 +157,18 @@ class Learner:
             taught = self.trainer.teach(pair.serving)
             most = max(most, taught)
             self._thin(pair.serving, taught)
-            self._models.teach_anew(pair)
+            self._teach_anew(pair)
             if self.publisher.is_due(pair.serving):
                 self._publish(pair.serving)
         return most
+
+    def _teach_anew(self, pair: Pair) -> None:
+        """Train the model that follows. Where it takes over, the ledger goes on by a record.
+
+        A version is an epoch and a ledger position: two models at one position would share their name.
+        """
+        if self._models.teach_anew(pair):
+            self.drainer.note(Tick(self.fold.time_us))
 
     def _thin(self, model: Model, taught: int) -> None:
         """Let silence be thinned while a model can't keep up."""
@@ -188,7 +196,7 @@ class Learner:
 
     def _prepare(self, pair: Pair) -> None:
         """Train the model of a promoted epoch, so that deciders find it once the epoch is in force."""
-        self._models.teach_anew(pair)
+        self._teach_anew(pair)
         if pair.anew is not None:
             return
         if self.publisher.is_due(pair.serving):

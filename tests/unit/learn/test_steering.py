@@ -300,3 +300,20 @@ def test_a_quarantine_of_a_source_leaves_out_what_it_sent_feedback_for(source: s
         service.run_for(0.1)
     assert current(service).learned_count == {"crm": 4, "page": 5}[source]
     assert check(service) == [True]
+
+
+def test_the_ledger_goes_on_where_a_model_takes_over_so_that_no_two_models_share_a_version() -> None:
+    shop = Shop()
+    for _ in range(20):
+        shop.visit()
+        shop.run(1.0)
+    shop.run(WINDOW_S)
+    shop.quarantine(25, 8)
+    learner = shop.service.learner
+    learner.step()
+    pair, position = learner._models.pairs[E1], learner.fold.position
+    assert pair.anew is not None
+    while pair.anew is not None:
+        assert learner.fold.position == position
+        learner.step()
+    assert learner.fold.position == position + 1
