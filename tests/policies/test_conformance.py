@@ -53,6 +53,11 @@ class Case:
 CASES: Final = (
     Case("uniform"),
     Case("baseline"),
+    Case("linear"),
+    Case("linear", {"model": "kernel"}),
+    Case("linear", {"model": "linear"}),
+    Case("linear", {"model": "bias"}),
+    Case("linear", {"half_life": 1000.0}),
     Case("vw"),
     Case("vw", {"exploration": "epsilon"}),
     Case("vw", {"exploration": "softmax"}),
@@ -60,8 +65,11 @@ CASES: Final = (
 )
 LEARNERS: Final = tuple(case for case in CASES if registry.learns(case.name))
 
+CONTEXTUAL: Final = tuple(case for case in LEARNERS if case.options.get("model") != "bias")
+
 every_policy = pytest.mark.parametrize("case", CASES, ids=str)
 every_learner = pytest.mark.parametrize("case", LEARNERS, ids=str)
+every_contextual = pytest.mark.parametrize("case", CONTEXTUAL, ids=str)
 
 
 @pytest.fixture
@@ -268,7 +276,7 @@ def test_learning_moves_the_pmf_to_the_offer_that_pays(policy: Policy, best: int
     assert after[best] > 0.5
 
 
-@every_learner
+@every_contextual
 def test_the_context_matters(policy: Policy) -> None:
     """Without a cross of context and offers both contexts would get the same answer."""
     teach(policy, 2000)

@@ -28,7 +28,7 @@ from offer_optimizer.core import limits
 from offer_optimizer.core.decision import Pmf64
 from offer_optimizer.core.errors import InvalidInput, PolicyFault
 from offer_optimizer.core.features import Features
-from offer_optimizer.policy.contract import Action, Example
+from offer_optimizer.policy.contract import Action, Example, check_example
 from offer_optimizer.policy.distribution import distribution, share_ties
 from offer_optimizer.policy.vw_options import VwOptions
 from offer_optimizer.policy.vw_text import action_line, context_line, labelled
@@ -107,7 +107,8 @@ class VwPolicy:
     def learn(self, example: Example) -> None:
         """See contract. Learns the reward as a cost in [-1, 0], so that what was never seen is never best."""
         workspace = self._open()
-        _check(example)
+        # VW learns a NaN or a propensity over 1 silently.
+        check_example(example)
         propensity = learned_propensity(example.propensity, self._clip, example.weight)
         chosen = self._manner.action_line(example.actions[example.chosen])
         sequence = [self._parse(workspace, self._manner.context_line(example.context))]
@@ -179,18 +180,6 @@ class VwPolicy:
 def learned_propensity(propensity: float, clip: float, weight: float = 1.0) -> float:
     """Return the propensity that VW is told: clipped, and divided by what the example counts for."""
     return max(propensity, clip) / min(weight, WEIGHT_CAP)
-
-
-def _check(example: Example) -> None:
-    """Raise InvalidInput unless the numbers are in range: VW learns a NaN or a propensity over 1 silently."""
-    if not 0 <= example.chosen < len(example.actions):
-        raise InvalidInput("example.chosen", f"{example.chosen} is not one of {len(example.actions)} actions")
-    if not 0.0 <= example.reward <= 1.0:
-        raise InvalidInput("example.reward", f"{example.reward} is outside [0, 1]")
-    if not 0.0 < example.propensity <= 1.0:
-        raise InvalidInput("example.propensity", f"{example.propensity} is outside (0, 1]")
-    if not 1.0 <= example.weight < math.inf:
-        raise InvalidInput("example.weight", f"{example.weight} is not a finite number of at least 1")
 
 
 def _header(options: VwOptions) -> bytes:
