@@ -53,6 +53,8 @@ class Case:
 CASES: Final = (
     Case("uniform"),
     Case("baseline"),
+    Case("thompson"),
+    Case("thompson", {"half_life": 1000.0}),
     Case("linear"),
     Case("linear", {"model": "kernel"}),
     Case("linear", {"model": "linear"}),
@@ -65,10 +67,12 @@ CASES: Final = (
 )
 LEARNERS: Final = tuple(case for case in CASES if registry.learns(case.name))
 
-CONTEXTUAL: Final = tuple(case for case in LEARNERS if case.options.get("model") != "bias")
+ATTRIBUTED: Final = tuple(case for case in LEARNERS if case.name != "thompson")
+CONTEXTUAL: Final = tuple(case for case in ATTRIBUTED if case.options.get("model") != "bias")
 
 every_policy = pytest.mark.parametrize("case", CASES, ids=str)
 every_learner = pytest.mark.parametrize("case", LEARNERS, ids=str)
+every_attributed = pytest.mark.parametrize("case", ATTRIBUTED, ids=str)
 every_contextual = pytest.mark.parametrize("case", CONTEXTUAL, ids=str)
 
 
@@ -140,7 +144,7 @@ def test_the_order_of_offers_does_not_matter(case: Case) -> None:
     check()
 
 
-@every_learner
+@every_attributed
 def test_new_offers_tied_for_the_best_are_equally_likely(policy: Policy) -> None:
     """Coupons pay, so two new ones are better than a message, and nothing tells them apart."""
     for example in draw_examples(300, seed=7):
@@ -287,7 +291,7 @@ def test_the_context_matters(policy: Policy) -> None:
     assert int(np.argmax(desktop)) == 2
 
 
-@every_learner
+@every_attributed
 def test_a_new_offer_starts_from_what_its_attributes_earned(policy: Policy) -> None:
     for example in draw_examples(1000, seed=6):
         reward = float(dict(example.actions[example.chosen].attributes.categories)["kind"] == "coupon")

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg.blas import dger
 
 from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.policy.encoding import Vector
@@ -114,7 +115,11 @@ class RidgeBlocks:
             self.weights[block] += (error / total) * gain
             # One factor on both sides keeps the matrix symmetric to the last bit.
             scaled = gain / math.sqrt(total)
-            self.covariance[block] -= scaled * scaled if self.is_diagonal else np.multiply.outer(scaled, scaled)
+            if self.is_diagonal:
+                self.covariance[block] -= scaled * scaled
+            else:
+                # In place: the transpose is the same matrix, in the order that BLAS writes to.
+                dger(-1.0, scaled, scaled, a=self.covariance[block].T, overwrite_a=1)
 
     def arrays(self) -> dict[str, Matrix]:
         """Return the state."""
