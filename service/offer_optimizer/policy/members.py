@@ -25,6 +25,8 @@ WAVES: Final = 128
 COLUMNS_EXACT: Final = 256
 COLUMNS_HASHED: Final = 64
 """Columns of a context with one name each, and those that are shared by the rest."""
+HANDICAP: Final = {"bias": 8.0}
+"""Loss that a member begins with: that the context tells nothing has to be learned (odds of 1 to e squared)."""
 _NORM_MEMORY: Final = 1000.0
 _SEED: Final = 7
 
@@ -51,14 +53,14 @@ class Rows:
 
 
 class Member:
-    """One regression. `loss` is its discounted squared error, in units of the noise."""
+    """One regression. `loss` is its discounted squared error, in units of the noise, and its handicap."""
 
     def __init__(self, name: str, kept: float, block_count: int, width: int) -> None:
         self.name = name
         self.extra = WAVES if name == "kernel" else 0
         prior = PRIOR_BIAS if name == "bias" else PRIOR_CONTEXT
         self.blocks = RidgeBlocks(prior, kept, block_count, self.width(width))
-        self.loss = 0.0
+        self.loss = HANDICAP.get(name, 0.0)
         self.is_left_out = False
 
     def width(self, width: int) -> int:
