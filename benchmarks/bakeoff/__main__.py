@@ -38,7 +38,10 @@ def main() -> None:
         for data in (*(rounds.table(folder, name) for name in rounds.TABLES), rounds.hillstrom(folder)):
             for name in names:
                 figures[name][data.name] = [race.run(data, ENTRANTS[name], seed, limit) for seed in seeds]
-            print(f"{data.name}: best fixed offer {data.best_fixed():.3f}, uniform {data.uniform():.3f}", flush=True)
+            print(
+                f"{data.name}: best fixed offer {data.best_fixed():.3f}, uniform {data.uniform():.3f}",
+                flush=True,
+            )
     print(report.table(figures))
     if arguments.short:
         return

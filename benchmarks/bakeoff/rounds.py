@@ -21,12 +21,15 @@ from offer_optimizer.policy.contract import Action
 
 TABLES: Final = {"digits": 0.9444, "wine": 0.9607, "vowel": 0.7434, "vehicle": 0.7589, "satellite": 0.8853}
 """Tables with full knowledge, and the reward a round of the best of three learners that see every label."""
-HILLSTROM_CONTEXT: Final = ("history_segment", "zip_code", "channel"), (
-    "recency",
-    "history",
-    "mens",
-    "womens",
-    "newbie",
+HILLSTROM_CONTEXT: Final = (
+    ("history_segment", "zip_code", "channel"),
+    (
+        "recency",
+        "history",
+        "mens",
+        "womens",
+        "newbie",
+    ),
 )
 _VOWEL_CATEGORY: Final = "V1"
 _FEATURES_MAX: Final = 1000

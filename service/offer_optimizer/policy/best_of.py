@@ -34,7 +34,7 @@ def best_of(posteriors: Sequence[tuple[float, float]]) -> list[float]:
     Within 2e-3 of the exact value. Equal posteriors get the same, and the order does not matter.
     """
     different = sorted(set(posteriors))
-    counts = {posterior: 0 for posterior in different}
+    counts = dict.fromkeys(different, 0)
     for posterior in posteriors:
         counts[posterior] += 1
     if len(different) == 1:

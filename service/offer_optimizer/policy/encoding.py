@@ -68,7 +68,7 @@ class Encoder:
             if column is not None:
                 mean, inverse = scale[column]
                 score = (number - mean) * inverse
-                row[column] = CLIP if score > CLIP else -CLIP if score < -CLIP else score
+                row[column] = CLIP if score > CLIP else max(score, -CLIP)
         for name, values in features.tags:
             for value in values:
                 column = flags.get((name, value))

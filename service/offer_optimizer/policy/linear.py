@@ -3,7 +3,7 @@
 Members (`members.py`) predict what each offer earns; `average` mixes their means by how well each predicted
 before it learned. An offer is scored a little above its mean, by `optimism` deviations, and scores become a
 pmf by inverse gaps. Propensities are not used in learning: that is plain regression, which the method asks
-for and which no tiny propensity can upset. Always holds: float64 in one order; the state is bounded; a new
+for (Foster and Rakhlin 2020, arXiv:2002.04926) and which no tiny propensity can upset. Always holds: float64 in one order; the state is bounded; a new
 model gives every offer the same probability; asking changes nothing.
 """
 
@@ -25,6 +25,7 @@ from offer_optimizer.policy.inverse_gap import inverse_gap
 from offer_optimizer.policy.linear_options import LinearOptions
 from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, Member, Rows
 from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks, Plan
+from offer_optimizer.policy.one_thread import use_one_thread
 from offer_optimizer.policy.state import pack, unpack
 
 LEARNING_VERSION: Final = "1"
@@ -50,6 +51,7 @@ class LinearPolicy:
 
     def __init__(self, options: LinearOptions, state: bytes | None = None) -> None:
         """Start a new model, or continue one. Raises PolicyFault when `state` is not of these options."""
+        use_one_thread()
         self._optimism = options.optimism
         self._gamma_scale = options.gamma_scale
         content = json.dumps(options.canonical(), sort_keys=True, separators=(",", ":"))

@@ -92,7 +92,9 @@ class Member:
         """Return the state but for the arrays, as plain JSON values."""
         return {"loss": self.loss, "is_diagonal": self.blocks.is_diagonal, "is_left_out": self.is_left_out}
 
-    def restore(self, values: dict[str, Any], arrays: dict[str, Matrix], block_count: int, width: int) -> None:
+    def restore(
+        self, values: dict[str, Any], arrays: dict[str, Matrix], block_count: int, width: int
+    ) -> None:
         """Take over a state. Raises PolicyFault where the arrays have another shape."""
         self.loss = float(values["loss"])
         self.is_left_out = bool(values["is_left_out"])

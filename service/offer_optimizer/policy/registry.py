@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from offer_optimizer.core.errors import InvalidInput, PolicyFault
 from offer_optimizer.core.features import show
-from offer_optimizer.policy.baseline import BaselinePolicy
 from offer_optimizer.policy import linear, thompson
+from offer_optimizer.policy.baseline import BaselinePolicy
 from offer_optimizer.policy.contract import Policy
 from offer_optimizer.policy.linear_options import LinearOptions
 from offer_optimizer.policy.options import NoOptions, Options

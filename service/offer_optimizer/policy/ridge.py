@@ -7,7 +7,8 @@ squares by Sherman and Morrison's formula (Hager 1989, SIAM Review 31, eq. 2).
 
 Forgetting is a return to the prior: a block not heard of for n examples has weights times `kept**n`, and a
 covariance that much nearer to the prior, so that what is never seen is never surer or less sure than at the
-start. Always holds: numbers are float64, added in a fixed order. Knows no names: blocks and columns are numbers.
+start. Always holds: numbers are float64, added in a fixed order. Knows no names: blocks and columns are
+numbers.
 """
 
 from __future__ import annotations
