@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import time
 from pathlib import Path
@@ -45,7 +45,7 @@ def main() -> None:
     print(report.table(figures))
     if arguments.short:
         return
-    date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    date = dt.datetime.now(tz=dt.UTC).date().isoformat()
     content = {
         "machine": about,
         "seeds": list(seeds),

@@ -27,6 +27,9 @@ ENTRANTS: Final[Mapping[str, Create]] = {
     "thompson": _registered("thompson"),
     "vw": _registered("vw"),
     "vw, exploration: epsilon": _registered("vw", exploration="epsilon"),
+    "vw, numbers: standardised, learning_rate: 2, gamma_scale: 1000": _registered(
+        "vw", numbers="standardised", learning_rate=2.0, gamma_scale=1000.0
+    ),
     "uniform": _registered("uniform"),
 }
 """In the order of the table. A name alone stands for the policy's defaults."""

@@ -1,4 +1,4 @@
-"""What holds for the numpy policies beyond the conformance suite: bounds, damage, offers that pause, drift."""
+"""What holds for the numpy policies beyond the conformance suite: bounds, damage, pauses, drift."""
 
 from __future__ import annotations
 

@@ -78,6 +78,14 @@ class Encoder:
                     self._set_shared(row, (name, value))
         return np.array(row)
 
+    def scores(self, features: Features) -> tuple[tuple[str, float], ...]:
+        """Return the numbers that are known as z-scores, in their order."""
+        known = [(name, number) for name, number in features.numbers if name in self._numbers]
+        pairs = [(name, number, *self._scale[self._numbers[name]]) for name, number in known]
+        return tuple(
+            (name, min(max((number - mean) * inverse, -CLIP), CLIP)) for name, number, mean, inverse in pairs
+        )
+
     def learn(self, features: Features) -> None:
         """Add the columns that are new, and move means and deviations."""
         for pair in features.categories:

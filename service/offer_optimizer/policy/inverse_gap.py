@@ -1,7 +1,7 @@
 """Inverse-gap weighting: how likely each offer is, by how far it seems to lie behind the best.
 
-Source: Foster and Rakhlin 2020, arXiv:2002.04926, algorithm 1 (SquareCB): 1 / (K + gamma * gap) for every offer
-but the best, which has what remains. Tied best offers share alike. Knows nothing of models.
+Source: Foster and Rakhlin 2020, arXiv:2002.04926, algorithm 1 (SquareCB): 1 / (K + gamma * gap) for every
+offer but the best, which has what remains. Tied best offers share alike. Knows nothing of models.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 Members (`members.py`) predict what each offer earns; `average` mixes their means by how well each predicted
 before it learned. An offer is scored a little above its mean, by `optimism` deviations, and scores become a
 pmf by inverse gaps. Propensities are not used in learning: that is plain regression, which the method asks
-for (Foster and Rakhlin 2020, arXiv:2002.04926) and which no tiny propensity can upset. Always holds: float64 in one order; the state is bounded; a new
-model gives every offer the same probability; asking changes nothing.
+for (Foster and Rakhlin 2020, arXiv:2002.04926) and which no tiny propensity can upset. Always holds: float64
+in one order; the state is bounded; a new model gives every offer the same probability; asking leaves no
+trace.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class LinearPolicy:
         return [(member, power / total) for member, power in zip(present, powers, strict=True)]
 
     def _judges(self, shares: list[tuple[Member, float]]) -> list[tuple[Member, float]]:
-        """Return whose deviations count, and for how much: `linear` speaks for `kernel`, whose own cost more."""
+        """Return whose deviations count, and for how much: `linear` speaks for `kernel`."""
         linear = next((member for member in self._members if member.name == "linear"), None)
         judged: dict[str, tuple[Member, float]] = {}
         for member, share in shares:
@@ -191,7 +192,7 @@ class LinearPolicy:
         values, arrays = unpack(self._title, state)
         try:
             self._take(values, arrays)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
             raise PolicyFault(f"load: the state is damaged: {type(error).__name__}") from error
 
     def _take(self, values: dict[str, Any], arrays: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ COLUMNS_EXACT: Final = 256
 COLUMNS_HASHED: Final = 64
 """Columns of a context with one name each, and those that are shared by the rest."""
 HANDICAP: Final = {"bias": 8.0}
-"""Loss that a member begins with: that the context tells nothing has to be learned (odds of 1 to e squared)."""
+"""Loss that a member begins with: that the context tells nothing has to be learned (odds 1 to e squared)."""
 _NORM_MEMORY: Final = 1000.0
 _SEED: Final = 7
 

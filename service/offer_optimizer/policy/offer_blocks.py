@@ -114,7 +114,7 @@ class OfferBlocks:
         """Take over a described state. Raises PolicyFault when it can't be one."""
         self._attributes.restore(state["attributes"])
         self._own = {str(name): block for name, block in state["own"]}
-        self._shared = {column: block for column, block in state["shared"]}
+        self._shared = dict(state["shared"])
         self.count = int(state["count"])
         given = sorted([*self._own.values(), *self._shared.values()])
         if given != list(range(self.count)):

@@ -101,6 +101,11 @@ def test_numpy_policies_refuse_options_they_do_not_have(
     assert raised.value.field == field
 
 
+def test_numbers_are_described_only_where_they_are_not_as_they_always_were() -> None:
+    assert "numbers" not in registry.describe("vw", {"numbers": "squashed"})
+    assert registry.describe("vw", {"numbers": "standardised"})["numbers"] == "standardised"
+
+
 def test_versions_cover_the_library_and_our_own_learning() -> None:
     assert registry.library_versions("vw")["vowpalwabbit"] == version("vowpalwabbit")
     assert "offer_optimizer.policy.vw" in registry.library_versions("vw")
