@@ -204,7 +204,8 @@ def test_standardised_numbers_take_scale_and_origin_away() -> None:
             moved = tuple((name, scale * number + origin) for name, number in example.context.numbers)
             context = Features(example.context.categories, moved, example.context.tags)
             policy.learn(Example(context, OFFERS, example.chosen, example.propensity, example.reward))
-        return policy.pmf(Features(numbers=(("visits", 12.0 * scale + origin),)), OFFERS).tolist()
+        asked = Features(numbers=(("visits", 12.0 * scale + origin),))
+        return [float(probability) for probability in policy.pmf(asked, OFFERS)]
 
     assert answers("standardised", 1.0, 0.0) == pytest.approx(answers("standardised", 1e4, 7e6), abs=1e-4)
     assert answers("squashed", 1.0, 0.0) != pytest.approx(answers("squashed", 1e4, 7e6), abs=1e-4)

@@ -15,7 +15,8 @@ class LinearOptions(Options):
     `model`: what predicts an offer's reward; `average` weighs the three others by how well each predicted.
     `optimism` scales how far above its mean an offer is scored, in deviations; `gamma_scale` sets how soon
     exploring stops: after t examples gamma is `gamma_scale * sqrt(t) / noise`. `half_life` is after how many
-    examples what was learned counts half; None never forgets.
+    examples what was learned counts half; None never forgets. `kernel` alone with a short one knows so little
+    at any time that a single example can turn its choice.
     """
 
     model: Literal["average", "kernel", "linear", "bias"] = "average"
