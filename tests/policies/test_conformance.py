@@ -53,15 +53,24 @@ class Case:
 CASES: Final = (
     Case("uniform"),
     Case("baseline"),
+    Case("thompson"),
+    Case("linear"),
+    Case("linear", {"model": "kernel"}),
+    Case("linear", {"half_life": 1000.0}),
     Case("vw"),
     Case("vw", {"exploration": "epsilon"}),
     Case("vw", {"exploration": "softmax"}),
     Case("vw", {"bits": 12}),
+    Case("vw", {"numbers": "standardised"}),
 )
 LEARNERS: Final = tuple(case for case in CASES if registry.learns(case.name))
 
+FEATURED: Final = tuple(case for case in LEARNERS if case.name != "thompson")
+"""Those that read features; Thompson sampling knows offers by their ids alone."""
+
 every_policy = pytest.mark.parametrize("case", CASES, ids=str)
 every_learner = pytest.mark.parametrize("case", LEARNERS, ids=str)
+every_featured = pytest.mark.parametrize("case", FEATURED, ids=str)
 
 
 @pytest.fixture
@@ -132,7 +141,7 @@ def test_the_order_of_offers_does_not_matter(case: Case) -> None:
     check()
 
 
-@every_learner
+@every_featured
 def test_new_offers_tied_for_the_best_are_equally_likely(policy: Policy) -> None:
     """Coupons pay, so two new ones are better than a message, and nothing tells them apart."""
     for example in draw_examples(300, seed=7):
@@ -268,7 +277,7 @@ def test_learning_moves_the_pmf_to_the_offer_that_pays(policy: Policy, best: int
     assert after[best] > 0.5
 
 
-@every_learner
+@every_featured
 def test_the_context_matters(policy: Policy) -> None:
     """Without a cross of context and offers both contexts would get the same answer."""
     teach(policy, 2000)
@@ -279,7 +288,7 @@ def test_the_context_matters(policy: Policy) -> None:
     assert int(np.argmax(desktop)) == 2
 
 
-@every_learner
+@every_featured
 def test_a_new_offer_starts_from_what_its_attributes_earned(policy: Policy) -> None:
     for example in draw_examples(1000, seed=6):
         reward = float(dict(example.actions[example.chosen].attributes.categories)["kind"] == "coupon")

@@ -195,6 +195,35 @@ def test_propensity_and_weight_count_up_to_their_limits_and_no_further(explorati
     assert state(1.0, vw.WEIGHT_CAP / 2) != state(1.0, vw.WEIGHT_CAP)
 
 
+def test_standardised_numbers_take_scale_and_origin_away() -> None:
+    """The same world in other units gives the same answers; squashed it does not."""
+
+    def answers(numbers: str, scale: float, origin: float) -> list[float]:
+        policy = registry.create("vw", {"numbers": numbers}, ())
+        for example in draw_examples(200, seed=8):
+            moved = tuple((name, scale * number + origin) for name, number in example.context.numbers)
+            context = Features(example.context.categories, moved, example.context.tags)
+            policy.learn(Example(context, OFFERS, example.chosen, example.propensity, example.reward))
+        asked = Features(numbers=(("visits", 12.0 * scale + origin),))
+        return [float(probability) for probability in policy.pmf(asked, OFFERS)]
+
+    assert answers("standardised", 1.0, 0.0) == pytest.approx(answers("standardised", 1e4, 7e6), abs=1e-4)
+    assert answers("squashed", 1.0, 0.0) != pytest.approx(answers("squashed", 1e4, 7e6), abs=1e-4)
+
+
+def test_damaged_means_are_refused_before_the_model_is_loaded() -> None:
+    options = {"numbers": "standardised"}
+    policy = registry.create("vw", options, ())
+    policy.learn(draw_examples(1, seed=9)[0])
+    header, _, rest = policy.save().partition(b"\n")
+    line, _, model = rest.partition(b"\n")
+    for wrong in (b"", b"{}", b"[]", line[:-1], line.replace(b"1.0", b"NaN"), line.replace(b"1.0", b"0.0")):
+        with pytest.raises(PolicyFault, match="load"):
+            registry.load("vw", options, (), header + b"\n" + wrong + b"\n" + model)
+    with pytest.raises(PolicyFault, match="standardised"):
+        registry.load("vw", options, (), registry.create("vw", {}, ()).save())
+
+
 def test_a_state_of_other_options_or_another_library_is_refused() -> None:
     state = registry.create("vw", {}, ()).save()
     with pytest.raises(PolicyFault, match="--epsilon"):

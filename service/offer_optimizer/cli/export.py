@@ -119,7 +119,13 @@ def _vw_options(log: Log, *, is_required: bool) -> VwOptions | None:
     if isinstance(log, LedgerRowsLog):
         choice = log.catalogs[max(log.catalogs)].placement_by_id[log.placement_id].policy
         if choice.name == "vw":
-            return VwOptions.model_validate(choice.options)
+            options = VwOptions.model_validate(choice.options)
+            if options.numbers == "squashed":
+                return options
+            if is_required:
+                # What a number is to the model depends on all that was learned before it: no row says so.
+                raise InvalidInput("--lessons", f"can't be made of a policy with numbers: {options.numbers}")
+            return None
     if is_required:
         raise InvalidInput("--lessons", "is for ledgers whose placement runs the vw policy")
     return None

@@ -7,11 +7,13 @@ decision path does. It knows neither placements nor feedback, only features and 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from offer_optimizer.core.decision import Pmf64
+from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.features import Features
 
 
@@ -81,3 +83,32 @@ class Policy(Protocol):
         Where there was something, later calls raise PolicyFault.
         """
         ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A policy that can grow past what it may keep, and then goes on with less."""
+
+    def fallbacks(self) -> tuple[str, ...]:
+        """Return a sentence for each part that is answered more cheaply than the options ask, and why.
+
+        No visitor's value is in it. Empty while nothing is.
+        """
+        ...
+
+
+def fallbacks(policy: Policy) -> tuple[str, ...]:
+    """Return what `Limited` says, nothing for policies without limits."""
+    return policy.fallbacks() if isinstance(policy, Limited) else ()
+
+
+def check_example(example: Example) -> None:
+    """Raise InvalidInput unless the numbers of an example are in range."""
+    if not 0 <= example.chosen < len(example.actions):
+        raise InvalidInput("example.chosen", f"{example.chosen} is not one of {len(example.actions)} actions")
+    if not 0.0 <= example.reward <= 1.0:
+        raise InvalidInput("example.reward", f"{example.reward} is outside [0, 1]")
+    if not 0.0 < example.propensity <= 1.0:
+        raise InvalidInput("example.propensity", f"{example.propensity} is outside (0, 1]")
+    if not 1.0 <= example.weight < math.inf:
+        raise InvalidInput("example.weight", f"{example.weight} is not a finite number of at least 1")

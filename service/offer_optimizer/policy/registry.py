@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from offer_optimizer.core.errors import InvalidInput, PolicyFault
 from offer_optimizer.core.features import show
+from offer_optimizer.policy import linear, thompson
 from offer_optimizer.policy.baseline import BaselinePolicy
 from offer_optimizer.policy.contract import Policy
+from offer_optimizer.policy.linear_options import LinearOptions
 from offer_optimizer.policy.options import NoOptions, Options
 from offer_optimizer.policy.uniform import UniformPolicy
 from offer_optimizer.policy.vw import LEARNING_VERSION, VwPolicy
@@ -63,6 +65,16 @@ def _build_baseline(_options: NoOptions, baseline: tuple[str, ...], state: bytes
     return BaselinePolicy(baseline)
 
 
+def _build_thompson(
+    options: thompson.ThompsonOptions, _baseline: tuple[str, ...], state: bytes | None
+) -> Policy:
+    return thompson.ThompsonPolicy(options, state)
+
+
+def _build_linear(options: LinearOptions, _baseline: tuple[str, ...], state: bytes | None) -> Policy:
+    return linear.LinearPolicy(options, state)
+
+
 def _build_vw(options: VwOptions, _baseline: tuple[str, ...], state: bytes | None) -> Policy:
     return VwPolicy(options, state)
 
@@ -75,6 +87,20 @@ def _check_stateless(state: bytes | None) -> None:
 
 ENTRIES: Final[Mapping[str, Entry]] = {
     "baseline": Entry(learns=False, options=NoOptions, build=_build_baseline),
+    "linear": Entry(
+        learns=True,
+        options=LinearOptions,
+        build=_build_linear,
+        libraries=("numpy",),
+        code=(("offer_optimizer.policy.linear", linear.LEARNING_VERSION),),
+    ),
+    "thompson": Entry(
+        learns=True,
+        options=thompson.ThompsonOptions,
+        build=_build_thompson,
+        libraries=("numpy",),
+        code=(("offer_optimizer.policy.thompson", thompson.LEARNING_VERSION),),
+    ),
     "uniform": Entry(learns=False, options=NoOptions, build=_build_uniform),
     "vw": Entry(
         learns=True,

@@ -28,9 +28,10 @@ from offer_optimizer.core import limits
 from offer_optimizer.core.decision import Pmf64
 from offer_optimizer.core.errors import InvalidInput, PolicyFault
 from offer_optimizer.core.features import Features
-from offer_optimizer.policy.contract import Action, Example
+from offer_optimizer.policy.contract import Action, Example, check_example
 from offer_optimizer.policy.distribution import distribution, share_ties
 from offer_optimizer.policy.vw_options import VwOptions
+from offer_optimizer.policy.vw_scores import VwScores
 from offer_optimizer.policy.vw_text import action_line, context_line, labelled
 
 # The compiled classes carry no types.
@@ -84,10 +85,11 @@ class VwPolicy:
         self._manner = manner
         self._bits = options.bits
         self._header = _header(options)
+        self._scores = VwScores() if options.numbers == "standardised" else None
         # The others share ties themselves, and their probabilities don't show which offers are tied.
         self._shares_ties = options.exploration == "squarecb"
         self._clip = manner.clip[options.exploration]
-        self._workspace: _Workspace = _start(options) if state is None else _restore(options, state)
+        self._workspace: _Workspace = _start(options) if state is None else self._restore(options, state)
         self._label_type: int = self._workspace.get_label_type().value
         self._recent: dict[bytes, _Parsed] = {}
         self._older: dict[bytes, _Parsed] = {}
@@ -99,6 +101,8 @@ class VwPolicy:
         # VW reads beyond its memory when asked about no offers at all.
         if not actions:
             raise InvalidInput("actions", "are empty, at least 1 is needed")
+        if self._scores is not None:
+            context = self._scores.standardised(context)
         header = self._parse(workspace, self._manner.context_line(context))
         pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
         pmf = distribution(header.get_action_scores(), len(actions))
@@ -107,10 +111,15 @@ class VwPolicy:
     def learn(self, example: Example) -> None:
         """See contract. Learns the reward as a cost in [-1, 0], so that what was never seen is never best."""
         workspace = self._open()
-        _check(example)
+        # VW learns a NaN or a propensity over 1 silently.
+        check_example(example)
         propensity = learned_propensity(example.propensity, self._clip, example.weight)
         chosen = self._manner.action_line(example.actions[example.chosen])
-        sequence = [self._parse(workspace, self._manner.context_line(example.context))]
+        context = example.context
+        if self._scores is not None:
+            self._scores.learn(context)
+            context = self._scores.standardised(context)
+        sequence = [self._parse(workspace, self._manner.context_line(context))]
         others = [action for at, action in enumerate(example.actions) if at != example.chosen]
         sequence += self._parsed(workspace, others)
         # The chosen offer stands last: VW's squarecb puts 1 in place of every propensity but the last line's.
@@ -127,12 +136,22 @@ class VwPolicy:
         with _scratch(self._bits) as directory:
             path = Path(directory, "model")
             workspace.save(path)
-            return self._header + b"\n" + path.read_bytes()
+            scores = b"" if self._scores is None else self._scores.save()
+            return self._header + b"\n" + scores + path.read_bytes()
 
     def close(self) -> None:
         """See contract. Calls that are running finish."""
         self._workspace = None
         self._recent, self._older, self._wholes = {}, {}, {}
+
+    def _restore(self, options: VwOptions, state: bytes) -> _Workspace:
+        """Load a saved model and what numbers were seen before it. Raises PolicyFault."""
+        header, _, model = state.partition(b"\n")
+        if header != self._header:
+            raise PolicyFault(f"load: the model begins with {header[:200]!r}, expected {self._header!r}")
+        if self._scores is not None:
+            model = self._scores.restore(model)
+        return _restore(options, model)
 
     def _open(self) -> _Workspace:
         """Return the workspace, whose reference keeps it alive through the call."""
@@ -181,32 +200,18 @@ def learned_propensity(propensity: float, clip: float, weight: float = 1.0) -> f
     return max(propensity, clip) / min(weight, WEIGHT_CAP)
 
 
-def _check(example: Example) -> None:
-    """Raise InvalidInput unless the numbers are in range: VW learns a NaN or a propensity over 1 silently."""
-    if not 0 <= example.chosen < len(example.actions):
-        raise InvalidInput("example.chosen", f"{example.chosen} is not one of {len(example.actions)} actions")
-    if not 0.0 <= example.reward <= 1.0:
-        raise InvalidInput("example.reward", f"{example.reward} is outside [0, 1]")
-    if not 0.0 < example.propensity <= 1.0:
-        raise InvalidInput("example.propensity", f"{example.propensity} is outside (0, 1]")
-    if not 1.0 <= example.weight < math.inf:
-        raise InvalidInput("example.weight", f"{example.weight} is not a finite number of at least 1")
-
-
 def _header(options: VwOptions) -> bytes:
     """Return the line that a saved model begins with: what it may be continued with."""
-    return " ".join(["vw", vowpalwabbit.__version__, *options.arguments()]).encode()
+    manner = [] if options.numbers == "squashed" else ["numbers", options.numbers]
+    return " ".join(["vw", vowpalwabbit.__version__, *options.arguments(), *manner]).encode()
 
 
 def _start(options: VwOptions) -> _Workspace:
     return vowpalwabbit.Workspace(arg_list=[*options.arguments(), "--quiet", "--no_stdin"])
 
 
-def _restore(options: VwOptions, state: bytes) -> _Workspace:
+def _restore(options: VwOptions, model: bytes) -> _Workspace:
     """Load a saved model. VW keeps the options in it, and takes or misreports any that are repeated."""
-    header, _, model = state.partition(b"\n")
-    if header != _header(options):
-        raise PolicyFault(f"load: the model begins with {header[:200]!r}, expected {_header(options)!r}")
     with _scratch(options.bits) as directory:
         path = Path(directory, "model")
         path.write_bytes(model)

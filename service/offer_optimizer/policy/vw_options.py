@@ -29,7 +29,9 @@ class VwOptions(Options):
     `gamma_scale` and `gamma_exponent` set how soon squarecb stops exploring: its gamma after t examples is
     `gamma_scale * t ** gamma_exponent`. `epsilon` is the share spent evenly, `sharpness` softmax's factor.
     `power_t` is the decay of the learning rate. `interactions` crosses context with identity and attributes;
-    without it the context can't change which offer is best.
+    without it the context can't change which offer is best. `numbers` says how numbers of the context are
+    written: `squashed` by asinh, or first `standardised` by mean and deviation of what was learned before,
+    which learns far better where numbers have different scales; attributes are squashed always.
     """
 
     exploration: Literal["squarecb", "epsilon", "softmax"] = "squarecb"
@@ -41,6 +43,7 @@ class VwOptions(Options):
     power_t: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
     bits: Annotated[int, Field(ge=10, le=_BITS_MAX)] = 18
     interactions: bool = True
+    numbers: Literal["squashed", "standardised"] = "squashed"
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -52,6 +55,8 @@ class VwOptions(Options):
     def canonical(self) -> dict[str, object]:
         """See Options; what belongs to another exploration is left out."""
         others = {option for option, exploration in _ONLY_WITH.items() if exploration != self.exploration}
+        if self.numbers == "squashed":
+            others.add("numbers")  # so that epochs keep the id they had before there was a choice
         return self.model_dump(mode="json", exclude=others)
 
     def arguments(self) -> list[str]:

@@ -17,7 +17,7 @@ from offer_optimizer.policy.vw_options import VwOptions
 
 @pytest.mark.parametrize("call", [registry.learns, registry.library_versions])
 def test_an_unknown_name_is_refused_with_the_names_there_are(call: Callable[[str], object]) -> None:
-    with pytest.raises(InvalidInput, match=r"policy\.name.*'nope'.*baseline, uniform, vw"):
+    with pytest.raises(InvalidInput, match=r"policy\.name.*'nope'.*baseline, linear, thompson, uniform, vw"):
         call("nope")
     with pytest.raises(InvalidInput, match=r"policy\.name"):
         registry.describe("nope", {})
@@ -80,6 +80,30 @@ def test_a_description_leaves_out_what_has_no_effect(exploration: str) -> None:
     assert {option for option in owners if option in described} == {
         option for option, owner in owners.items() if owner == exploration
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "field"),
+    [
+        ("linear", {"model": "forest"}, "policy.options.model"),
+        ("linear", {"half_life": 1.0}, "policy.options.half_life"),
+        ("linear", {"gamma_scale": 0.0}, "policy.options.gamma_scale"),
+        ("linear", {"optimism": -1.0}, "policy.options.optimism"),
+        ("thompson", {"half_life": math.inf}, "policy.options.half_life"),
+        ("thompson", {"model": "bias"}, "policy.options.model"),
+    ],
+)
+def test_numpy_policies_refuse_options_they_do_not_have(
+    name: str, options: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        registry.describe(name, options)
+    assert raised.value.field == field
+
+
+def test_numbers_are_described_only_where_they_are_not_as_they_always_were() -> None:
+    assert "numbers" not in registry.describe("vw", {"numbers": "squashed"})
+    assert registry.describe("vw", {"numbers": "standardised"})["numbers"] == "standardised"
 
 
 def test_versions_cover_the_library_and_our_own_learning() -> None:

@@ -1,0 +1,208 @@
+"""The linear policy: ridge regressions of the reward on the context, optimism, and inverse-gap weighting.
+
+Members (`members.py`) predict what each offer earns; `average` mixes their means by how well each predicted
+before it learned. An offer is scored a little above its mean, by `optimism` deviations, and scores become a
+pmf by inverse gaps. Propensities are not used in learning: that is plain regression, which the method asks
+for (Foster and Rakhlin 2020, arXiv:2002.04926) and which no tiny propensity can upset. Always holds: float64
+in one order; the state is bounded; a new model gives every offer the same probability; asking leaves no
+trace.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from offer_optimizer.core.decision import Pmf64
+from offer_optimizer.core.errors import InvalidInput, PolicyFault
+from offer_optimizer.core.features import Features
+from offer_optimizer.policy.contract import Action, Example, check_example
+from offer_optimizer.policy.encoding import Encoder, Vector
+from offer_optimizer.policy.inverse_gap import inverse_gap
+from offer_optimizer.policy.linear_options import LinearOptions
+from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, Member, Rows
+from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks, Plan
+from offer_optimizer.policy.one_thread import use_one_thread
+from offer_optimizer.policy.state import pack, unpack
+
+LEARNING_VERSION: Final = "1"
+"""Changes whenever the same options and examples would give another model; part of the policy epoch."""
+WEIGHT_CAP: Final = 16.0
+"""Most that one example may count for because others like it were thinned out. Biased beyond it."""
+_MEMORY: Final = 1000.0
+# Examples that the noise and the members' losses look back on.
+_TEMPER: Final = 0.5
+# Power of the likelihood that weighs members: their errors are not as independent as a likelihood takes them.
+_NOISE_LEAST: Final = 0.01
+_SHARE_LEAST: Final = 1e-3
+_MEMBERS: Final = {
+    "average": ("bias", "linear", "kernel"),
+    "kernel": ("kernel",),
+    "linear": ("linear",),
+    "bias": ("bias",),
+}
+
+
+class LinearPolicy:
+    """A contextual bandit on ridge regressions."""
+
+    def __init__(self, options: LinearOptions, state: bytes | None = None) -> None:
+        """Start a new model, or continue one. Raises PolicyFault when `state` is not of these options."""
+        use_one_thread()
+        self._optimism = options.optimism
+        self._gamma_scale = options.gamma_scale
+        content = json.dumps(options.canonical(), sort_keys=True, separators=(",", ":"))
+        self._title = f"offer-optimizer linear {LEARNING_VERSION} {content}"
+        self._encoder = Encoder(COLUMNS_EXACT, COLUMNS_HASHED)
+        self._offers = OfferBlocks()
+        self._rows = Rows()
+        kept = 1.0 if options.half_life is None else 0.5 ** (1.0 / options.half_life)
+        size = self._offers.capacity, self._encoder.capacity
+        self._members = [Member(name, kept, *size) for name in _MEMBERS[options.model]]
+        self._count = 0.0
+        self._noise = 0.25
+        self._is_closed = False
+        if state is not None:
+            self._restore(state)
+
+    def pmf(self, context: Features, actions: Sequence[Action]) -> Pmf64:
+        """See contract. Safe to call from several threads."""
+        self._check_open()
+        if not actions:
+            raise InvalidInput("actions", "are empty, at least 1 is needed")
+        plan = self._offers.plan(actions)
+        noise = max(math.sqrt(self._noise), _NOISE_LEAST)
+        shares = [(member, share) for member, share in self._shares() if share >= _SHARE_LEAST]
+        row = self._encoder.encode(context)
+        waves = self._waves_for(row, [member for member, _ in shares])
+        scores = np.zeros(len(actions))
+        for member, share in shares:
+            scores += share * self._means(member, member.read(row, waves), plan)
+        for member, share in self._judges(shares):
+            spread = self._deviations(member, member.read(row, waves), plan)
+            scores += (share * self._optimism * noise) * spread
+        return np.array(inverse_gap(scores.tolist(), self._gamma_scale * math.sqrt(self._count) / noise))
+
+    def learn(self, example: Example) -> None:
+        """See contract."""
+        self._check_open()
+        check_example(example)
+        self._encoder.learn(example.context)
+        blocks, coefficients = self._offers.learn(example.actions[example.chosen])
+        for member in self._members:
+            member.fit(self._offers.capacity, self._encoder.capacity)
+        self._count += 1.0
+        row = self._encoder.encode(example.context)
+        self._rows.learn(row, self._count)
+        present = [member for member in self._members if not member.is_left_out]
+        waves = self._waves_for(row, present)
+        shares = dict(zip([m.name for m in present], [share for _, share in self._shares()], strict=True))
+        error = 0.0
+        weight = min(example.weight, WEIGHT_CAP)
+        for member in present:
+            read = member.read(row, waves)
+            member.blocks.refresh(blocks, self._count)
+            missed = example.reward - member.blocks.mean(read, blocks, coefficients)
+            member.loss = (1.0 - 1.0 / _MEMORY) * member.loss + weight * missed * missed / self._noise
+            member.blocks.learn(read, blocks, coefficients, missed, weight)
+            error += shares[member.name] * missed
+        step = (error * error - self._noise) / min(self._count + 4.0, _MEMORY)
+        self._noise = max(self._noise + step, _NOISE_LEAST**2)
+
+    def save(self) -> bytes:
+        """See contract."""
+        self._check_open()
+        values = {
+            "encoder": self._encoder.describe(),
+            "offers": self._offers.describe(),
+            "norm": self._rows.norm,
+            "count": self._count,
+            "noise": self._noise,
+            "members": [member.describe() for member in self._members],
+        }
+        arrays = {
+            f"{member.name}.{name}": array
+            for member in self._members
+            for name, array in member.blocks.arrays().items()
+        }
+        return pack(self._title, values, arrays)
+
+    def close(self) -> None:
+        """See contract."""
+        self._is_closed = True
+        self._members = []
+
+    def fallbacks(self) -> tuple[str, ...]:
+        """See contract.Limited."""
+        columns, blocks = self._encoder.width, self._offers.count
+        size = f"{blocks} offers and attributes by {columns} columns of context"
+        found = [f"{m.name}: left out, {size} are too many" for m in self._members if m.is_left_out]
+        found += [
+            f"{m.name}: variances without covariances, {size} are too many"
+            for m in self._members
+            if m.blocks.is_diagonal
+        ]
+        if self._encoder.overflowed:
+            found.append(f"context: more than {COLUMNS_EXACT} columns, new values share {COLUMNS_HASHED}")
+        if self._offers.is_full:
+            found.append(f"offers: {OWN_MAX} are known, new ones live by their attributes alone")
+        return tuple(found)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise PolicyFault("the policy is closed")
+
+    def _shares(self) -> list[tuple[Member, float]]:
+        """Return the members in use and what each counts for; the shares sum to 1."""
+        present = [member for member in self._members if not member.is_left_out]
+        if len(present) < 2:
+            return [(member, 1.0) for member in present]
+        least = min(member.loss for member in present)
+        powers = [math.exp(0.5 * _TEMPER * (least - member.loss)) for member in present]
+        total = sum(powers)
+        return [(member, power / total) for member, power in zip(present, powers, strict=True)]
+
+    def _judges(self, shares: list[tuple[Member, float]]) -> list[tuple[Member, float]]:
+        """Return whose deviations count, and for how much: `linear` speaks for `kernel`."""
+        linear = next((member for member in self._members if member.name == "linear"), None)
+        judged: dict[str, tuple[Member, float]] = {}
+        for member, share in shares:
+            judge = linear if member.name == "kernel" and linear is not None else member
+            judged[judge.name] = judge, share + judged.get(judge.name, (judge, 0.0))[1]
+        return list(judged.values())
+
+    def _waves_for(self, row: Vector, members: list[Member]) -> Vector | None:
+        is_wanted = any(member.name == "kernel" for member in members)
+        return self._rows.waves(row) if is_wanted else None
+
+    def _means(self, member: Member, read: Vector, plan: Plan) -> Vector:
+        return plan.coefficients @ member.blocks.means(read, plan.blocks, self._count)
+
+    def _deviations(self, member: Member, read: Vector, plan: Plan) -> Vector:
+        variances: Vector = plan.squares @ member.blocks.variances(read, plan.blocks, self._count)
+        if plan.unseen is not None:
+            variances = variances + plan.unseen * (member.blocks.prior * float(read @ read))
+        return np.sqrt(variances)
+
+    def _restore(self, state: bytes) -> None:
+        values, arrays = unpack(self._title, state)
+        try:
+            self._take(values, arrays)
+        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+            raise PolicyFault(f"load: the state is damaged: {type(error).__name__}") from error
+
+    def _take(self, values: dict[str, Any], arrays: dict[str, Any]) -> None:
+        self._encoder.restore(values["encoder"])
+        self._offers.restore(values["offers"])
+        self._rows.norm = float(values["norm"])
+        self._count, self._noise = float(values["count"]), float(values["noise"])
+        size = self._offers.capacity, self._encoder.capacity
+        for member, described in zip(self._members, values["members"], strict=True):
+            own = {name: arrays[f"{member.name}.{name}"] for name in ("weights", "covariance", "stamps")}
+            member.restore(described, own, *size)
+        if not (self._rows.norm > 0.0 and self._count >= 0.0 and self._noise > 0.0):
+            raise PolicyFault("load: a count, a noise or a length is out of range")

@@ -1,0 +1,104 @@
+"""The members of the linear policy: what each reads of a context, and how well it has predicted so far.
+
+`bias` reads nothing, so it knows what each offer earns on the whole; `linear` reads the columns of the
+context; `kernel` reads those and random waves of them, which bend (random Fourier features of a Gaussian
+kernel: Rahimi and Recht 2007, NIPS 20). Always holds: each member's memory is bounded: past DENSE_NUMBERS
+`linear` keeps variances instead of covariances, and `kernel` is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from offer_optimizer.policy.encoding import Vector
+from offer_optimizer.policy.ridge import Matrix, RidgeBlocks
+
+DENSE_NUMBERS: Final = 2**20
+"""Most numbers that the covariances of one member have: 8 MiB."""
+PRIOR_BIAS: Final = 1.0
+PRIOR_CONTEXT: Final = 0.5
+"""Variance of a weight before examples, against the noise. Measured; see benchmarks/bakeoff."""
+WAVES: Final = 128
+COLUMNS_EXACT: Final = 256
+COLUMNS_HASHED: Final = 64
+"""Columns of a context with one name each, and those that are shared by the rest."""
+HANDICAP: Final = {"bias": 8.0}
+"""Loss that a member begins with: that the context tells nothing has to be learned (odds 1 to e squared)."""
+_NORM_MEMORY: Final = 1000.0
+_SEED: Final = 7
+
+
+class Rows:
+    """Makes what members read out of a context's row. Keeps the mean squared length of rows, which sets how
+    fast the waves bend.
+    """
+
+    def __init__(self) -> None:
+        chance = np.random.Generator(np.random.Philox(_SEED))
+        self._waves: Matrix = chance.standard_normal((COLUMNS_EXACT + COLUMNS_HASHED, WAVES))
+        self._phases: Vector = chance.random(WAVES) * (2.0 * math.pi)
+        self.norm = 1.0
+
+    def learn(self, row: Vector, count: float) -> None:
+        """Move the mean squared length by one row; `count` is the number of examples, this one included."""
+        self.norm += (float(row @ row) - self.norm) / min(count, _NORM_MEMORY)
+
+    def waves(self, row: Vector) -> Vector:
+        """Return the waves of a row, then the row: as long as the row on average, so one prior fits both."""
+        angles = (row @ self._waves[: len(row)]) * (1.0 / math.sqrt(self.norm)) + self._phases
+        return np.concatenate((np.cos(angles) * math.sqrt(2.0 * self.norm / WAVES), row))
+
+
+class Member:
+    """One regression. `loss` is its discounted squared error, in units of the noise, and its handicap."""
+
+    def __init__(self, name: str, kept: float, block_count: int, width: int) -> None:
+        self.name = name
+        self.extra = WAVES if name == "kernel" else 0
+        prior = PRIOR_BIAS if name == "bias" else PRIOR_CONTEXT
+        self.blocks = RidgeBlocks(prior, kept, block_count, self.width(width))
+        self.loss = HANDICAP.get(name, 0.0)
+        self.is_left_out = False
+
+    def width(self, width: int) -> int:
+        """Return how many numbers it reads of a context of so many columns."""
+        return 1 if self.name == "bias" else width + self.extra
+
+    def read(self, row: Vector, waves: Vector | None) -> Vector:
+        """Return what it reads."""
+        if self.name == "bias":
+            return row[:1]
+        if self.name == "linear" or waves is None:
+            return row
+        return waves
+
+    def fit(self, block_count: int, width: int) -> None:
+        """Make room, or fall back to what is cheaper."""
+        if self.is_left_out:
+            return
+        width = self.width(width)
+        if not self.blocks.is_diagonal and block_count * width * width > DENSE_NUMBERS:
+            if self.name == "kernel":
+                self.is_left_out = True
+                self.blocks = RidgeBlocks(self.blocks.prior, 1.0, 1, 1)
+                return
+            self.blocks.forget_correlations()
+        self.blocks.fit(block_count, width)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the state but for the arrays, as plain JSON values."""
+        return {"loss": self.loss, "is_diagonal": self.blocks.is_diagonal, "is_left_out": self.is_left_out}
+
+    def restore(
+        self, values: dict[str, Any], arrays: dict[str, Matrix], block_count: int, width: int
+    ) -> None:
+        """Take over a state. Raises PolicyFault where the arrays have another shape."""
+        self.loss = float(values["loss"])
+        self.is_left_out = bool(values["is_left_out"])
+        if values["is_diagonal"]:
+            self.blocks.forget_correlations()
+        shape = (1, 1) if self.is_left_out else (block_count, self.width(width))
+        self.blocks.restore(arrays, *shape)

@@ -1,0 +1,166 @@
+"""Which blocks of a ridge regression an offer is made of: its own, and one for each of its attributes.
+
+An offer's own block keeps what is particular to it, the blocks of its attributes teach all offers that have
+them, and an offer never seen starts from those. Always holds: an offer's squared coefficients sum to 1, so
+the prior says the same of every offer; a block once given is never taken away, so a paused offer finds what
+it had; asking gives no blocks. Past OWN_MAX offers new ones live by their attributes alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from offer_optimizer.core import limits
+from offer_optimizer.core.errors import PolicyFault
+from offer_optimizer.policy.contract import Action
+from offer_optimizer.policy.encoding import Encoder, Vector
+from offer_optimizer.policy.ridge import Indices, Matrix
+
+OWN_MAX: Final = limits.OFFERS
+"""Offers with a block of their own: as many as a catalog has."""
+ATTRIBUTES_EXACT: Final = 96
+ATTRIBUTES_HASHED: Final = 32
+OWN_SHARE: Final = 0.5
+"""Prior share of an offer's variance that is its own, where it has attributes."""
+STEP: Final = 8
+_PLANS_KEPT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the offers of one question are made of blocks.
+
+    `blocks` has the block numbers asked, or None for all; `coefficients` has shape (offers, blocks asked);
+    `unseen`, shape (offers,), is the part of the prior variance that no block carries yet.
+    """
+
+    blocks: Indices | None
+    coefficients: Matrix
+    squares: Matrix
+    unseen: Vector | None
+
+
+class OfferBlocks:
+    """Gives blocks to offers and attributes in the order in which examples bring them."""
+
+    def __init__(self) -> None:
+        self._attributes = Encoder(ATTRIBUTES_EXACT, ATTRIBUTES_HASHED)
+        self._own: dict[str, int] = {}
+        self._shared: dict[int, int] = {}
+        self.count = 0
+        self._version = 0
+        self._plans: dict[int, tuple[Sequence[Action], int, Plan]] = {}
+
+    @property
+    def capacity(self) -> int:
+        """Return how many blocks there is room for: a function of `count` alone."""
+        return max(-(-self.count // STEP), 1) * STEP
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether new offers get no block of their own any more."""
+        return len(self._own) >= OWN_MAX
+
+    def learn(self, action: Action) -> tuple[list[int], list[float]]:
+        """Return blocks and coefficients of an offer that was chosen, which gets those it lacks."""
+        before = self.count
+        if action.attributes.count():
+            self._attributes.learn(action.attributes)
+        parts = self._attribute_parts(action)
+        for column, _ in parts:
+            if column not in self._shared:
+                self._shared[column] = self._next()
+        if action.id not in self._own and len(self._own) < OWN_MAX:
+            self._own[action.id] = self._next()
+        if self.count != before or action.attributes.numbers:
+            self._version += 1
+        blocks = [self._shared[column] for column, _ in parts]
+        coefficients = [coefficient for _, coefficient in parts]
+        own = self._own.get(action.id)
+        if own is not None:
+            blocks.append(own)
+            coefficients.append(_own_coefficient(parts))
+        return blocks, coefficients
+
+    def plan(self, actions: Sequence[Action]) -> Plan:
+        """Return how some offers are made of the blocks there are."""
+        kept = self._plans.get(id(actions))
+        # It keeps the tuple that it belongs to, so no other one can have the same id.
+        if kept is not None and kept[0] is actions and kept[1] == self._version:
+            return kept[2]
+        version = self._version
+        plan = self._make(actions)
+        if isinstance(actions, tuple):
+            if len(self._plans) >= _PLANS_KEPT:
+                self._plans = {}
+            self._plans[id(actions)] = (actions, version, plan)
+        return plan
+
+    def describe(self) -> dict[str, Any]:
+        """Return the state as plain JSON values."""
+        return {
+            "attributes": self._attributes.describe(),
+            "own": list(self._own.items()),
+            "shared": list(self._shared.items()),
+            "count": self.count,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a described state. Raises PolicyFault when it can't be one."""
+        self._attributes.restore(state["attributes"])
+        self._own = {str(name): block for name, block in state["own"]}
+        self._shared = dict(state["shared"])
+        self.count = int(state["count"])
+        given = sorted([*self._own.values(), *self._shared.values()])
+        if given != list(range(self.count)):
+            raise PolicyFault("load: blocks are missing or given twice")
+
+    def _next(self) -> int:
+        self.count += 1
+        return self.count - 1
+
+    def _attribute_parts(self, action: Action) -> list[tuple[int, float]]:
+        """Return the columns of an offer's attributes that are not 0, with their coefficients."""
+        if not action.attributes.count():
+            return []
+        row = self._attributes.encode(action.attributes)
+        columns = [int(column) for column in np.flatnonzero(row) if column > 0]
+        if not columns:
+            return []
+        length = math.sqrt(sum(float(row[column]) ** 2 for column in columns))
+        share = math.sqrt(1.0 - OWN_SHARE) / length
+        return [(column, share * float(row[column])) for column in columns]
+
+    def _make(self, actions: Sequence[Action]) -> Plan:
+        dense = np.zeros((len(actions), max(self.count, 1)))
+        unseen = np.ones(len(actions))
+        for index, action in enumerate(actions):
+            parts = self._attribute_parts(action)
+            for column, coefficient in parts:
+                block = self._shared.get(column)
+                if block is not None:
+                    dense[index, block] = coefficient
+            own = self._own.get(action.id)
+            if own is not None:
+                dense[index, own] = _own_coefficient(parts)
+            unseen[index] = max(1.0 - float(np.square(dense[index]).sum()), 0.0)
+        used = np.flatnonzero(dense.any(axis=0))
+        if len(used) * 4 >= self.count * 3 or not len(used):
+            padded = np.zeros((len(actions), self.capacity))
+            padded[:, : dense.shape[1]] = dense
+            return _plan(None, padded, unseen)
+        return _plan(used, np.ascontiguousarray(dense[:, used]), unseen)
+
+
+def _plan(blocks: Indices | None, coefficients: Matrix, unseen: Vector) -> Plan:
+    some_unseen = bool((unseen > 1e-9).any())
+    return Plan(blocks, coefficients, coefficients * coefficients, unseen if some_unseen else None)
+
+
+def _own_coefficient(parts: list[tuple[int, float]]) -> float:
+    return math.sqrt(OWN_SHARE) if parts else 1.0

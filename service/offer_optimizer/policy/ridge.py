@@ -1,0 +1,154 @@
+"""Bayesian ridge regression in blocks: one for each offer and one for each attribute, all on one context.
+
+What an offer earns in a context x is the sum over its blocks of coefficient * (weights . x). Each block keeps
+its weights and their covariance (in units of the noise); correlations between blocks are dropped, which
+leaves covariances too large rather than too small. For an offer with one block this is exact recursive least
+squares by Sherman and Morrison's formula (Hager 1989, SIAM Review 31, eq. 2).
+
+Forgetting is a return to the prior: a block not heard of for n examples has weights times `kept**n`, and a
+covariance that much nearer to the prior, so that what is never seen is never surer or less sure than at the
+start. Always holds: numbers are float64, added in a fixed order. Knows no names: blocks and columns are
+numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg.blas import dger
+
+from offer_optimizer.core.errors import PolicyFault
+from offer_optimizer.policy.encoding import Vector
+
+Matrix = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+
+class RidgeBlocks:
+    """Blocks of weights over one row of columns.
+
+    `prior` is the variance of a weight before examples, `kept` in (0, 1] what remains of a weight after an
+    example that is not its block's. With `is_diagonal` a block keeps variances only: width numbers instead
+    of their square.
+    """
+
+    def __init__(self, prior: float, kept: float, block_count: int, width: int) -> None:
+        self.prior = prior
+        self.is_diagonal = False
+        self._kept = kept
+        self.weights: Matrix = np.zeros((block_count, width))
+        self.covariance: Matrix = self._fresh(block_count, width)
+        # At which example each block was last brought up to date.
+        self._stamps: Vector = np.zeros(block_count)
+
+    def fit(self, block_count: int, width: int) -> None:
+        """Make room for so many blocks and columns, at least as many as there are."""
+        old_count, old_width = self.weights.shape
+        if (block_count, width) == (old_count, old_width):
+            return
+        weights, covariance, stamps = self.weights, self.covariance, self._stamps
+        self.weights = np.zeros((block_count, width))
+        self.weights[:old_count, :old_width] = weights
+        self.covariance = self._fresh(block_count, width)
+        places = (slice(old_count), slice(old_width), slice(old_width))[: covariance.ndim]
+        self.covariance[places] = covariance
+        self._stamps = np.zeros(block_count)
+        self._stamps[:old_count] = stamps
+
+    def forget_correlations(self) -> None:
+        """Keep variances only from now on."""
+        if not self.is_diagonal:
+            self.covariance = np.ascontiguousarray(np.diagonal(self.covariance, axis1=1, axis2=2))
+            self.is_diagonal = True
+
+    def means(self, row: Vector, blocks: Indices | None, now: float) -> Vector:
+        """Return what each block adds at example `now`; `blocks` None asks all."""
+        means: Vector = (self.weights if blocks is None else self.weights[blocks]) @ row
+        return means if self._kept == 1.0 else means * self._remaining(blocks, now)
+
+    def variances(self, row: Vector, blocks: Indices | None, now: float) -> Vector:
+        """Return the variance of what each block adds, in units of the noise, at least 0."""
+        covariance = self.covariance if blocks is None else self.covariance[blocks]
+        if self.is_diagonal:
+            variances: Vector = covariance @ (row * row)
+        else:
+            count, width = covariance.shape[:2]
+            variances = (covariance.reshape(count * width, width) @ row).reshape(count, width) @ row
+        variances = np.maximum(variances, 0.0)
+        if self._kept == 1.0:
+            return variances
+        squared = self._remaining(blocks, now) ** 2
+        fresh = self.prior * float(row @ row)
+        return fresh + (variances - fresh) * squared
+
+    def mean(self, row: Vector, blocks: Sequence[int], coefficients: Sequence[float]) -> float:
+        """Return the mean of one offer whose blocks were refreshed."""
+        parts = zip(blocks, coefficients, strict=True)
+        return sum(coefficient * float(self.weights[block] @ row) for block, coefficient in parts)
+
+    def refresh(self, blocks: Sequence[int], now: float) -> None:
+        """Bring some blocks up to date: let them forget for as long as they were not heard of."""
+        if self._kept == 1.0:
+            return
+        for block in blocks:
+            remaining = self._kept ** (now - float(self._stamps[block]))
+            self._stamps[block] = now
+            self.weights[block] *= remaining
+            self.covariance[block] *= remaining * remaining
+            grown = (1.0 - remaining * remaining) * self.prior
+            diagonal = self.covariance[block] if self.is_diagonal else _diagonal(self.covariance[block])
+            diagonal += grown
+
+    def learn(
+        self, row: Vector, blocks: Sequence[int], coefficients: Sequence[float], error: float, weight: float
+    ) -> None:
+        """Move the blocks of one offer by the error of their sum; `weight` is what the example counts for."""
+        total = 1.0 / weight
+        gains: list[Vector] = []
+        for block, coefficient in zip(blocks, coefficients, strict=True):
+            covariance = self.covariance[block]
+            gains.append(coefficient * (covariance * row if self.is_diagonal else covariance @ row))
+            total += max(coefficient * float(gains[-1] @ row), 0.0)
+        for block, gain in zip(blocks, gains, strict=True):
+            self.weights[block] += (error / total) * gain
+            # One factor on both sides keeps the matrix symmetric to the last bit.
+            scaled = gain / math.sqrt(total)
+            if self.is_diagonal:
+                self.covariance[block] -= scaled * scaled
+            else:
+                # In place: the transpose is the same matrix, in the order that BLAS writes to.
+                dger(-1.0, scaled, scaled, a=self.covariance[block].T, overwrite_a=1)
+
+    def arrays(self) -> dict[str, Matrix]:
+        """Return the state."""
+        return {"weights": self.weights, "covariance": self.covariance, "stamps": self._stamps}
+
+    def restore(self, arrays: Mapping[str, Matrix], block_count: int, width: int) -> None:
+        """Take over a state of so many blocks and columns. Raises PolicyFault where it has another shape."""
+        shape = (block_count, width) if self.is_diagonal else (block_count, width, width)
+        found = arrays["weights"].shape, arrays["covariance"].shape, arrays["stamps"].shape
+        if found != ((block_count, width), shape, (block_count,)):
+            raise PolicyFault(f"load: arrays of shapes {found}, expected {block_count} blocks of {width}")
+        self.weights, self.covariance = arrays["weights"], arrays["covariance"]
+        self._stamps = arrays["stamps"]
+
+    def _remaining(self, blocks: Indices | None, now: float) -> Vector:
+        stamps = self._stamps if blocks is None else self._stamps[blocks]
+        remaining: Vector = self._kept ** (now - stamps)
+        return remaining
+
+    def _fresh(self, block_count: int, width: int) -> Matrix:
+        if self.is_diagonal:
+            return np.full((block_count, width), self.prior)
+        covariance = np.zeros((block_count, width, width))
+        _diagonal(covariance)[...] = self.prior
+        return covariance
+
+
+def _diagonal(covariance: Matrix) -> Matrix:
+    """Return a view of the diagonals."""
+    view: Matrix = np.einsum("...ii->...i", covariance)
+    return view

@@ -1,0 +1,69 @@
+"""How numpy policies keep their state: a line, a JSON header, then arrays as they lie in memory.
+
+    offer-optimizer POLICY VERSION | length of the header, 8 bytes | header | arrays, float64, little-endian
+
+Always holds: equal states give equal bytes; a state cut short, too long, of another policy, version or
+options, or with a number that is not finite is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from offer_optimizer.core.errors import PolicyFault
+from offer_optimizer.policy.ridge import Matrix
+
+_LENGTH_BYTES: Final = 8
+
+
+def pack(title: str, values: Mapping[str, Any], arrays: Mapping[str, Matrix]) -> bytes:
+    """Return a state as bytes. Raises PolicyFault where a number is not finite."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise PolicyFault(f"save: {name} is not finite")
+    shapes = [[name, list(array.shape)] for name, array in arrays.items()]
+    try:
+        header = json.dumps({"values": values, "arrays": shapes}, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise PolicyFault(f"save: a number is not finite: {error}") from error
+    start = title.encode() + b"\n" + len(header).to_bytes(_LENGTH_BYTES, "little") + header.encode()
+    return start + b"".join(np.ascontiguousarray(array, dtype="<f8").tobytes() for array in arrays.values())
+
+
+def unpack(title: str, state: bytes) -> tuple[dict[str, Any], dict[str, Matrix]]:
+    """Return values and arrays of a state that `pack` made under the same title. Raises PolicyFault."""
+    line, _, rest = state.partition(b"\n")
+    if line != title.encode():
+        raise PolicyFault(f"load: the state begins with {line[:200]!r}, expected {title!r}")
+    length = int.from_bytes(rest[:_LENGTH_BYTES], "little")
+    body = rest[_LENGTH_BYTES:]
+    if len(rest) < _LENGTH_BYTES or length > len(body):
+        raise PolicyFault(f"load: a header of {length} bytes in a state of {len(state)}")
+    try:
+        header = json.loads(body[:length])
+        values: dict[str, Any] = header["values"]
+        shapes = [(str(name), tuple(int(size) for size in shape)) for name, shape in header["arrays"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PolicyFault(f"load: the header is damaged: {type(error).__name__}") from error
+    return values, _arrays(shapes, body[length:])
+
+
+def _arrays(shapes: list[tuple[str, tuple[int, ...]]], data: bytes) -> dict[str, Matrix]:
+    expected = sum(8 * math.prod(shape) for _, shape in shapes)
+    if expected != len(data) or any(size < 0 for _, shape in shapes for size in shape):
+        raise PolicyFault(f"load: {len(data)} bytes of arrays, expected {expected}")
+    arrays: dict[str, Matrix] = {}
+    place = 0
+    for name, shape in shapes:
+        count = math.prod(shape)
+        array = np.frombuffer(data, "<f8", count, place).astype(np.float64).reshape(shape)
+        if not np.isfinite(array).all():
+            raise PolicyFault(f"load: {name} is not finite")
+        arrays[name] = array
+        place += 8 * count
+    return arrays
