@@ -251,11 +251,11 @@ def _examples(trainer: Trainer, model: Model) -> list[Example]:
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.open_decisions", description=__doc__)
     parser.add_argument("--short", action="store_true", help="200,000 open decisions instead of 5 million")
     parser.add_argument("--count", type=int, help="that many open decisions")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
-    options, _ = parser.parse_known_args()
+    options = parser.parse_args()
     if options.measure is not None:
         print(json.dumps(measure(options.measure)))
         return
