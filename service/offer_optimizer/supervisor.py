@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 SILENCE_LIMIT_NS: Final = 2_000_000_000
 """A process without a heartbeat for so long is killed, unless it is only starved of the processor."""
 LOCK_LIMIT_NS: Final = 500_000_000
-"""A stopped process that holds the counters' lock for so long is killed: others go without counters meanwhile.
+"""A stopped process that holds the counters' lock for so long is killed: others have no counters meanwhile.
 One that is not stopped has as long as one that is silent."""
 STARTUP_LIMIT_NS: Final = 30_000_000_000
 """A process that is still starting beats late: it imports and loads first."""
