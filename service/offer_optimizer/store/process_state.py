@@ -31,10 +31,7 @@ class ProcessState:
 
 
 def parse_stat(text: str) -> ProcessState:
-    """Read the text of `/proc/PID/stat`.
-
-    Raises:
-        ValueError: The text is not of that form.
+    """Read the text of `/proc/PID/stat`. Raises ValueError when it is not of that form.
 
     Source: proc_pid_stat(5): the name ends at the last parenthesis; then state is the first field, and
     utime and stime are the twelfth and thirteenth.
