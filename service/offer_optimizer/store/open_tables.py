@@ -215,7 +215,7 @@ class OpenTables:
         """Give what is open of one visitor to another; what is closed keeps the key it has."""
         self.connection.execute(
             "UPDATE open_decision SET visitor_key = :into "
-            f"WHERE position IN (SELECT position FROM {_OF_VISITOR})",  # noqa: S608  (a constant)
+            f"WHERE position IN (SELECT position FROM {_OF_VISITOR})",
             {"into": into_key, "visitor": from_key},
         )
         for statement in (
