@@ -12,7 +12,7 @@ from typing import Final
 
 BUCKET: Final = 131_072
 """Decisions of a placement that are indexed together by visitor. Visitors come in random order: over millions
-of open decisions one index has a cold page for each that opens or closes, while the pages of the newest and of
+of open decisions one index has a cold page for each that opens or closes, while the pages of the newest and
 the oldest bucket stay warm. Looking a visitor up costs a step down the tree for each bucket."""
 BUCKET_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS open_bucket(

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from offer_optimizer.store.open_buckets import BUCKET_SCHEMA, OpenBuckets
+from offer_optimizer.store.open_buckets import OpenBuckets
 
 OPEN_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS open_decision(
@@ -175,9 +175,8 @@ class OpenTables:
         Which of the two times counts, is the decision's own. Drained together, a decision precedes feedback
         that was received before it was made: hence the window's start.
         """
-        query = f"SELECT open_decision.* FROM {_OF_VISITOR} WHERE open_bucket.placement_id = :placement "
         row = self.connection.execute(
-            query + "AND active" + _CONTAINS,
+            _DECISIONS_OF_VISITOR + "WHERE open_bucket.placement_id = :placement AND active" + _CONTAINS,
             {"visitor": visitor_key, "placement": placement_id, "arrival": arrival_us, "occur": occur_us},
         ).fetchone()
         return None if row is None else _open_decision(row)
@@ -213,10 +212,10 @@ class OpenTables:
 
     def merge_visitor(self, from_key: int, into_key: int) -> None:
         """Give what is open of one visitor to another; what is closed keeps the key it has."""
-        self.connection.execute(
-            "UPDATE open_decision SET visitor_key = :into "
-            f"WHERE position IN (SELECT position FROM {_OF_VISITOR})",
-            {"into": into_key, "visitor": from_key},
+        rows = self.connection.execute(_DECISIONS_OF_VISITOR, {"visitor": from_key}).fetchall()
+        self.connection.executemany(
+            "UPDATE open_decision SET visitor_key = ? WHERE position = ?",
+            [(into_key, row[0]) for row in rows],
         )
         for statement in (
             "UPDATE open_feedback SET visitor_key = ? WHERE visitor_key = ?",
@@ -361,8 +360,9 @@ class OpenTables:
         return [_open_decision(row) for row in rows]
 
 
-_OF_VISITOR: Final = """
-    open_bucket CROSS JOIN open_decision ON open_decision.placement_id = open_bucket.placement_id
+_DECISIONS_OF_VISITOR: Final = """
+    SELECT open_decision.* FROM open_bucket CROSS JOIN open_decision
+    ON open_decision.placement_id = open_bucket.placement_id
     AND open_decision.bucket = open_bucket.bucket AND open_decision.visitor_key = :visitor
 """
 _CONTAINS: Final = """

@@ -19,7 +19,7 @@ _TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What `/proc` shows: the letter of the state (R, S, D, T, Z ...) and the CPU time used, in nanoseconds."""
+    """What `/proc` shows: the letter of the state (R, S, D, T, Z ...) and CPU time used, in nanoseconds."""
 
     letter: str
     cpu_ns: int
