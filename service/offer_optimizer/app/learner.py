@@ -80,7 +80,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
         started_s = time.monotonic()
         if not learner.step():
             remove_dead(files, directory.run)
-            life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), 0.0))
+            life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
     if not life.is_orphan:
         learner.close()
     verifier.close()

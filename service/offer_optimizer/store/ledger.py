@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from offer_optimizer.core.control import Steering
-from offer_optimizer.core.errors import CannotStart
+from offer_optimizer.core.errors import CannotStart, DamagedFile, StorageUnavailable
 from offer_optimizer.store.codec import (
     STEERING_KINDS,
     Body,
@@ -71,11 +72,15 @@ class Ledger:
 
     @classmethod
     def open_for_writing(cls, path: Path, entropy: Callable[[int], bytes]) -> Ledger:
-        """Open or create the ledger. Raises CannotStart, changing nothing, when its format is another."""
-        connection = open_writer(path)
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            cls(connection).check_format(path)
-        return cls.create(connection, entropy)
+        """Open or create the ledger.
+
+        Raises CannotStart, changing nothing, when its format is another; DamagedFile, StorageUnavailable.
+        """
+        with _opening(path):
+            connection = open_writer(path)
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                cls(connection).check_format(path)
+            return cls.create(connection, entropy)
 
     @classmethod
     def create(cls, connection: sqlite3.Connection, entropy: Callable[[int], bytes]) -> Ledger:
@@ -88,10 +93,11 @@ class Ledger:
 
     @classmethod
     def open_for_reading(cls, path: Path) -> Ledger:
-        """Open the ledger beside its writer."""
+        """Open the ledger beside its writer. Raises CannotStart, DamagedFile, StorageUnavailable."""
         if not path.exists():
             raise CannotStart(f"{path}: there is no ledger")
-        return cls(open_reader(path)).check_format(path)
+        with _opening(path):
+            return cls(open_reader(path)).check_format(path)
 
     def check_format(self, path: Path) -> Ledger:
         """Return itself. Raises CannotStart when the format is another than this release's."""
@@ -280,6 +286,19 @@ class Ledger:
     def forget_segment(self, name: str) -> None:
         """Drop a segment that was deleted."""
         self.connection.execute("DELETE FROM segment WHERE name = ?", (name,))
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Say in our own terms what SQLite could not open."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:  # locked, full, not readable: it may pass
+        raise StorageUnavailable(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise DamagedFile(
+            str(path), f"{error}: restore it from a backup (`offer-optimizer doctor --data DIR` looks closer)"
+        ) from error
 
 
 _KEY_CACHE: Final = 200_000

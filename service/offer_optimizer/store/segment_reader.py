@@ -1,7 +1,12 @@
 """Reads segments, beside a living writer or behind a dead one.
 
 What always holds: frames come in the order in which they were appended, each whole and checked; nothing
-is skipped. It changes nothing and may not know what a payload means or whether it was drained before.
+is skipped without a word. It changes nothing and may not know what a payload means or whether it was drained
+before.
+
+Three things are not frames. At the end of a file: an unfinished write. In front of good frames: sectors that
+read as zeros, which a power cut took before they were synced, so nobody was promised what was there; whoever
+reads on begins behind them. Anything else in front of good frames is damage, and whoever reads stops there.
 
 To drain a segment to its end, ask `writer_is_dead` first and read afterwards: only then is what the read
 calls the end really the end. The other way round the writer may append between the two questions.
@@ -21,7 +26,9 @@ from offer_optimizer.store.segment_format import (
     SegmentName,
     decode_header,
     frame_at,
+    first_frame_behind,
     has_frame_behind,
+    is_lost_write,
     missing_bytes,
     split_frames,
 )
@@ -32,6 +39,8 @@ class Verdict(Enum):
 
     MORE = "the limit was reached; read on"
     CLEAN_END = "the file ends behind a whole frame"
+    LOST_WRITE = "a power cut took what was here; read on"
+    GIVEN_UP = "an operator said that the damage here may be passed over; read on"
     TORN_TAIL = "the file ends in an unfinished frame: not yet, or, of a dead writer, the end"
 
 
@@ -111,6 +120,10 @@ def _read_on(files: Files, path: StrPath, offset: int, limit_bytes: int, size: i
     if payloads:
         # The caller keeps these; asked again from here, it hears of the damage.
         return FrameRead(payloads, next_offset, Verdict.MORE)
+    rest = files.read(path, offset, size - offset)
+    behind = first_frame_behind(rest, seed)
+    if behind is not None and is_lost_write(rest[:behind], offset):
+        return FrameRead([], offset + behind, Verdict.LOST_WRITE)
     raise DamagedFile(str(path), f"offset {offset}: a bad frame, and good ones behind it")
 
 
