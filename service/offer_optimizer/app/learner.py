@@ -28,6 +28,7 @@ from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.lmdb_cache import LmdbCache
+from offer_optimizer.store.restore import require_ledger
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.snapshots import SnapshotStore
 from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells, remove_dead
@@ -51,6 +52,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     fd = _take_over(files, directory, life)
     if fd is None:
         return
+    require_ledger(files, directory)
     ledger = Ledger.open_for_writing(directory.ledger_path, entropy)
     catalog = CatalogStore(
         files, directory.catalog, directory.catalog_lock_path, _NoControl(), wall_clock_us, check_policy

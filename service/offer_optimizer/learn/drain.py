@@ -18,7 +18,7 @@ import structlog
 
 from offer_optimizer.core.control import ClockAccepted, Control, Promotion, Rollback, Thinning
 from offer_optimizer.core.decision import Decision
-from offer_optimizer.core.errors import NotFound
+from offer_optimizer.core.errors import DamagedFile, NotFound
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.fold import Fold
@@ -115,16 +115,29 @@ class Drainer:
     def begin(self, salts: tuple[Salt, ...]) -> None:
         """Bring salts and the epochs of this release into the ledger where they are missing.
 
-        Call it once, before `drain`.
+        Call it once, before `drain`. Raises DamagedFile where a salt is not the ledger's.
         """
         self._forget_removed()
         known = {record.data for record in self._ledger.rare_records(self._fold.position)}
+        self._check_salts(salts)
         with self._commit():
             for salt in salts:
                 if encode_body(salt) not in known:
                     self._fold.apply(self._ledger.append_body(salt))
             if self._fold.revisions.newest:
                 self._add_epochs(self._fold.revisions.newest)
+
+    def _check_salts(self, salts: tuple[Salt, ...]) -> None:
+        noted = {}
+        for record in self._ledger.rare_records(self._fold.position):
+            if record.kind is RecordKind.SALT and isinstance(body := record.body(), Salt):
+                noted[body.salt_id] = body
+        for salt in salts:
+            if noted.get(salt.salt_id, salt) != salt:
+                path = self._segments.parent / "salts"
+                raise DamagedFile(
+                    str(path), f"salt {salt.salt_id} is not the one in the ledger: restore it from a backup"
+                )
 
     def drain(self) -> int:
         """Drain what is there, advance ledger time, and return how many records came.

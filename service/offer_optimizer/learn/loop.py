@@ -1,7 +1,7 @@
 """The learner: drain, close, learn, publish, over and over, in one process with one writer.
 
 Everything it holds in memory can be derived again: after a failed transaction it starts from the tables.
-Nothing that a disk does ends it: it says what is wrong, once, and tries again, ever more slowly up to a limit.
+Nothing that a disk does ends it: it says what is wrong, once, and tries again, ever more slowly.
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ class _File:
         if not self.content.startswith(self.synced):
             return self.synced if chance.random() < 0.5 else bytes(self.content)
         kept = len(self.synced)
-        left = bytearray(self.content[: chance.choice([len(self.content), chance.randint(kept, len(self.content))])])
+        left = bytearray(
+            self.content[: chance.choice([len(self.content), chance.randint(kept, len(self.content))])]
+        )
         loss = chance.choice(_LOSSES)
         for start in range(kept - kept % SECTOR_BYTES, len(left), SECTOR_BYTES):
             if chance.random() < loss:
@@ -60,7 +62,7 @@ class MemoryDisk:
         self._names: dict[str, _File] = {}
         self._synced_names: dict[str, _File] = {}
         self._changes: list[dict[str, _File | None]] = []
-        """Changes of names since their directory was synced, in order: the file, or None for no longer there."""
+        """Changes of names since their directory was synced, in order; None: no longer there."""
         self._directories: set[str] = set()
         self._open: dict[int, _File] = {}
         self._numbers = itertools.count(1_000_000)

@@ -76,8 +76,9 @@ def read_on(files: Files, path: str, offset: int, limit_bytes: int, end: int | N
         return read_frames(files, path, offset, limit_bytes, end)
     except DamagedFile:
         allowed = given_up(files, path)
-        if offset in allowed:
-            return FrameRead([], allowed[offset], Verdict.GIVEN_UP)
+        for start, stop in allowed.items():
+            if start <= offset < stop:
+                return FrameRead([], stop, Verdict.GIVEN_UP)
         if offset in allowed.values() and offset >= files.size(path):
             return FrameRead([], offset, Verdict.CLEAN_END)
         raise

@@ -196,9 +196,10 @@ def first_frame_behind(data: bytes, seed: int) -> int | None:
 
 
 def is_lost_write(data: bytes, start: int) -> bool:
-    """Return whether `data`, found at `start` of a file in the place of frames, has a sector that reads as zeros.
+    """Return whether `data`, found at `start` in the place of frames, has a sector that reads as zeros.
 
-    So a power cut leaves what was not synced: some sectors written, others not. A changed bit looks otherwise.
+    So a power cut leaves what was not synced: some sectors written, others not. A changed bit looks
+    otherwise.
     """
     for boundary in range(start - start % SECTOR_BYTES + SECTOR_BYTES, start + len(data) + 1, SECTOR_BYTES):
         sector = data[max(boundary - SECTOR_BYTES - start, 0) : boundary - start]

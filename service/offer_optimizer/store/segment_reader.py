@@ -25,8 +25,8 @@ from offer_optimizer.store.segment_format import (
     SegmentHead,
     SegmentName,
     decode_header,
-    frame_at,
     first_frame_behind,
+    frame_at,
     has_frame_behind,
     is_lost_write,
     missing_bytes,
@@ -115,15 +115,20 @@ def _read_on(files: Files, path: StrPath, offset: int, limit_bytes: int, size: i
         if 0 < missing <= size - offset - len(data):
             # Twice at most: the first read may not even hold a frame's head.
             return _read_on(files, path, offset, len(data) + missing, size, seed)
-    if _is_torn(files, path, next_offset, size, seed):
-        return FrameRead(payloads, next_offset, Verdict.TORN_TAIL)
-    if payloads:
-        # The caller keeps these; asked again from here, it hears of the damage.
+    if payloads and not _is_torn(files, path, next_offset, size, seed):
+        # The caller keeps these; asked again from here, it hears of what stands there.
         return FrameRead(payloads, next_offset, Verdict.MORE)
+    return FrameRead(payloads, *_at_bad_frame(files, path, next_offset, size, seed))
+
+
+def _at_bad_frame(files: Files, path: StrPath, offset: int, size: int, seed: int) -> tuple[int, Verdict]:
+    """Return where to read on from a bad frame, and what it is. Raises DamagedFile where it is damage."""
+    if _is_torn(files, path, offset, size, seed):
+        return offset, Verdict.TORN_TAIL
     rest = files.read(path, offset, size - offset)
     behind = first_frame_behind(rest, seed)
     if behind is not None and is_lost_write(rest[:behind], offset):
-        return FrameRead([], offset + behind, Verdict.LOST_WRITE)
+        return offset + behind, Verdict.LOST_WRITE
     raise DamagedFile(str(path), f"offset {offset}: a bad frame, and good ones behind it")
 
 

@@ -1,4 +1,4 @@
-"""A power cut may take any part of what was not synced: what was synced is read, and nothing is called damage.
+"""A power cut may take any part of what was not synced: what was synced is read, nothing is called damage.
 
 Each sync is taken out in turn to see that these tests would notice.
 """
@@ -83,7 +83,7 @@ def lost_in_cuts(disk: MemoryDisk, chance: random.Random, cuts: int) -> int:
 
 
 def test_whatever_a_power_cut_takes_synced_records_are_read_and_the_rest_is_a_part(size: Size) -> None:
-    """Sectors lost in the middle read as zeros: the learner goes on behind them instead of stopping for ever."""
+    """Sectors lost in the middle read as zeros: the learner goes on behind them."""
     cuts = size.pick(test=150, ci=500, proof=5000)
     assert lost_in_cuts(MemoryDisk(), random.Random(1), cuts) == 0
 
