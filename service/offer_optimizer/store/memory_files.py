@@ -81,6 +81,13 @@ class MemoryDisk:
             self._synced_names, self._changes = dict(self._names), []
             self._open.clear()
 
+    def kill(self) -> None:
+        """Let every process that has anything open die: handles and locks go, what was written stays."""
+        with self._lock:
+            for file in self._open.values():
+                file.content, file.holder, file.mapped = bytearray(file.current()), None, None
+            self._open.clear()
+
     @staticmethod
     def _apply(change: dict[str, _File | None], names: dict[str, _File]) -> None:
         for name, file in change.items():
