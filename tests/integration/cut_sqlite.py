@@ -1,8 +1,8 @@
 """A SQLite whose disk loses, at a power cut, any part of what it was not told to sync.
 
 Every write goes through a file system layer of SQLite's own kind (a VFS of apsw), which keeps what each file
-would have after a cut at this very moment. The connection looks like that of `sqlite3`, so the code under test is
-the service's own, pragmas included.
+would have after a cut at this very moment. The connection looks like that of `sqlite3`, so the code under test
+is the service's own, pragmas included.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ class _Content:
                     kept.append(change)
                 continue
             offset, data = change
-            for start in range(0, len(data), SECTOR):
-                if chance.random() >= loss:
-                    kept.append((offset + start, data[start : start + SECTOR]))
+            sectors = ((start, data[start : start + SECTOR]) for start in range(0, len(data), SECTOR))
+            kept.extend((offset + start, sector) for start, sector in sectors if chance.random() >= loss)
         return self._with(kept)
 
     def _with(self, changes: Iterable[_Write | int]) -> bytes:
@@ -92,12 +91,14 @@ class CutDisk(apsw.VFS):
         super().xDelete(filename, syncdir)
         self.contents.pop(filename, None)
 
-    def leave(self, folder: Path, chance: random.Random) -> None:
-        """Write into an empty folder what a power cut at this moment leaves."""
+    def leave(self, used: Path, folder: Path, chance: random.Random) -> None:
+        """Write into a new folder what a power cut at this moment leaves of the one that is used."""
         folder.mkdir()
-        for path, content in self.contents.items():
+        before = {str(path) for path in used.iterdir()}
+        for path in sorted(before | self.contents.keys()):
+            # What was not opened in this life lies there as it did. The index of the log is never synced.
             if not path.endswith("-shm"):
-                (folder / Path(path).name).write_bytes(content.left_by(chance))
+                (folder / Path(path).name).write_bytes(self.content(path).left_by(chance))
 
 
 class _CutFile(apsw.VFSFile):
@@ -148,7 +149,7 @@ class _Cursor:
 
 
 class CutConnection:
-    """As much of `sqlite3.Connection` as the service uses, over apsw; `pragmas` replaces words in statements."""
+    """As much of `sqlite3.Connection` as the service uses; `pragmas` replaces words in statements."""
 
     def __init__(self, path: str, disk: CutDisk, pragmas: dict[str, str]) -> None:
         self._connection = apsw.Connection(path, vfs=disk.label)

@@ -1,6 +1,6 @@
 """Files that were cut or changed: exact recovery, a stated prefix, or a refusal that says what to do.
 
-Never a silently different model: whatever the learner makes of a damaged directory is compared with a rebuild.
+Never a silently different model: what the learner makes of a damaged directory is compared with a rebuild.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def test_a_sound_directory_restarts_to_what_a_rebuild_derives(data: DataDirector
 def test_a_damaged_segment_stops_the_learner_in_front_of_it_until_it_is_given_up(
     data: DataDirectory, kind: str
 ) -> None:
-    """The process lives on, health names file and remedy, the rest is kept, and the model is the rebuilt one."""
+    """The process lives, health names file and remedy, the rest is kept, the model is the rebuilt one."""
     path = waiting_segment(data, kind)
     damage_at = path.stat().st_size // 2
     flip(path, 8 * damage_at)
@@ -195,7 +195,7 @@ def test_a_changed_secret_salt_or_format_is_refused_with_its_path(data: DataDire
     read: dict[str, Callable[[], object]] = {
         "secret": lambda: Identity.load_or_create(files, data.secret_path, entropy),
         "salts": lambda: load_or_create_salts(files, data.salts_path, entropy),
-        "FORMAT": lambda: data.prepare(files),
+        "FORMAT": lambda: data.check_format(files),
     }
     path = data.path / name
     whole = path.read_bytes()

@@ -1,7 +1,7 @@
-"""Killed at every named step of every file that is written, from the first start on: nothing answered is lost.
+"""Killed at every named step of every file that is written, from the first start on: nothing is lost.
 
-A client does one thing after the other and repeats what was not answered. Every process dies at the step, with
-the power or without; all start again, as after a boot.
+A client does one thing after the other and repeats what was not answered. Every process dies at the step,
+with the power or without; all start again, as after a boot.
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ class Lives:
         self._monkeypatch = monkeypatch
         self._pragmas = pragmas or {}
         self.disk = Careless(forgets)
+        self._sqlite = CutDisk()
         self._entropy = counted_entropy()
         self.decided: set[int] = set()
         self.heard: set[str] = set()
@@ -75,6 +76,8 @@ class Lives:
         self._is_applied = False
 
     def _open(self) -> SmallService:
+        # What an earlier life still writes, as it is collected, is no step of this one.
+        self._sqlite.on_write = lambda: None
         self._sqlite = CutDisk()
         self._sqlite.on_write = self._tick
         opener = open_over(self._sqlite, self._at / "ledger.sqlite", self._pragmas, self._monkeypatch)
@@ -95,8 +98,8 @@ class Lives:
         self._left -= 1
         if self._left == 0:
             self.cuts += 1
-            self._at = self._folder / str(self.cuts)
-            self._sqlite.leave(self._at, self._chance)
+            used, self._at = self._at, self._folder / str(self.cuts)
+            self._sqlite.leave(used, self._at, self._chance)
             self.disk.power_cut(self._chance)
 
     def live(self) -> None:

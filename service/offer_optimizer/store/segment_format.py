@@ -195,17 +195,21 @@ def first_frame_behind(data: bytes, seed: int) -> int | None:
     return first
 
 
-def is_lost_write(data: bytes, start: int) -> bool:
-    """Return whether `data`, found at `start` in the place of frames, has a sector that reads as zeros.
+def is_lost_write(data: bytes, behind: int, start: int, seed: int) -> bool:
+    """Return whether `data`, found at `start`, has a sector of zeros in front of a good frame at `behind`.
 
     So a power cut leaves what was not synced: some sectors written, others not. A changed bit looks
-    otherwise.
+    otherwise. The good frame's length begins with zeros, which may have been lost as well.
     """
-    for boundary in range(start - start % SECTOR_BYTES + SECTOR_BYTES, start + len(data) + 1, SECTOR_BYTES):
+    last = start + behind + _LENGTH.size
+    for boundary in range(start - start % SECTOR_BYTES + SECTOR_BYTES, last, SECTOR_BYTES):
         sector = data[max(boundary - SECTOR_BYTES - start, 0) : boundary - start]
         if len(sector) >= _LENGTH.size and not sector.strip(b"\0"):
             return True
-    return False
+    # Of the first sector less than a length may have been lost: three zeros prove nothing by themselves.
+    lost = min(SECTOR_BYTES - start % SECTOR_BYTES, _LENGTH.size)
+    length = _LENGTH.pack(max(behind - FRAME_HEAD.size, 0))
+    return not data[:lost].strip(b"\0") and frame_at(length + data[_LENGTH.size :], 0, seed) is not None
 
 
 class _TooLong(Exception):

@@ -127,7 +127,7 @@ def _at_bad_frame(files: Files, path: StrPath, offset: int, size: int, seed: int
         return offset, Verdict.TORN_TAIL
     rest = files.read(path, offset, size - offset)
     behind = first_frame_behind(rest, seed)
-    if behind is not None and is_lost_write(rest[:behind], offset):
+    if behind is not None and is_lost_write(rest, behind, offset, seed):
         return offset + behind, Verdict.LOST_WRITE
     raise DamagedFile(str(path), f"offset {offset}: a bad frame, and good ones behind it")
 
