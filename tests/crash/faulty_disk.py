@@ -43,6 +43,12 @@ def shimmed(call, real):
             now = time.monotonic() % {PERIOD_S}
             if now < {STALL_S}:
                 time.sleep({STALL_S} - now)
+        elif fault == "KILL":
+            try:
+                os.rename(os.environ["DISK_FAULTS"], os.environ["DISK_FAULTS"] + ".fired")
+            except OSError:
+                return real(*arguments, **options)  # another process was first
+            os.kill(os.getpid(), 9)
         elif fault is not None:
             raise OSError(getattr(errno, fault), os.strerror(getattr(errno, fault)), path)
         return real(*arguments, **options)
@@ -70,6 +76,16 @@ class FaultyDisk:
     def fail(self, match: str, fault: str, calls: Iterable[str] = CHANGES) -> None:
         """Let calls on paths that contain `match` fail with an errno's name, or stall."""
         self._tell([(match, list(calls), fault)])
+
+    def kill_once(self, match: str, call: str) -> None:
+        """Let the first process die that comes to a call on a path that contains `match`."""
+        self._told.with_suffix(".json.fired").unlink(missing_ok=True)
+        self._tell([(match, [call], "KILL")])
+
+    @property
+    def has_killed(self) -> bool:
+        """Whether the process of `kill_once` has died."""
+        return self._told.with_suffix(".json.fired").exists()
 
     def heal(self) -> None:
         """Let all work again."""

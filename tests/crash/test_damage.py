@@ -29,7 +29,7 @@ from offer_optimizer.store.salvage import find_damage, give_up
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.snapshots import SnapshotStore
 from tests.conftest import Size
-from tests.integration.small_service import SmallService, with_history
+from tests.crash.small_service import SmallService, with_history
 from tests.unit.learn.service_in_memory import BOOT
 from tests.unit.learn.worlds import counted_entropy
 

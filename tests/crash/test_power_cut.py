@@ -1,7 +1,7 @@
-"""The power goes at any write to any file, SQLite's included: nothing that was answered is lost, and each once.
+"""The power goes at any write to any file, SQLite's included: what was answered is there, and once.
 
-Segments, snapshots and the catalog lie on the disk in memory, the ledger on a SQLite whose disk loses what was not
-synced; both are cut at the same moment. Taking out a sync makes the test fail, which is tested too.
+Segments, snapshots and the catalog lie on the disk in memory, the ledger on a SQLite whose disk loses what
+was not synced; both are cut at the same moment. Taking out a sync makes the test fail, which is tested too.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.memory_files import MemoryDisk
 from tests.conftest import Size
-from tests.integration.cut_sqlite import CutDisk, open_over
-from tests.integration.small_service import SmallService
+from tests.crash.cut_sqlite import CutDisk, open_over
+from tests.crash.small_service import SmallService
 from tests.unit.learn.service_in_memory import Writer
 from tests.unit.learn.worlds import counted_entropy
 
@@ -190,7 +190,7 @@ def run(
 def test_nothing_answered_is_lost_or_doubled_wherever_the_power_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: Size, figure: Callable[[str], None]
 ) -> None:
-    histories = size.pick(test=3, ci=8, proof=100)
+    histories = size.pick(test=2, ci=6, proof=100)
     cuts = decisions = items = 0
     for seed in range(histories):
         found, problems = run(tmp_path / str(seed), seed, 12, monkeypatch)
@@ -198,8 +198,8 @@ def test_nothing_answered_is_lost_or_doubled_wherever_the_power_goes(
         cuts, decisions, items = cuts + found.cuts, decisions + len(found.decided), items + len(found.heard)
     assert cuts >= histories * 3
     figure(
-        f"{cuts} power cuts in {histories} histories: {decisions} synced decisions and {items} answered items of"
-        " feedback, each in the ledger once, every model the rebuilt one"
+        f"{cuts} power cuts in {histories} histories: {decisions} synced decisions and {items} answered items"
+        " of feedback, each in the ledger once, every model the rebuilt one"
     )
 
 
@@ -211,7 +211,7 @@ def test_nothing_answered_is_lost_or_doubled_wherever_the_power_goes(
 def test_without_one_of_the_syncs_something_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pragmas: dict[str, str], forgets: str
 ) -> None:
-    """Taking out the syncs of SQLite, of our files' content, or of directories is noticed within ten histories."""
+    """Taking out the syncs of SQLite, of our files' content, or of names is noticed in ten histories."""
     for seed in range(10):
         try:
             _, problems = run(tmp_path / str(seed), seed, 12, monkeypatch, pragmas, forgets)

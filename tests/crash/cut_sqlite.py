@@ -1,8 +1,8 @@
 """A SQLite whose disk loses, at a power cut, any part of what it was not told to sync.
 
 Every write goes through a file system layer of SQLite's own kind (a VFS of apsw), which keeps what each file
-would have after a cut at this very moment. The connection looks like that of `sqlite3`, so the code under test
-is the service's own, pragmas included.
+would have after a cut at this very moment. The connection looks like that of `sqlite3`, so the code under
+test is the service's own, pragmas included.
 """
 
 from __future__ import annotations

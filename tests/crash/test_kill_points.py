@@ -23,7 +23,7 @@ from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.memory_files import MemoryDisk
 from offer_optimizer.store.salts import read_salts
 from tests.conftest import Size
-from tests.integration.small_service import SmallService
+from tests.crash.small_service import SmallService
 from tests.unit.learn.service_in_memory import Writer
 from tests.unit.learn.worlds import counted_entropy, decision_of, feedback_of
 
@@ -189,7 +189,7 @@ def test_killed_at_any_named_step_nothing_answered_is_lost(
     assert {part.partition(".")[0] for part in names} >= {
         "layout", "secret", "salts", "catalog", "cells", "journal", "inbox", "control", "segment", "snapshot",
     }  # fmt: skip
-    stride = size.pick(test=17, ci=5, proof=1)
+    stride = size.pick(test=41, ci=17, proof=1)
     killed = 0
     for kill_at in range(0, steps, stride):
         cut = random.Random(kill_at) if power == "cut" else None
