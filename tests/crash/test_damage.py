@@ -5,15 +5,19 @@ Never a silently different model: what the learner makes of a damaged directory 
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from offer_optimizer.core.errors import CannotStart, DamagedFile, OfferOptimizerError
+from offer_optimizer.cli.main import build_app
+from offer_optimizer.core.errors import CannotStart, DamagedFile, InvalidInput, OfferOptimizerError
 from offer_optimizer.evaluate.loop_facts import read_health
 from offer_optimizer.store.codec import RecordKind
 from offer_optimizer.store.doctor import examine
@@ -295,8 +299,6 @@ def test_what_a_flipped_bit_in_the_ledger_does_is_seen(
 
 
 def _who_sees(data: DataDirectory) -> str:
-    import sqlite3
-
     if str(data.ledger_path) in found(data):
         return "doctor"
     service = SmallService(data.path)
@@ -341,3 +343,39 @@ def test_a_learner_that_meets_a_damaged_model_comes_to_the_same_one_again(data: 
     assert service.counts()[0] == VISITS + WAITING
     assert RecordKind.DECISION in {record.kind for record in service.ledger.records()}
     service.stop()
+
+
+def run_command(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(build_app(), list(arguments))
+    return result.exit_code, result.output
+
+
+def test_doctor_and_salvage_say_what_they_found_and_did(data: DataDirectory) -> None:
+    """Exit 0 when all is sound, 1 with damage, 2 where there is no data directory."""
+    status, text = run_command("doctor", "--data", str(data.path))
+    assert (status, text.splitlines()[-1]) == (0, "all is sound")
+    path = waiting_segment(data, "journal")
+    flip(path, 8 * (path.stat().st_size // 2))
+    status, text = run_command("doctor", "--data", str(data.path), "--json")
+    (line,) = (json.loads(line) for line in text.splitlines() if "DAMAGED" in line)
+    assert (status, line["subject"]) == (1, str(path))
+    assert f"offer-optimizer salvage --data {data.path} {path.name}" in line["remedy"]
+    status, text = run_command("salvage", "--data", str(data.path), path.name, "--yes")
+    assert (status, text.splitlines()[-2:]) == (
+        0,
+        [f"{WAITING - 1} records are whole and stay.", "given up; the learner goes on behind it"],
+    )
+    assert run_command("doctor", "--data", str(data.path))[0] == 0
+    status, text = run_command("doctor", "--data", str(data.segments))
+    assert status == 2
+    assert "not a data directory" in text
+
+
+def test_salvage_touches_nothing_that_is_sound_or_no_segment(data: DataDirectory) -> None:
+    path = waiting_segment(data, "inbox")
+    assert "no damage" in run_command("salvage", "--data", str(data.path), path.name, "--yes")[1]
+    assert not list(data.segments.glob("*.given-up"))
+    with pytest.raises(InvalidInput, match="not the name of a segment"):
+        CliRunner().invoke(
+            build_app(), ["salvage", "--data", str(data.path), "../secret"], catch_exceptions=False
+        )
