@@ -101,7 +101,7 @@ class Learner:
         try:
             self._begin()
         except _FAILURES as error:
-            self._note_failure(error)
+            self._note_failure(str(error))
 
     def restart(self) -> None:
         """Read everything again from tables and snapshots.
@@ -148,22 +148,25 @@ class Learner:
             taught = self._teach()
             retires = self.retirer is not None and self.retirer.step()
         except _FAILURES as error:
-            # The fold may be ahead of what was committed: nothing that it says may be published.
-            self._is_stale = True
-            self._drop_models()
-            self._note_failure(error)
+            self.give_up_round(str(error))
             return False
         self.retry_s, self._complaint = 0.0, ""
         return drained > 0 or taught >= BATCH or retires
 
-    def _note_failure(self, error: Exception) -> None:
+    def give_up_round(self, problem: str) -> None:
+        """Begin anew from what is committed, after a pause: the fold may be ahead of it."""
+        self._is_stale = True
+        self._drop_models()
+        self._note_failure(problem)
+
+    def _note_failure(self, problem: str) -> None:
         """Say what is wrong, once until it changes, and wait longer before each further try."""
         self.retry_s = min(max(2 * self.retry_s, RETRY_FIRST_S), RETRY_MOST_S)
-        if str(error) != self._complaint:
-            self._complaint = str(error)
+        if problem != self._complaint:
+            self._complaint = problem
             log.error(
                 "learner_round_failed",
-                error=str(error),
+                error=problem,
                 effect="retried; deciders go on",
                 remedy="`offer-optimizer doctor --data DIR` says what is damaged and what to do",
             )

@@ -46,7 +46,7 @@ def look_at_ledger(directory: DataDirectory) -> tuple[int | None, dict[str, int]
             offsets = ledger.segment_offsets()
             lines += _records(ledger, subject, last_position)
             lines.append(_fold(ledger, subject))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OfferOptimizerError, ValueError, TypeError) as error:
             lines.append(damaged(subject, f"can't be read to its end: {error}", RESTORE))
     return last_position, offsets, lines
 

@@ -154,8 +154,8 @@ class Ledger:
             ).fetchall()
             if not rows:
                 return
-            for position, kind, visitor_key, data in rows:
-                yield LedgerRecord(position, RecordKind(kind), visitor_key, data)
+            for row in rows:
+                yield _record(row)
             after = rows[-1][0]
 
     def rare_records(self, up_to: int) -> Iterator[LedgerRecord]:
@@ -165,8 +165,8 @@ class Ledger:
             "WHERE kind > 3 AND kind IN (SELECT value FROM json_each(?)) AND position <= ? ORDER BY position",
             (json.dumps([int(kind) for kind in _RARE_KINDS]), up_to),
         ).fetchall()
-        for position, kind, visitor_key, data in rows:
-            yield LedgerRecord(position, RecordKind(kind), visitor_key, data)
+        for row in rows:
+            yield _record(row)
 
     def record_at(self, position: int) -> LedgerRecord:
         """Return one record. Raises KeyError when there is none."""
@@ -175,7 +175,7 @@ class Ledger:
         ).fetchone()
         if row is None:
             raise KeyError(position)
-        return LedgerRecord(row[0], RecordKind(row[1]), row[2], row[3])
+        return _record(row)
 
     def has(self, position: int) -> bool:
         """Return whether a record is there: retention moves some out."""
@@ -288,6 +288,15 @@ class Ledger:
         self.connection.execute("DELETE FROM segment WHERE name = ?", (name,))
 
 
+def _record(row: tuple[int, int, int | None, bytes]) -> LedgerRecord:
+    """Return a row of table record. Raises DamagedFile for one that no release so far wrote."""
+    position, kind, visitor_key, data = row
+    try:
+        return LedgerRecord(position, RecordKind(kind), visitor_key, data)
+    except ValueError:
+        raise DamagedFile("ledger", f"position {position}: {kind!a} is no kind of record") from None
+
+
 @contextmanager
 def _opening(path: Path) -> Iterator[None]:
     """Say in our own terms what SQLite could not open."""
@@ -295,7 +304,8 @@ def _opening(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:  # locked, full, not readable: it may pass
         raise StorageUnavailable(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        # Names of tables that are no text any more are ValueErrors, a format that is gone a TypeError.
         raise DamagedFile(
             str(path), f"{error}: restore it from a backup (`offer-optimizer doctor --data DIR` looks closer)"
         ) from error
