@@ -113,6 +113,8 @@ def _round(service: RunningService, chance: random.Random, what: str, number: in
     load.stop()
     _check_ledger(service, load)
     service.check_rebuild()
+    done = service.run_command("doctor", "--data", str(service.directory))
+    assert done.returncode == 0, done.stdout
     tally.harm[what] = tally.harm.get(what, 0) + 1
     tally.decisions += len(load.decisions)
     tally.items += len(load.feedback)
