@@ -11,7 +11,7 @@ TEST := $(RUN) pytest -n $(WORKERS) --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint format types layers tree proto proto-check buf \
-	bench bench-short crash-short proof lock clean ci venv
+	bench bench-short crash crash-short proof lock clean ci venv
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ bench-short: $(READY) ## Run the benchmarks briefly, against the floor of the sa
 
 bench: $(READY) ## Run the benchmarks in full and write results/
 	$(RUN) benchmarks
+
+crash: $(READY) ## Kill, cut the power, damage files and fail the disk, in full (an hour)
+	$(RUN) pytest --size proof tests/crash tests/unit/store/test_power_cut.py
 
 crash-short: $(READY) ## Kill processes for a while: the size of a continuous check
 	$(TEST) --size ci tests/crash

@@ -90,6 +90,16 @@ class RunningService:
             self._close_pipe()
             self.wait_gone(list(children), 2.5)
 
+    def kill_all(self) -> None:
+        """Send SIGKILL to the supervisor and all its children in one go."""
+        children = list(self.children())
+        for pid in (self.supervisor, *children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._running().wait()
+        self._close_pipe()
+        self.wait_gone(children, 2.5)
+
     def wait_gone(self, pids: list[int], limit_s: float) -> None:
         """Wait until none of these processes runs; fail after `limit_s` seconds."""
         deadline_s = time.monotonic() + limit_s

@@ -20,6 +20,7 @@ from offer_optimizer.app.keys import KeysFile
 from offer_optimizer.app.life import Life, every
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.core import ids
+from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
@@ -37,10 +38,11 @@ from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.lmdb_cache import LmdbCache
 from offer_optimizer.store.recorders import ControlSegment, Inbox, Journal
+from offer_optimizer.store.restore import restore_catalog
 from offer_optimizer.store.salts import load_or_create_salts, newest_salt
 from offer_optimizer.store.segment_writer import JournalSyncer, SegmentWriter
 from offer_optimizer.store.snapshots import SnapshotStore
-from offer_optimizer.store.writer_cells import WriterCells
+from offer_optimizer.store.writer_cells import Refused, WriterCells
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +78,7 @@ def run_decider(
         wall_clock_us,
         check_policy,
     )
+    restore_catalog(directory, store)
     snapshots = SnapshotStore(files, directory.snapshots)
     shelf = ModelShelf(snapshots)
     lock = HotLock(directory.hot_lock_path, boot, os.getpid(), time.monotonic_ns, time.sleep)
@@ -123,7 +126,11 @@ def run_decider(
     )
     edge = build_server(ports, ServerOptions(reuse_port=True, reflection=how.reflection))
     bind(edge.server, how.listen, server_credentials(how.tls, _complain) if how.tls else None)
-    syncer = JournalSyncer(journal, how.journal_sync_s)
+
+    def tell(failure: StorageUnavailable | None) -> None:
+        cells.note_refused(Refused.SYNC, wall_clock_us() if failure else 0)
+
+    syncer = JournalSyncer(journal, how.journal_sync_s, tell=tell)
     syncer.start()
     every(REFRESH_S, life.stop, in_force.refresh, "refresh")
     edge.server.start()

@@ -38,14 +38,19 @@ class InForce:
     _limits: dict[int, Limits | None] = field(default_factory=dict)
 
     def refresh(self) -> None:
-        """Switch to a newer revision and newer models, and to a cache that was filled anew."""
-        revision = self.store.refresh()
-        if revision.revision != self.prepared.revision:
-            prepared = prepare_catalog(revision)
-            self.shelf.refresh(prepared)
-            self.prepared = prepared
-        self.shelf.refresh(self.prepared)
-        self.cache.refresh()
+        """Switch to a newer revision and newer models, and to a cache that was filled anew.
+
+        Models and cache are followed even where the newest revision can't be read: the one before serves on.
+        """
+        try:
+            revision = self.store.refresh()
+            if revision.revision != self.prepared.revision:
+                prepared = prepare_catalog(revision)
+                self.shelf.refresh(prepared)
+                self.prepared = prepared
+        finally:
+            self.shelf.refresh(self.prepared)
+            self.cache.refresh()
 
     def describe(self, placement_id: str) -> ModelStatus:
         """Return what a placement serves. Raises UnknownPlacement."""

@@ -29,6 +29,7 @@ from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.lmdb_cache import LmdbCache
+from offer_optimizer.store.restore import require_ledger
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.snapshots import SnapshotStore
 from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells, remove_dead
@@ -52,6 +53,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     fd = _take_over(files, directory, life)
     if fd is None:
         return
+    require_ledger(files, directory)
     ledger = Ledger.open_for_writing(directory.ledger_path, entropy)
     catalog = CatalogStore(
         files, directory.catalog, directory.catalog_lock_path, _NoControl(), wall_clock_us, check_policy
@@ -80,9 +82,9 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     life.say_ready()
     while not life.stop.is_set():
         started_s = time.monotonic()
-        if not learner.step():
+        if not _round(learner):
             remove_dead(files, directory.run)
-            life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), 0.0))
+            life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
     if not life.is_orphan:
         learner.close()
     verifier.close()
@@ -90,6 +92,20 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     cache.close()
     ledger.connection.close()
     files.close(fd)
+
+
+def _round(learner: Learner) -> bool:
+    """Do one round; return whether there is more to do at once. No failure of a round ends the process."""
+    try:
+        return learner.step()
+    except Exception as error:  # noqa: BLE001  (a process loop: damage in the ledger may raise anything)
+        # Only where it was: what was wrong may be a visitor's value.
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f"{place.tb_frame.f_code.co_qualname}" if place is not None else "somewhere"
+        learner.give_up_round(f"{type(error).__name__} in {where}: something stored is not what was written")
+        return False
 
 
 def _take_over(files: Files, directory: DataDirectory, life: Life) -> int | None:

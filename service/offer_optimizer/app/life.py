@@ -65,14 +65,18 @@ class Life:
 
 
 def every(seconds: float, stop: threading.Event, work: Callable[[], None], name: str) -> threading.Thread:
-    """Run `work` in a thread every so often until `stop`; an error we know is logged and the work goes on."""
+    """Run `work` in a thread every so often until `stop`; an error we know is logged once; work goes on."""
 
     def loop() -> None:
+        complaint = ""
         while not stop.wait(seconds):
             try:
                 work()
+                complaint = ""
             except OfferOptimizerError as error:
-                log.error("background_work_failed", work=name, error=str(error))
+                if str(error) != complaint:
+                    log.error("background_work_failed", work=name, error=str(error), effect="tried again")
+                complaint = str(error)
 
     thread = threading.Thread(target=loop, name=name, daemon=True)
     thread.start()

@@ -59,6 +59,8 @@ COMMANDS: Final = (
     Command("export", "export", "Write a log as dsjson for Vowpal Wabbit, or as OBP's feedback."),
     Command("import", "import_log", "Begin a data directory with the log of another system.", "import_log"),
     Command("status", "status", "Say how the learning loop is: alarms first, each with what to do."),
+    Command("doctor", "doctor", "Look at every file of a data directory; change none."),
+    Command("salvage", "salvage", "Give up the damaged bytes of a segment, and keep the rest."),
     Command("health", "health", "Ask a running service whether it is ready."),
 )
 

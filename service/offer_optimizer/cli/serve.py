@@ -21,6 +21,7 @@ from offer_optimizer.store.files import Files
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.recorders import ControlSegment
+from offer_optimizer.store.restore import require_ledger, restore_catalog
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.supervisor import Child, Supervisor
@@ -111,6 +112,7 @@ def serve(
         try:
             held, address = hold_port(address)
             with held:
+                require_ledger(files, directory)
                 _settle_secrets(files, directory)
                 _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
                 protection += ["--journal-sync-ms", str(journal_sync_ms)]
@@ -185,6 +187,7 @@ def _settle_catalog(
         check_policy,
     )
     try:
+        restore_catalog(directory, store)
         newest = store.newest_number()
         if catalog is None:
             if newest == 0:

@@ -44,6 +44,24 @@ class Alarm:
 
 
 ADVICE: Final[Mapping[str, Advice]] = {
+    "file_damaged": Advice(
+        "A file of the data directory is not what was written to it, and the loop stops there.",
+        "The disk or the memory changed it, or somebody did.",
+        "`offer-optimizer doctor --data DIR` names every damaged file and what to do about it. Deciders go "
+        "on with what they have; nothing that was recorded is dropped until somebody says so.",
+    ),
+    "storage_refused": Advice(
+        "In the last minute the disk did not take decisions, feedback or a sync, and has not since.",
+        "The disk is full, read-only, stalled or broken.",
+        "Free space, or look at the disk (`dmesg`). Decisions are answered from the baseline meanwhile and "
+        "feedback is refused, so senders keep it; all goes on by itself once the disk does.",
+    ),
+    "disk_low": Advice(
+        "Less than 256 MiB are free where the data directory lies.",
+        "The ledger grows by what is decided; the archive, snapshots or other programs share the disk.",
+        "Free space, or move old days out of the ledger: `serve --keep-days N`. A full disk refuses feedback "
+        "first, then learning stops.",
+    ),
     "learner_lag": Advice(
         "The oldest record that waits for the learner is older than 60 s.",
         "The learner is down or restarting again and again, its disk is full or slow, or more comes in than "

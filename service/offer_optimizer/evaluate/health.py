@@ -13,7 +13,7 @@ from offer_optimizer.core.feedback import Fate
 from offer_optimizer.evaluate.alarms import ADVICE, Alarm
 from offer_optimizer.evaluate.health_delays import delay_alarms, delay_quantiles
 from offer_optimizer.evaluate.health_facts import LoopFacts, PlacementFacts
-from offer_optimizer.evaluate.health_learner import learner_alarms
+from offer_optimizer.evaluate.health_learner import disk_alarms, learner_alarms
 from offer_optimizer.evaluate.health_rates import History, total_of
 from offer_optimizer.evaluate.health_traffic import (
     activation_alarms,
@@ -93,7 +93,7 @@ def loop_health(rollups: Sequence[Rollup], facts: LoopFacts, placement_id: str =
     everything = _everything(rollups)
     asked = [item for item in facts.placements if placement_id in ("", item.placement_id)]
     histories = {item.placement_id: History(item.placement_id, rollups) for item in asked}
-    alarms = [*learner_alarms(facts), *loop_feedback_alarms(everything, facts.hour)]
+    alarms = [*disk_alarms(facts), *learner_alarms(facts), *loop_feedback_alarms(everything, facts.hour)]
     for item in asked:
         alarms += _placement_alarms(histories[item.placement_id], item, facts)
     ids = {"", *histories}

@@ -33,7 +33,9 @@ class LoopFacts:
     """The loop as a whole. Times are microseconds since the epoch.
 
     `oldest_waiting_us` is when the oldest record that is not drained was made, `oldest_due_us` when the
-    oldest window that is still open ends; None where there is none.
+    oldest window that is still open ends; None where there is none. `damage` has a sentence for each file
+    that the loop stops at; `refusals` one for each thing that a disk refused in the last minute;
+    `free_bytes` are those of the data directory's file system, None where nobody looked.
     """
 
     now_us: int
@@ -41,6 +43,9 @@ class LoopFacts:
     oldest_waiting_us: int | None
     oldest_due_us: int | None
     placements: tuple[PlacementFacts, ...]
+    damage: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+    free_bytes: int | None = None
 
     @property
     def lag_s(self) -> float:

@@ -18,6 +18,20 @@ FROZEN_US: Final = 86_400_000_000
 """An incident is frozen for hours; what lasts a day was forgotten."""
 
 
+FREE_BYTES: Final = 256 * 1024 * 1024
+"""Four segments: what a full disk refuses next is feedback."""
+
+
+def disk_alarms(facts: LoopFacts) -> Iterator[Alarm]:
+    """Yield what is wrong with files and the disk that they lie on."""
+    for sentence in facts.damage:
+        yield Alarm("file_damaged", "", sentence)
+    for sentence in facts.refusals:
+        yield Alarm("storage_refused", "", sentence)
+    if facts.free_bytes is not None and facts.free_bytes < FREE_BYTES:
+        yield Alarm("disk_low", "", f"{facts.free_bytes // 2**20:,} MiB are free.")
+
+
 def learner_alarms(facts: LoopFacts) -> Iterator[Alarm]:
     """Yield what is wrong with the learner as a whole, then placement by placement."""
     if facts.lag_s > LAG_S:

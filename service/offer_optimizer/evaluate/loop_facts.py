@@ -5,6 +5,8 @@ It changes nothing and asks no process: what a learner that is down would not te
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog, OfferType, Placement
@@ -16,6 +18,7 @@ from offer_optimizer.evaluate.health_facts import LoopFacts, PlacementFacts
 from offer_optimizer.learn.lineage import END, START, SteeringRecords
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.store.catalog import read_revision_file
 from offer_optimizer.store.codec import (
     StoredCatalog,
     decode_feedback,
@@ -28,11 +31,21 @@ from offer_optimizer.store.fold_tables import CloseStatus, FoldTables
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.rollup_tables import DAY_HOURS, HOUR_US, HOURLY_DAYS, RollupTables
-from offer_optimizer.store.segment_reader import SegmentFile, list_segments, read_frames
+from offer_optimizer.store.salvage import read_on
+from offer_optimizer.store.segment_format import KINDS
+from offer_optimizer.store.segment_reader import SegmentFile, list_segments
 from offer_optimizer.store.snapshots import Snapshot, SnapshotStore, written_us
+from offer_optimizer.store.writer_cells import Refused, read_cells
 
 COUNTED_MOST: Final = 100_000
 """Examples that wait are counted up to here."""
+REFUSED_US: Final = 60_000_000
+"""What was refused longer ago and not tried since says nothing of now."""
+_REFUSED: Final = {
+    Refused.JOURNAL: "decisions are answered from the baseline, unrecorded",
+    Refused.INBOX: "feedback is refused",
+    Refused.SYNC: "a power cut may take decisions of more than the set time",
+}
 
 
 def read_health(
@@ -65,21 +78,26 @@ def read_facts(ledger: Ledger, files: Files, directory: DataDirectory, now_us: i
             case Rollback() | Quarantine() | Promotion() as body:
                 steering.add(record.position, body)
     reader = _Reader(ledger, SnapshotStore(files, directory.snapshots), catalog, steering)
+    oldest_waiting_us, damage = _look_at_segments(ledger, files, directory)
     placements = catalog.placements if catalog else ()
+    found = tuple(
+        reader.facts(
+            placement,
+            now_us,
+            frozen.get(placement.id, frozen.get("")),
+            learned.get(placement.id, 1.0),
+        )
+        for placement in placements
+    )
     return LoopFacts(
         now_us=now_us,
         ledger_time_us=FoldTables(ledger.connection).state("time_us"),
-        oldest_waiting_us=_oldest_waiting_us(ledger, files, directory),
+        oldest_waiting_us=oldest_waiting_us,
         oldest_due_us=_number(ledger, "SELECT MIN(close_time_us) FROM open_decision"),
-        placements=tuple(
-            reader.facts(
-                placement,
-                now_us,
-                frozen.get(placement.id, frozen.get("")),
-                learned.get(placement.id, 1.0),
-            )
-            for placement in placements
-        ),
+        placements=found,
+        damage=(*damage, *reader.damage, *_catalog_damage(files, directory)),
+        refusals=tuple(_refusals(files, directory, now_us)),
+        free_bytes=_free_bytes(directory),
     )
 
 
@@ -93,6 +111,7 @@ class _Reader:
         self._snapshots = snapshots
         self._steering = steering
         offers = catalog.offers if catalog else ()
+        self.damage: list[str] = []
         self._nothing = frozenset(offer.id for offer in offers if offer.type is OfferType.NOTHING)
 
     def facts(
@@ -124,7 +143,10 @@ class _Reader:
         name = self._snapshots.current_name(placement_id, epoch)
         try:
             return name, None if name is None else self._snapshots.load(placement_id, name)
-        except (DamagedFile, NotFound):
+        except DamagedFile as error:
+            self.damage.append(str(error))
+            return name, None
+        except NotFound:
             return name, None  # the deciders' MODEL_UNAVAILABLE says what comes of it
 
     def _unlearned(
@@ -155,29 +177,66 @@ class _Reader:
         return count, oldest_us
 
 
-def _oldest_waiting_us(ledger: Ledger, files: Files, directory: DataDirectory) -> int | None:
-    """Return when the oldest record was made that is in a segment and not yet in the ledger."""
+def _look_at_segments(ledger: Ledger, files: Files, directory: DataDirectory) -> tuple[int | None, list[str]]:
+    """Return when the oldest record was made that waits for the ledger, and what is damaged."""
     offsets = ledger.segment_offsets()
-    times = []
-    for kind in ("journal", "inbox"):
+    times, damage = [], []
+    for kind in KINDS:
         try:
             segments = list_segments(files, directory.segments, kind)
         except NotFound:
             continue
         for segment in segments:
-            time_us = _first_us(files, segment, offsets.get(str(segment.name), 0))
+            try:
+                time_us = _first_us(files, segment, offsets.get(str(segment.name), 0))
+            except DamagedFile as error:
+                damage.append(str(error))
+                continue
             if time_us is not None:
                 times.append(time_us)
-    return min(times, default=None)
+    return min(times, default=None), damage
+
+
+def _catalog_damage(files: Files, directory: DataDirectory) -> Iterator[str]:
+    """Yield what is wrong with the revision in force: deciders that start read it."""
+    try:
+        name = files.list(directory.catalog)[-1]
+        read_revision_file(files, directory.catalog / name)
+    except DamagedFile as error:
+        yield str(error)
+    except (NotFound, IndexError):
+        return
+
+
+def _refusals(files: Files, directory: DataDirectory, now_us: int) -> Iterator[str]:
+    """Yield what the disk refused the living in the last minute and has not taken since."""
+    try:
+        readings = read_cells(files, directory.run)
+    except NotFound:
+        return
+    except DamagedFile as error:
+        yield str(error)
+        return
+    for reading in readings:
+        for what, time_us in reading.refused_us.items():
+            if reading.alive and now_us - time_us < REFUSED_US:
+                yield f"Process {reading.pid} could not write: {_REFUSED[what]}."
+
+
+def _free_bytes(directory: DataDirectory) -> int | None:
+    try:
+        return shutil.disk_usage(directory.path).free
+    except OSError:
+        return None
 
 
 def _first_us(files: Files, segment: SegmentFile, offset: int) -> int | None:
-    """Return the time of the first record behind an offset."""
+    """Return the time of the first record behind an offset, None where none is known. Raises DamagedFile."""
     try:
-        read = read_frames(files, segment.path, offset, 1)
-    except (DamagedFile, NotFound):
-        return None  # drained whole and removed meanwhile; damage is the learner's to report
-    if not read.frames:
+        read = read_on(files, segment.path, offset, 1)
+    except NotFound:
+        return None  # drained whole and removed meanwhile
+    if not read.frames or segment.name.kind == "control":
         return None
     if segment.name.kind == "journal":
         return decode_decision(decode_journal_entry(read.frames[0])[1]).decide_time_us

@@ -18,7 +18,7 @@ import structlog
 
 from offer_optimizer.core.control import ClockAccepted, Control, Promotion, Rollback, Thinning
 from offer_optimizer.core.decision import Decision
-from offer_optimizer.core.errors import NotFound
+from offer_optimizer.core.errors import DamagedFile, NotFound
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.fold import Fold
@@ -41,13 +41,8 @@ from offer_optimizer.store.codec import (
 from offer_optimizer.store.decision_codec import decode_decision
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.segment_reader import (
-    SegmentFile,
-    Verdict,
-    list_segments,
-    read_frames,
-    writer_is_dead,
-)
+from offer_optimizer.store.salvage import SUFFIX, read_on
+from offer_optimizer.store.segment_reader import SegmentFile, Verdict, list_segments, writer_is_dead
 from offer_optimizer.store.sqlite import transaction
 from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells
 
@@ -56,6 +51,7 @@ log = structlog.get_logger(__name__)
 TICK_MARGIN_US: Final = 1_000_000
 READ_BYTES: Final = 1024 * 1024
 """Read from a segment into one transaction: some 2,000 decisions."""
+_PASSED_OVER: Final = (Verdict.LOST_WRITE, Verdict.GIVEN_UP)
 
 
 class RevisionFiles(Protocol):
@@ -119,10 +115,11 @@ class Drainer:
     def begin(self, salts: tuple[Salt, ...]) -> None:
         """Bring salts and the epochs of this release into the ledger where they are missing.
 
-        Call it once, before `drain`.
+        Call it once, before `drain`. Raises DamagedFile where a salt is not the ledger's.
         """
         self._forget_removed()
         known = {record.data for record in self._ledger.rare_records(self._fold.position)}
+        self._check_salts(salts)
         with self._commit():
             for salt in salts:
                 if encode_body(salt) not in known:
@@ -130,8 +127,23 @@ class Drainer:
             if self._fold.revisions.newest:
                 self._add_epochs(self._fold.revisions.newest)
 
+    def _check_salts(self, salts: tuple[Salt, ...]) -> None:
+        noted = {}
+        for record in self._ledger.rare_records(self._fold.position):
+            if record.kind is RecordKind.SALT and isinstance(body := record.body(), Salt):
+                noted[body.salt_id] = body
+        for salt in salts:
+            if noted.get(salt.salt_id, salt) != salt:
+                path = self._segments.parent / "salts"
+                raise DamagedFile(
+                    str(path), f"salt {salt.salt_id} is not the one in the ledger: restore it from a backup"
+                )
+
     def drain(self) -> int:
-        """Drain what is there, advance ledger time, and return how many records came."""
+        """Drain what is there, advance ledger time, and return how many records came.
+
+        Raises DamagedFile at damage: what lies behind it waits, and so does ledger time, until somebody acts.
+        """
         tick_us = self._tick_time()
         ends = {kind: self._look(kind) for kind in ("inbox", "journal", "control")}
         count = 0
@@ -168,8 +180,16 @@ class Drainer:
         name = str(end.segment.name)
         count = 0
         while (offset := self._offsets.get(name, 0)) < end.end:
-            read = read_frames(self._files, end.segment.path, offset, READ_BYTES, end.end)
-            if not read.frames:
+            read = read_on(self._files, end.segment.path, offset, READ_BYTES, end.end)
+            if read.verdict in _PASSED_OVER:
+                log.error(
+                    "segment_bytes_passed_over",
+                    segment=end.segment.path,
+                    start=offset,
+                    end=read.next_offset,
+                    why=read.verdict.value,
+                )
+            elif not read.frames:
                 break
             with self._commit():
                 for frame in read.frames:
@@ -263,6 +283,7 @@ class Drainer:
             return
         for end in finished:
             self._files.remove(end.segment.path, "segment.remove")
+            self._files.remove(end.segment.path + SUFFIX, "segment.remove")
         # A power cut may bring a removed file back: its offset is forgotten only once it can't.
         self._files.sync_dir(self._segments, "segment.remove.sync_dir")
         with self._commit():
@@ -284,9 +305,10 @@ class Drainer:
             del self._offsets[name]
 
     def _is_drained(self, end: SegmentEnd) -> bool:
-        read = read_frames(
-            self._files, end.segment.path, self._offsets.get(str(end.segment.name), 0), READ_BYTES
-        )
+        offset = self._offsets.get(str(end.segment.name), 0)
+        read = read_on(self._files, end.segment.path, offset, READ_BYTES)
+        if read.verdict in _PASSED_OVER:
+            return False
         if read.verdict is Verdict.TORN_TAIL and not read.frames:
             log.warning("torn_tail_dropped", segment=end.segment.path)
         return not read.frames

@@ -1,6 +1,7 @@
 """The learner: drain, close, learn, publish, over and over, in one process with one writer.
 
 Everything it holds in memory can be derived again: after a failed transaction it starts from the tables.
+Nothing that a disk does ends it: it says what is wrong, once, and tries again, ever more slowly.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import sqlite3
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from offer_optimizer.core.control import Thinning
-from offer_optimizer.core.errors import PolicyFault, StorageUnavailable
+from offer_optimizer.core.errors import DamagedFile, PolicyFault, StorageUnavailable
 from offer_optimizer.learn.drain import Drainer, Feed
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.models import Models, Pair
@@ -31,6 +32,11 @@ from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.snapshots import SnapshotStore
 
 log = structlog.get_logger(__name__)
+
+RETRY_FIRST_S: Final = 0.1
+RETRY_MOST_S: Final = 2.0
+"""Behind a disk that works again nobody waits for longer."""
+_FAILURES: Final = (sqlite3.Error, StorageUnavailable, DamagedFile)
 
 
 class Keeper(Feed, Protocol):
@@ -81,20 +87,34 @@ class Learner:
     retirer: Retirer | None = None
     seconds: Callable[[], float] = lambda: 0.0
     """A clock that only goes forward; one that stands still leaves slices of training to their count."""
+    retry_s: float = 0.0
+    """How long to wait before the next round: more than 0 behind one that failed."""
+    _complaint: str = ""
     _models: Models = field(init=False)
+    _has_begun: bool = False
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
     _prepared: tuple[int, set[bytes]] = field(default_factory=lambda: (-1, set()))
     """Promoted epochs whose model is published, as of a count of what steers learning."""
     _is_stale: bool = True
 
     def __post_init__(self) -> None:
-        self._begin()
+        try:
+            self._begin()
+        except _FAILURES as error:
+            self._note_failure(str(error))
 
     def restart(self) -> None:
-        """Read everything again from tables and snapshots. Raises sqlite3.Error, StorageUnavailable."""
+        """Read everything again from tables and snapshots.
+
+        Raises sqlite3.Error, StorageUnavailable, DamagedFile.
+        """
         self._is_stale = True
-        self._models.keep_only(())
+        self._drop_models()
         self._begin()
+
+    def _drop_models(self) -> None:
+        if self._has_begun:
+            self._models.keep_only(())
 
     def _begin(self) -> None:
         self.tables = FoldTables.create(self.ledger.connection)
@@ -105,6 +125,7 @@ class Learner:
         kept = self.retirer.model if self.retirer is not None else _none
         restorer = Restorer(self.snapshots, self.tables, self.fold, kept)
         self._models = Models(self.trainer, restorer, self.publisher, self.seconds)
+        self._has_begun = True
         self.drainer = self.make_drainer(self.ledger, self.fold)
         self.drainer.begin(self.salts)
         if self.keeper is not None:
@@ -126,16 +147,34 @@ class Learner:
                 self.keeper.step()
             taught = self._teach()
             retires = self.retirer is not None and self.retirer.step()
-        except (sqlite3.Error, StorageUnavailable) as error:
-            log.error("learner_round_failed", error=str(error), effect="retried; deciders go on")
-            # The fold may be ahead of what was committed: nothing that it says may be published.
-            self._is_stale = True
-            self._models.keep_only(())
+        except _FAILURES as error:
+            self.give_up_round(str(error))
             return False
+        self.retry_s, self._complaint = 0.0, ""
         return drained > 0 or taught >= BATCH or retires
+
+    def give_up_round(self, problem: str) -> None:
+        """Begin anew from what is committed, after a pause: the fold may be ahead of it."""
+        self._is_stale = True
+        self._drop_models()
+        self._note_failure(problem)
+
+    def _note_failure(self, problem: str) -> None:
+        """Say what is wrong, once until it changes, and wait longer before each further try."""
+        self.retry_s = min(max(2 * self.retry_s, RETRY_FIRST_S), RETRY_MOST_S)
+        if problem != self._complaint:
+            self._complaint = problem
+            log.error(
+                "learner_round_failed",
+                error=problem,
+                effect="retried; deciders go on",
+                remedy="`offer-optimizer doctor --data DIR` says what is damaged and what to do",
+            )
 
     def publish_all(self) -> None:
         """Publish every model that learned something, whatever its interval: before stopping."""
+        if not self._has_begun:
+            return
         for pair in self._models.pairs.values():
             if self.publisher.has_news(pair.serving):
                 self._publish(pair.serving)
@@ -143,7 +182,7 @@ class Learner:
     def close(self) -> None:
         """Publish and let go of models."""
         self.publish_all()
-        self._models.keep_only(())
+        self._drop_models()
 
     def _teach(self) -> int:
         epochs = self._epochs_in_force()

@@ -10,6 +10,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
+from offer_optimizer.core.errors import DamagedFile
 from offer_optimizer.learn.base_snapshot import base_cursor, base_model
 from offer_optimizer.learn.compare import Comparison
 from offer_optimizer.learn.fold import Fold
@@ -19,7 +22,7 @@ from offer_optimizer.policy.epoch import is_of_this_release
 from offer_optimizer.store.base_file import BaseFile
 from offer_optimizer.store.dropping import load_tables
 from offer_optimizer.store.fold_tables import FoldTables
-from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.ledger import Ledger, LedgerRecord
 from offer_optimizer.store.snapshots import Snapshot
 from offer_optimizer.store.sqlite import open_writer
 
@@ -48,7 +51,7 @@ class Rebuilt:
     """The state of the fold after a position of the ledger, derived from its beginning or from a base."""
 
     def __init__(self, ledger: Ledger, up_to: int, progress: Progress, base: BaseFile | None = None) -> None:
-        """Fold the records up to a position, behind a base snapshot if given.
+        """Fold the records up to a position, behind a base snapshot if given. Raises DamagedFile.
 
         `progress` hears of (done, all).
         """
@@ -66,12 +69,23 @@ class Rebuilt:
         )
         """Decisions that had closed by the base already and that it keeps all the same."""
         for record in ledger.records(self.fold.position, up_to):
-            self.fold.apply(record)
+            self._fold_one(record)
             if record.position % _REPORT_EVERY == 0:
                 progress(record.position, up_to)
         self.fold.save_state()
         self.connection.execute("COMMIT")
         progress(up_to, up_to)
+
+    def _fold_one(self, record: LedgerRecord) -> None:
+        """Fold a record. Raises DamagedFile for one that was sound when it was folded live."""
+        try:
+            self.fold.apply(record)
+        except (LookupError, ValueError, TypeError, ArithmeticError, DecodeError) as error:
+            raise DamagedFile(
+                "ledger",
+                f"the record at position {record.position} is not what was written"
+                f" ({type(error).__name__}): restore the ledger from a backup",
+            ) from error
 
     def model(
         self, policy_epoch: bytes, cursor: Cursor | None = None, lineage: Lineage | None = None

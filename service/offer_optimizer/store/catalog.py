@@ -26,11 +26,12 @@ from offer_optimizer.core.catalog_document import parse_catalog
 from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
 from offer_optimizer.core.errors import DamagedFile, NotFound, RevisionConflict, StorageUnavailable
 from offer_optimizer.store.codec import StoredCatalog, decode_catalog, encode_catalog, encode_control
-from offer_optimizer.store.files import Files
+from offer_optimizer.store.files import Files, StrPath
 
 log = structlog.get_logger(__name__)
 
 _SUFFIX: Final = ".catalog"
+_RESTORE: Final = "a process that starts restores it from the ledger; where that lacks it, use a backup"
 CheckPolicy = Callable[[str, dict[str, Any]], None]
 
 
@@ -40,6 +41,23 @@ class ControlLog(Protocol):
     def append_durable(self, payload: bytes) -> None:
         """Append one record and sync. Raises StorageUnavailable."""
         ...
+
+
+def encode_revision_file(stored: StoredCatalog) -> bytes:
+    """Return the content of a revision's file: CRC32, then the revision."""
+    data = encode_catalog(stored)
+    return struct.pack("<I", zlib.crc32(data)) + data
+
+
+def read_revision_file(files: Files, path: StrPath) -> StoredCatalog:
+    """Return the revision in a file. Raises NotFound, DamagedFile."""
+    data = files.read(path)
+    if len(data) < 4 or struct.unpack_from("<I", data)[0] != zlib.crc32(data[4:]):
+        raise DamagedFile(str(path), f"its checksum does not match: {_RESTORE}")
+    try:
+        return decode_catalog(data[4:])
+    except DecodeError:
+        raise DamagedFile(str(path), f"can't be read: {_RESTORE}") from None
 
 
 class CatalogStore:
@@ -88,19 +106,16 @@ class CatalogStore:
 
     def read_stored(self, revision: int) -> StoredCatalog:
         """Return a revision as it is stored. Raises NotFound, DamagedFile."""
-        path = self._path(revision)
         try:
-            data = self._files.read(path)
+            return read_revision_file(self._files, self._path(revision))
         except NotFound:
             raise NotFound(
                 f"revision: {revision} does not exist, {self.newest_number()} is in force"
             ) from None
-        if len(data) < 4 or struct.unpack_from("<I", data)[0] != zlib.crc32(data[4:]):
-            raise DamagedFile(str(path), "its checksum does not match: restore it from a backup")
-        try:
-            return decode_catalog(data[4:])
-        except DecodeError:
-            raise DamagedFile(str(path), "can't be read: restore it from a backup") from None
+
+    def restore(self, stored: StoredCatalog) -> None:
+        """Write a revision again whose file is damaged, as the ledger has it. Raises StorageUnavailable."""
+        self._files.replace(self._path(stored.revision), encode_revision_file(stored), "catalog.restore")
 
     def diff(self, document: str) -> tuple[str, ...]:
         """Return a line per difference to the revision in force. Raises InvalidCatalog."""
@@ -126,10 +141,8 @@ class CatalogStore:
             if validate_only or unchanged:
                 return CatalogChange(newest, changes)
             stored = StoredCatalog(newest + 1, self._clock(), document, catalog.model_dump_json())
-            data = encode_catalog(stored)
-            self._files.replace(
-                self._path(stored.revision), struct.pack("<I", zlib.crc32(data)) + data, "catalog.revision"
-            )
+            path = self._path(stored.revision)
+            self._files.replace(path, encode_revision_file(stored), "catalog.revision")
             try:
                 self._control.append_durable(encode_control(stored))
             except StorageUnavailable as error:

@@ -154,7 +154,14 @@ class Files:
         return fd
 
     def _open_new(self, path: str, mode: int) -> int:
-        fd = self._disk.open(path, mode, must_be_new=True)
+        try:
+            fd = self._disk.open(path, mode, must_be_new=True)
+        except FileExistsError:
+            # In a container every life has the same pid: what a dead one left unfinished has our name.
+            if self._disk.is_locked(path):
+                raise
+            self._disk.unlink(path)
+            fd = self._disk.open(path, mode, must_be_new=True)
         if not self._disk.lock(fd):
             self._disk.close(fd)
             raise OSError(errno.EWOULDBLOCK, "somebody else locked it")

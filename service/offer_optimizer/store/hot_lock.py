@@ -20,7 +20,8 @@ import os
 import struct
 import threading
 from collections.abc import Callable
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from offer_optimizer.core.errors import CacheBusy, StorageUnavailable
 from offer_optimizer.store.files import StrPath
@@ -34,6 +35,31 @@ _GENERATION, _DOUBT, _PID, _SINCE = 1, 2, 3, 4
 _POLL_FIRST_S: Final = 0.000_1
 _POLL_MOST_S: Final = 0.002
 _FILE_MODE: Final = 0o600
+
+
+class Look(NamedTuple):
+    """What the file says: the generation in force, and whether somebody doubts it."""
+
+    generation: int
+    is_doubted: bool
+
+
+def look_at_lock(path: StrPath, boot_id: str) -> Look | None:
+    """Return what the file of a boot says, changing nothing; None where there is none of that boot."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return None
+    if len(content) < _FILE.size:
+        return None
+    magic, version, generation, doubted, _, _, boot = _FILE.unpack_from(content)
+    if (magic, version, boot) != (MAGIC, FORMAT_VERSION, _digest(boot_id)):
+        return None
+    return Look(generation, doubted == generation)
+
+
+def _digest(boot_id: str) -> bytes:
+    return hashlib.blake2b(boot_id.encode(), digest_size=8).digest()
 
 
 class HotLock:
@@ -53,7 +79,7 @@ class HotLock:
         self._monotonic_ns = monotonic_ns
         self._sleep = sleep
         self._thread_lock = threading.Lock()
-        boot = hashlib.blake2b(boot_id.encode(), digest_size=8).digest()
+        boot = _digest(boot_id)
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
             # Without the lock where the file is sound: its holder may be one that does not move.

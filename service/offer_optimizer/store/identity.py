@@ -26,6 +26,7 @@ DIGEST_BYTES: Final = 32
 _BLOCK_BYTES: Final = 64
 _BODY: Final = struct.Struct(f">4sH{SECRET_BYTES}s")
 _CRC: Final = struct.Struct(">I")
+_RESTORE: Final = "restore it from a backup; visitors are known by it"
 
 
 class Identity:
@@ -44,10 +45,12 @@ class Identity:
         """Read the secret. Raises NotFound, StorageUnavailable, DamagedFile."""
         content = files.read(path)
         if len(content) != _BODY.size + _CRC.size:
-            raise DamagedFile(str(path), f"{len(content)} bytes, must be {_BODY.size + _CRC.size}")
+            raise DamagedFile(
+                str(path), f"{len(content)} bytes, must be {_BODY.size + _CRC.size}: {_RESTORE}"
+            )
         magic, version, secret = _BODY.unpack_from(content)
         if _CRC.unpack_from(content, _BODY.size)[0] != zlib.crc32(content[: _BODY.size]):
-            raise DamagedFile(str(path), "the checksum is wrong")
+            raise DamagedFile(str(path), f"the checksum is wrong: {_RESTORE}")
         if (magic, version) != (MAGIC, FORMAT_VERSION):
             raise DamagedFile(str(path), f"format {version}; this release reads {FORMAT_VERSION}")
         return cls(secret)

@@ -76,6 +76,11 @@ class DataDirectory:
             raise CannotStart(f"data directory {self.path} can't be used: {failure}") from failure
         return is_new
 
+    def check_format(self, files: Files) -> None:
+        """Raise CannotStart unless this is a data directory of the format that this release reads."""
+        if not self._has_format(files):
+            raise CannotStart(f"{self.path}: there is no data directory")
+
     def _has_format(self, files: Files) -> bool:
         """Return False for a directory that is free to use. Raises CannotStart for one that isn't ours."""
         try:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from offer_optimizer.core.control import Steering
-from offer_optimizer.core.errors import CannotStart
+from offer_optimizer.core.errors import CannotStart, DamagedFile, StorageUnavailable
 from offer_optimizer.store.codec import (
     STEERING_KINDS,
     Body,
@@ -71,11 +72,15 @@ class Ledger:
 
     @classmethod
     def open_for_writing(cls, path: Path, entropy: Callable[[int], bytes]) -> Ledger:
-        """Open or create the ledger. Raises CannotStart, changing nothing, when its format is another."""
-        connection = open_writer(path)
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            cls(connection).check_format(path)
-        return cls.create(connection, entropy)
+        """Open or create the ledger.
+
+        Raises CannotStart, changing nothing, when its format is another; DamagedFile, StorageUnavailable.
+        """
+        with _opening(path):
+            connection = open_writer(path)
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                cls(connection).check_format(path)
+            return cls.create(connection, entropy)
 
     @classmethod
     def create(cls, connection: sqlite3.Connection, entropy: Callable[[int], bytes]) -> Ledger:
@@ -88,10 +93,11 @@ class Ledger:
 
     @classmethod
     def open_for_reading(cls, path: Path) -> Ledger:
-        """Open the ledger beside its writer."""
+        """Open the ledger beside its writer. Raises CannotStart, DamagedFile, StorageUnavailable."""
         if not path.exists():
             raise CannotStart(f"{path}: there is no ledger")
-        return cls(open_reader(path)).check_format(path)
+        with _opening(path):
+            return cls(open_reader(path)).check_format(path)
 
     def check_format(self, path: Path) -> Ledger:
         """Return itself. Raises CannotStart when the format is another than this release's."""
@@ -148,8 +154,8 @@ class Ledger:
             ).fetchall()
             if not rows:
                 return
-            for position, kind, visitor_key, data in rows:
-                yield LedgerRecord(position, RecordKind(kind), visitor_key, data)
+            for row in rows:
+                yield _record(row)
             after = rows[-1][0]
 
     def rare_records(self, up_to: int) -> Iterator[LedgerRecord]:
@@ -159,8 +165,8 @@ class Ledger:
             "WHERE kind > 3 AND kind IN (SELECT value FROM json_each(?)) AND position <= ? ORDER BY position",
             (json.dumps([int(kind) for kind in _RARE_KINDS]), up_to),
         ).fetchall()
-        for position, kind, visitor_key, data in rows:
-            yield LedgerRecord(position, RecordKind(kind), visitor_key, data)
+        for row in rows:
+            yield _record(row)
 
     def record_at(self, position: int) -> LedgerRecord:
         """Return one record. Raises KeyError when there is none."""
@@ -169,7 +175,7 @@ class Ledger:
         ).fetchone()
         if row is None:
             raise KeyError(position)
-        return LedgerRecord(row[0], RecordKind(row[1]), row[2], row[3])
+        return _record(row)
 
     def has(self, position: int) -> bool:
         """Return whether a record is there: retention moves some out."""
@@ -280,6 +286,29 @@ class Ledger:
     def forget_segment(self, name: str) -> None:
         """Drop a segment that was deleted."""
         self.connection.execute("DELETE FROM segment WHERE name = ?", (name,))
+
+
+def _record(row: tuple[int, int, int | None, bytes]) -> LedgerRecord:
+    """Return a row of table record. Raises DamagedFile for one that no release so far wrote."""
+    position, kind, visitor_key, data = row
+    try:
+        return LedgerRecord(position, RecordKind(kind), visitor_key, data)
+    except ValueError:
+        raise DamagedFile("ledger", f"position {position}: {kind!a} is no kind of record") from None
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Say in our own terms what SQLite could not open."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:  # locked, full, not readable: it may pass
+        raise StorageUnavailable(f"{path}: {error}") from error
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        # Names of tables that are no text any more are ValueErrors, a format that is gone a TypeError.
+        raise DamagedFile(
+            str(path), f"{error}: restore it from a backup (`offer-optimizer doctor --data DIR` looks closer)"
+        ) from error
 
 
 _KEY_CACHE: Final = 200_000

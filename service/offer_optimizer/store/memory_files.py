@@ -2,6 +2,9 @@
 
 What always holds: the same calls, order and errors as on disk, since only the primitives differ. Besides,
 it knows what a power cut would leave (`power_cut`) and can be full (`capacity_bytes`).
+
+A power cut takes all that was not synced, or, given chance, any part of it that a disk may lose: of a file's
+sectors any, of its length any, of the changes of a directory's names any tail.
 """
 
 from __future__ import annotations
@@ -9,10 +12,16 @@ from __future__ import annotations
 import errno
 import itertools
 import posixpath
+import random
 import threading
 from collections.abc import Iterable
+from typing import Final
 
 from offer_optimizer.store.files import Files, OnStep, nothing
+from offer_optimizer.store.segment_format import SECTOR_BYTES
+
+_LOSSES: Final = (0.0, 0.3, 1.0)
+"""How likely a power cut loses a sector that was not synced; one of them for each file."""
 
 
 class _File:
@@ -27,6 +36,21 @@ class _File:
     def current(self) -> bytes:
         return bytes(self.content if self.mapped is None else self.mapped)
 
+    def left_by(self, chance: random.Random) -> bytes:
+        """Return what one power cut among many leaves: sectors that were lost read as zeros."""
+        if not self.content.startswith(self.synced):
+            return self.synced if chance.random() < 0.5 else bytes(self.content)
+        kept = len(self.synced)
+        left = bytearray(
+            self.content[: chance.choice([len(self.content), chance.randint(kept, len(self.content))])]
+        )
+        loss = chance.choice(_LOSSES)
+        for start in range(kept - kept % SECTOR_BYTES, len(left), SECTOR_BYTES):
+            if chance.random() < loss:
+                first, end = max(start, kept), min(start + SECTOR_BYTES, len(left))
+                left[first:end] = bytes(end - first)
+        return bytes(left)
+
 
 class MemoryDisk:
     """A `Disk` in memory. A full one takes the bytes that still fit and then fails with ENOSPC."""
@@ -37,18 +61,44 @@ class MemoryDisk:
         self._lock = threading.RLock()
         self._names: dict[str, _File] = {}
         self._synced_names: dict[str, _File] = {}
+        self._changes: list[dict[str, _File | None]] = []
+        """Changes of names since their directory was synced, in order; None: no longer there."""
         self._directories: set[str] = set()
         self._open: dict[int, _File] = {}
         self._numbers = itertools.count(1_000_000)
 
-    def power_cut(self) -> None:
-        """Forget everything that was not synced, names included; handles and locks die."""
+    def power_cut(self, chance: random.Random | None = None) -> None:
+        """Forget what was not synced, names included, or what `chance` takes of it; handles and locks die."""
         with self._lock:
             self._names = dict(self._synced_names)
+            if chance is not None:
+                for change in self._changes[: chance.randint(0, len(self._changes))]:
+                    self._apply(change, self._names)
             for file in {id(file): file for file in (*self._names.values(), *self._open.values())}.values():
-                file.content = bytearray(file.synced)
+                left = file.synced if chance is None else file.left_by(chance)
+                file.synced, file.content = left, bytearray(left)
                 file.holder = file.mapped = None
+            self._synced_names, self._changes = dict(self._names), []
             self._open.clear()
+
+    def kill(self) -> None:
+        """Let every process that has anything open die: handles and locks go, what was written stays."""
+        with self._lock:
+            for file in self._open.values():
+                file.content, file.holder, file.mapped = bytearray(file.current()), None, None
+            self._open.clear()
+
+    @staticmethod
+    def _apply(change: dict[str, _File | None], names: dict[str, _File]) -> None:
+        for name, file in change.items():
+            if file is None:
+                names.pop(name, None)
+            else:
+                names[name] = file
+
+    def _change(self, change: dict[str, _File | None]) -> None:
+        self._apply(change, self._names)
+        self._changes.append(change)
 
     def open(self, path: str, mode: int, *, must_be_new: bool) -> int:  # noqa: ARG002  (no modes here)
         """See Disk."""
@@ -59,7 +109,9 @@ class MemoryDisk:
             if posixpath.dirname(path) not in self._directories:
                 raise FileNotFoundError(errno.ENOENT, "no such directory", path)
             fd = next(self._numbers)
-            self._open[fd] = self._names.setdefault(path, _File())
+            if path not in self._names:
+                self._change({path: _File()})
+            self._open[fd] = self._names[path]
             return fd
 
     def write(self, fd: int, data: bytes, /) -> int:
@@ -90,9 +142,13 @@ class MemoryDisk:
         """See Disk."""
         directory = posixpath.normpath(path)
         with self._lock:
-            kept = {name: f for name, f in self._synced_names.items() if posixpath.dirname(name) != directory}
-            here = {name: f for name, f in self._names.items() if posixpath.dirname(name) == directory}
-            self._synced_names = kept | here
+            later = []
+            for change in self._changes:
+                if posixpath.dirname(next(iter(change))) == directory:
+                    self._apply(change, self._synced_names)
+                else:
+                    later.append(change)
+            self._changes = later
 
     def close(self, fd: int, /) -> None:
         """See Disk."""
@@ -118,14 +174,13 @@ class MemoryDisk:
     def rename(self, source: str, target: str, /) -> None:
         """See Disk."""
         with self._lock:
-            self._names[posixpath.normpath(target)] = self._named(source)
-            del self._names[posixpath.normpath(source)]
+            self._change({posixpath.normpath(target): self._named(source), posixpath.normpath(source): None})
 
     def unlink(self, path: str, /) -> None:
         """See Disk."""
         with self._lock:
             self._named(path)
-            del self._names[posixpath.normpath(path)]
+            self._change({posixpath.normpath(path): None})
 
     def make_dir(self, path: str, mode: int) -> None:  # noqa: ARG002  (no modes here)
         """See Disk."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.store.codec import encode_feedback, encode_inbox_entry, encode_journal_entry
 from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.group_sync import GroupSync
 from offer_optimizer.store.segment_writer import SegmentWriter
-from offer_optimizer.store.writer_cells import WriterCells
+from offer_optimizer.store.writer_cells import Refused, WriterCells
 
 
 class _Stamp:
@@ -35,10 +36,16 @@ class _Stamping:
     def __init__(self, cells: WriterCells, clock: Callable[[], int]) -> None:
         self._cells = cells
         self._clock = clock
+        self._is_refused = False
 
     def stamp(self) -> _Stamp:
         """Return a context whose value is the time (microseconds) of what is appended inside."""
         return _Stamp(self._cells, self._clock)
+
+    def _note(self, what: Refused, *, is_refused: bool) -> None:
+        """Show others that the disk refuses, or that it takes again."""
+        self._is_refused = is_refused
+        self._cells.note_refused(what, self._clock() if is_refused else 0)
 
 
 class Journal(_Stamping):
@@ -50,7 +57,15 @@ class Journal(_Stamping):
 
     def append(self, decision: Decision, visitor_digest: bytes) -> None:
         """Write a decision. Raises StorageUnavailable."""
-        self._writer.append(encode_journal_entry(visitor_digest, encode_decision(decision)))
+        entry = encode_journal_entry(visitor_digest, encode_decision(decision))
+        # In every decision: a `try` costs nothing where a context costs a microsecond.
+        try:
+            self._writer.append(entry)
+        except StorageUnavailable:
+            self._note(Refused.JOURNAL, is_refused=True)
+            raise
+        if self._is_refused:
+            self._note(Refused.JOURNAL, is_refused=False)
 
 
 class Inbox(_Stamping):
@@ -62,9 +77,14 @@ class Inbox(_Stamping):
 
     def append_durable(self, items: Sequence[tuple[bytes, Feedback]]) -> None:
         """Write (visitor digest, feedback) pairs and sync. Raises StorageUnavailable."""
-        self._sync.append_durable(
-            [encode_inbox_entry(digest, encode_feedback(item)) for digest, item in items]
-        )
+        entries = [encode_inbox_entry(digest, encode_feedback(item)) for digest, item in items]
+        try:
+            self._sync.append_durable(entries)
+        except StorageUnavailable:
+            self._note(Refused.INBOX, is_refused=True)
+            raise
+        if self._is_refused:
+            self._note(Refused.INBOX, is_refused=False)
 
 
 class ControlSegment:

@@ -1,11 +1,13 @@
 """Salts of the keyed hashes: made once for a data directory, kept in a file, copied into the ledger.
 
-File: one JSON object per line, ascending by salt id. The newest salt of a purpose is the one in use.
+File: one JSON object per line, ascending by salt id; the last line has the CRC32 of all before it (files of
+early releases lack it). The newest salt of a purpose is the one in use.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -25,11 +27,26 @@ def load_or_create_salts(files: Files, path: Path, entropy: Callable[[int], byte
             Salt(number, purpose, entropy(SALT_BYTES)) for number, purpose in enumerate(PURPOSES, start=1)
         ]
         lines = [json.dumps({"salt_id": s.salt_id, "purpose": s.purpose, "salt": s.salt.hex()}) for s in made]
-        files.replace(path, ("\n".join(lines) + "\n").encode(), "salts.write", mode=0o600)
+        content = ("\n".join(lines) + "\n").encode()
+        files.replace(path, content + _checksum_line(content), "salts.write", mode=0o600)
+    return read_salts(files, path)
+
+
+def read_salts(files: Files, path: Path) -> tuple[Salt, ...]:
+    """Return the salts in a file. Raises NotFound, DamagedFile, StorageUnavailable."""
+    content = files.read(path)
     try:
-        rows = [json.loads(line) for line in files.read(path).decode().splitlines()]
+        rows = [json.loads(line) for line in content.decode().splitlines()]
+        if "crc32" in rows[-1]:
+            rows.pop()
+            end = content.rstrip(b"\n").rindex(b"\n") + 1
+            if content[end:] != _checksum_line(content[:end]):
+                raise DamagedFile(
+                    str(path),
+                    "the checksum is wrong: restore it from a backup; draws can't be repeated without",
+                )
         salts = tuple(Salt(row["salt_id"], row["purpose"], bytes.fromhex(row["salt"])) for row in rows)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, IndexError):
         raise DamagedFile(
             str(path), "can't be read: restore it from a backup; draws can't be repeated without it"
         ) from None
@@ -38,6 +55,10 @@ def load_or_create_salts(files: Files, path: Path, entropy: Callable[[int], byte
     ):
         raise DamagedFile(str(path), "lacks a salt: restore it from a backup")
     return salts
+
+
+def _checksum_line(content: bytes) -> bytes:
+    return (json.dumps({"crc32": f"{zlib.crc32(content):08x}"}) + "\n").encode()
 
 
 def newest_salt(salts: tuple[Salt, ...], purpose: str) -> Salt:

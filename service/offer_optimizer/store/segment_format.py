@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -32,6 +33,8 @@ FRAME_HEAD: Final = struct.Struct(">II")
 HEADER_HEAD: Final = struct.Struct(">4sH")
 HEADER_BYTES: Final = 4096
 """No header is longer, magic and CRC included."""
+SECTOR_BYTES: Final = 512
+"""What a disk writes whole or not at all. One that was never written reads as zeros."""
 SCAN_BYTES: Final = 256 * 1024 * 1024
 """How much the search behind a bad frame may run through the CRC: a quarter of a second."""
 NAME: Final = re.compile(r"(journal|inbox|control)-([0-9a-f]{8})-([0-9a-f]{16})-([0-9]{6,})\.seg")
@@ -99,7 +102,7 @@ def decode_header(data: bytes, path: str) -> SegmentHead | None:
 
     Raises DamagedFile naming `path`, also for a format of a newer release.
     """
-    if not data.strip(b"\0"):
+    if not data[:SECTOR_BYTES].strip(b"\0"):
         return None
     if not data.startswith(MAGIC[: len(data)]):
         raise DamagedFile(path, "offset 0: does not begin like a segment")
@@ -172,14 +175,64 @@ def has_frame_behind(data: bytes, seed: int) -> bool:
     Without one it is a torn tail: one unfinished write. Short candidates are tried first, since records
     are short. A tail too large to search is taken for damage, unless one torn frame explains all of it.
     """
+    try:
+        return next(_frames_behind(data, seed), None) is not None
+    except _TooLong:
+        return len(data) > FRAME_HEAD.size + PAYLOAD_BYTES
+
+
+def first_frame_behind(data: bytes, seed: int) -> int | None:
+    """Return where the first good frame starts behind the bad one that `data` begins with.
+
+    None when there is none, or when looking for it takes too long.
+    """
+    first: int | None = None
+    try:
+        for offset in _frames_behind(data, seed):
+            first = offset
+    except _TooLong:
+        return None
+    return first
+
+
+def is_lost_write(data: bytes, behind: int, start: int, seed: int) -> bool:
+    """Return whether `data`, found at `start`, has a sector of zeros in front of a good frame at `behind`.
+
+    So a power cut leaves what was not synced: some sectors written, others not. A changed bit looks
+    otherwise. The good frame's length begins with zeros, which may have been lost as well.
+    """
+    last = start + behind + _LENGTH.size
+    for boundary in range(start - start % SECTOR_BYTES + SECTOR_BYTES, last, SECTOR_BYTES):
+        sector = data[max(boundary - SECTOR_BYTES - start, 0) : boundary - start]
+        if len(sector) >= _LENGTH.size and not sector.strip(b"\0"):
+            return True
+    # Of the first sector less than a length may have been lost: three zeros prove nothing by themselves.
+    lost = min(SECTOR_BYTES - start % SECTOR_BYTES, _LENGTH.size)
+    length = _LENGTH.pack(max(behind - FRAME_HEAD.size, 0))
+    return not data[:lost].strip(b"\0") and frame_at(length + data[_LENGTH.size :], 0, seed) is not None
+
+
+class _TooLong(Exception):
+    """A search would run through more than SCAN_BYTES."""
+
+
+def _frames_behind(data: bytes, seed: int) -> Iterator[int]:
+    """Yield where good frames start behind the first byte: the first find, then ever earlier ones.
+
+    Raises _TooLong.
+    """
     budget = SCAN_BYTES
+    first = len(data)
     for length, offset in _candidates(data):
+        # Frames don't overlap: one that is earlier than what was found ends before it.
+        if offset + FRAME_HEAD.size + length > first:
+            continue
         budget -= length
         if budget < 0:
-            return len(data) > FRAME_HEAD.size + PAYLOAD_BYTES
+            raise _TooLong
         if frame_at(data, offset, seed) is not None:
-            return True
-    return False
+            first = offset
+            yield offset
 
 
 def _candidates(data: bytes) -> list[tuple[int, int]]:

@@ -1,7 +1,12 @@
 """Reads segments, beside a living writer or behind a dead one.
 
 What always holds: frames come in the order in which they were appended, each whole and checked; nothing
-is skipped. It changes nothing and may not know what a payload means or whether it was drained before.
+is skipped without a word. It changes nothing and may not know what a payload means or whether it was drained
+before.
+
+Three things are not frames. At the end of a file: an unfinished write. In front of good frames: sectors that
+read as zeros, which a power cut took before they were synced, so nobody was promised what was there; whoever
+reads on begins behind them. Anything else in front of good frames is damage, and whoever reads stops there.
 
 To drain a segment to its end, ask `writer_is_dead` first and read afterwards: only then is what the read
 calls the end really the end. The other way round the writer may append between the two questions.
@@ -20,8 +25,10 @@ from offer_optimizer.store.segment_format import (
     SegmentHead,
     SegmentName,
     decode_header,
+    first_frame_behind,
     frame_at,
     has_frame_behind,
+    is_lost_write,
     missing_bytes,
     split_frames,
 )
@@ -32,6 +39,8 @@ class Verdict(Enum):
 
     MORE = "the limit was reached; read on"
     CLEAN_END = "the file ends behind a whole frame"
+    LOST_WRITE = "a power cut took what was here; read on"
+    GIVEN_UP = "an operator said that the damage here may be passed over; read on"
     TORN_TAIL = "the file ends in an unfinished frame: not yet, or, of a dead writer, the end"
 
 
@@ -106,11 +115,20 @@ def _read_on(files: Files, path: StrPath, offset: int, limit_bytes: int, size: i
         if 0 < missing <= size - offset - len(data):
             # Twice at most: the first read may not even hold a frame's head.
             return _read_on(files, path, offset, len(data) + missing, size, seed)
-    if _is_torn(files, path, next_offset, size, seed):
-        return FrameRead(payloads, next_offset, Verdict.TORN_TAIL)
-    if payloads:
-        # The caller keeps these; asked again from here, it hears of the damage.
+    if payloads and not _is_torn(files, path, next_offset, size, seed):
+        # The caller keeps these; asked again from here, it hears of what stands there.
         return FrameRead(payloads, next_offset, Verdict.MORE)
+    return FrameRead(payloads, *_at_bad_frame(files, path, next_offset, size, seed))
+
+
+def _at_bad_frame(files: Files, path: StrPath, offset: int, size: int, seed: int) -> tuple[int, Verdict]:
+    """Return where to read on from a bad frame, and what it is. Raises DamagedFile where it is damage."""
+    if _is_torn(files, path, offset, size, seed):
+        return offset, Verdict.TORN_TAIL
+    rest = files.read(path, offset, size - offset)
+    behind = first_frame_behind(rest, seed)
+    if behind is not None and is_lost_write(rest, behind, offset, seed):
+        return offset + behind, Verdict.LOST_WRITE
     raise DamagedFile(str(path), f"offset {offset}: a bad frame, and good ones behind it")
 
 

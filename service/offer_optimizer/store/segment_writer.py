@@ -221,7 +221,10 @@ class JournalSyncer:
         writer: SegmentWriter,
         interval_s: float = SYNC_INTERVAL_S,
         wait: Callable[[float], bool] | None = None,
+        tell: Callable[[StorageUnavailable | None], None] | None = None,
     ) -> None:
+        """Take `tell`, which hears of every sync that the disk refused, and None for the first good one."""
+        self._tell = tell
         self._writer = writer
         self._interval_s = interval_s
         self._stopping = threading.Event()
@@ -251,7 +254,11 @@ class JournalSyncer:
         except StorageUnavailable as failure:
             self.failure_count += 1
             self.last_failure = failure
+            if self._tell is not None:
+                self._tell(failure)
             return False
+        if self._tell is not None and self.last_failure is not None:
+            self._tell(None)
         self.last_failure = None
         return True
 

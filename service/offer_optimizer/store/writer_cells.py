@@ -2,9 +2,12 @@
 
 The learner needs it to say "no record stamped before T will still appear", which is what moves ledger time.
 
-    "OOCL" | u16 version | u16 cells | u32 pid | 4 spare | i64 heartbeat in ns | 40 spare | i64 per cell
+    "OOCL" | u16 version | u16 cells | u32 pid | 4 spare | i64 heartbeat in ns | 3 i64 refusals | 16 spare
+    i64 per cell
 
-The file is mapped, in the machine's byte order; every number is aligned, so it is read in one piece.
+The file is mapped, in the machine's byte order; every number is aligned, so it is read in one piece. Refusals
+say when the disk last refused the journal, the inbox and the journal's sync: memory that is mapped already
+takes them however full or broken the disk is.
 
 Why it is enough. A writer does (1) cell = clock, (2) stamp = clock again, at least the cell, (3) append,
 (4) cell = 0. A reader does (a) T = clock, (b) read the cells, (c) read the ends of the segments, and takes
@@ -22,8 +25,9 @@ import struct
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 from offer_optimizer.core.errors import DamagedFile, NotFound, StorageUnavailable
@@ -34,16 +38,26 @@ FORMAT_VERSION: Final = 1
 CELL_COUNT: Final = 128
 """One for each handler thread of a process."""
 SUFFIX: Final = ".cells"
-_HEAD: Final = struct.Struct("=4sHHI4xq40x")
+_HEAD: Final = struct.Struct("=4sHHI4xqqqq16x")
 _CELLS: Final = struct.Struct(f"={CELL_COUNT}q")
 _HEARTBEAT: Final = 2
 _FIRST_CELL: Final = _HEAD.size // 8
 FILE_BYTES: Final = _HEAD.size + _CELLS.size
 
 
+class Refused(IntEnum):
+    """What a disk can refuse a process; the value is the place in the file, in words of 8 bytes."""
+
+    JOURNAL = 3
+    INBOX = 4
+    SYNC = 5
+
+
 @dataclass(frozen=True, slots=True)
 class CellReading:
     """What one writer showed: times are those that it gave. `oldest_us` is None when nothing is unwritten.
+
+    `refused_us` says when the disk last refused what it has not taken since.
 
     Of a dead writer (`alive` is False) nothing more can appear. A living one counts even when its
     heartbeat stands still: it may write any moment, until somebody kills it.
@@ -54,6 +68,7 @@ class CellReading:
     heartbeat_ns: int
     oldest_us: int | None
     alive: bool
+    refused_us: Mapping[Refused, int] = field(default_factory=dict)
 
 
 class _Seat:
@@ -84,7 +99,7 @@ class WriterCells:
     ) -> WriterCells:
         """Create and lock `<writer_id>.cells` in `directory`. Raises StorageUnavailable."""
         path = f"{os.fspath(directory)}/{writer_id}{SUFFIX}"
-        head = _HEAD.pack(MAGIC, FORMAT_VERSION, CELL_COUNT, pid, heartbeat_ns)
+        head = _HEAD.pack(MAGIC, FORMAT_VERSION, CELL_COUNT, pid, heartbeat_ns, 0, 0, 0)
         fd = files.open_append(path, "cells.create", head + bytes(_CELLS.size))
         return cls(files, path, fd, files.map(fd, FILE_BYTES).cast("B"))
 
@@ -114,6 +129,10 @@ class WriterCells:
     def beat(self, now_ns: int) -> None:
         """Show that the process is alive; nanoseconds of whatever clock the supervisor compares with."""
         self._words[_HEARTBEAT] = now_ns
+
+    def note_refused(self, what: Refused, time_us: int) -> None:
+        """Show that the disk refused something at a time in microseconds; 0: it takes it again."""
+        self._words[what] = time_us
 
     def close(self) -> None:
         """Release the lock: from now on this writer counts as dead. It must have stopped writing."""
@@ -164,12 +183,13 @@ def read_cells(files: Files, directory: StrPath) -> list[CellReading]:
 def _decode(content: bytes, writer_id: str, *, alive: bool) -> CellReading | None:
     if len(content) < FILE_BYTES:
         return None
-    magic, version, count, pid, heartbeat_ns = _HEAD.unpack_from(content)
+    magic, version, count, pid, heartbeat_ns, *refusals = _HEAD.unpack_from(content)
     if (magic, version, count) != (MAGIC, FORMAT_VERSION, CELL_COUNT):
         return None
     cells = _CELLS.unpack_from(content, _HEAD.size)
     oldest_us = min((cell for cell in cells if cell), default=None)
-    return CellReading(writer_id, pid, heartbeat_ns, oldest_us, alive)
+    refused_us = {what: time_us for what, time_us in zip(Refused, refusals, strict=True) if time_us}
+    return CellReading(writer_id, pid, heartbeat_ns, oldest_us, alive, refused_us)
 
 
 def oldest_unwritten(readings: Iterable[CellReading]) -> int | None:

@@ -92,6 +92,9 @@ BY_FACTS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {
         {"oldest_unlearned_us": NOW - 5 * MINUTE_US, "unlearned_count": 500},
     ),
     "learning_frozen": ({"frozen_since_us": NOW - 25 * HOUR_US}, {"frozen_since_us": NOW - 2 * HOUR_US}),
+    "file_damaged": ({"damage": ("segments/x: offset 9: a bad frame",)}, {"damage": ()}),
+    "storage_refused": ({"refusals": ("Process 7 could not write: feedback is refused.",)}, {"refusals": ()}),
+    "disk_low": ({"free_bytes": 2**27}, {"free_bytes": 2**30}),
     "thinning_active": ({"learn_probability": 0.5}, {"learn_probability": 1.0}),
 }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 
 import pytest
 
 from offer_optimizer.core.errors import NotFound, StorageUnavailable
-from offer_optimizer.store.files import AppendFailed, Moment
+from offer_optimizer.store.files import AppendFailed, Files, Moment
 from offer_optimizer.store.memory_files import MemoryDisk, MemoryFiles
 
 
@@ -132,6 +133,24 @@ def test_what_is_missing_is_not_found_and_may_be_removed() -> None:
         files.list("/nowhere")
     assert not files.exists("/data/a")
     files.remove("/data/a", "remove")
+
+
+def test_what_a_dead_life_with_the_same_pid_left_unfinished_is_in_nobodys_way() -> None:
+    """As in a container, where every life has one pid: else a kill during the first start was the last."""
+    disk = MemoryDisk()
+    disk.make_dir("/data", 0o700)
+    stopped = Files(failing_at("a.write"), disk)
+    with pytest.raises(StorageUnavailable):
+        stopped.replace("/data/a", b"never", "a")
+    for name in disk.list_dir("/data"):
+        disk.unlink(f"/data/{name}")
+    left = disk.open(f"/data/.a.{os.getpid()}-0.aside", 0o600, must_be_new=True)
+    assert disk.lock(left)
+    with pytest.raises(StorageUnavailable, match="exists"):
+        Files(disk=disk).replace("/data/a", b"new", "a")
+    disk.kill()
+    Files(disk=disk).replace("/data/a", b"new", "a")
+    assert disk.list_dir("/data") == ["a"]
 
 
 def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_stay() -> None:

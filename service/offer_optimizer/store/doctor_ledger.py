@@ -1,0 +1,117 @@
+"""Looks at the ledger as `doctor` does: is the database whole, its order without gaps, every record readable?
+
+It changes nothing and holds no transaction for long, so a running learner is not held up.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from offer_optimizer.core.errors import OfferOptimizerError
+from offer_optimizer.store.codec import RecordKind, Tick
+from offer_optimizer.store.findings import Finding, damaged, note, sound
+from offer_optimizer.store.fold_tables import FoldTables
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import newest_retention
+
+RESTORE: Final = (
+    "stop the server and restore the ledger from a backup; segments that are still there are drained again"
+)
+CHECK: Final = "`offer-optimizer rebuild --check` derives everything again and says what differs"
+
+
+def look_at_ledger(directory: DataDirectory) -> tuple[int | None, dict[str, int], list[Finding]]:
+    """Return the last position (None where it can't be told), the offsets of segments, and what was found."""
+    subject = str(directory.ledger_path)
+    if not directory.ledger_path.exists():
+        is_new = not any(directory.snapshots.glob("*/*.snap"))
+        if is_new:
+            return None, {}, [note(subject, "there is none yet")]
+        return None, {}, [damaged(subject, "is missing, and there are models that learned from it", RESTORE)]
+    try:
+        ledger = Ledger.open_for_reading(directory.ledger_path)
+    except OfferOptimizerError as error:
+        return None, {}, [damaged(subject, error, RESTORE)]
+    lines: list[Finding] = []
+    last_position, offsets = None, {}
+    with closing(ledger.connection):
+        try:
+            lines += _database(ledger, subject)
+            last_position = ledger.last_position()
+            offsets = ledger.segment_offsets()
+            lines += _records(ledger, subject, last_position)
+            lines.append(_fold(ledger, subject))
+        except (sqlite3.Error, OfferOptimizerError, ValueError, TypeError) as error:
+            lines.append(damaged(subject, f"can't be read to its end: {error}", RESTORE))
+    return last_position, offsets, lines
+
+
+def _database(ledger: Ledger, subject: str) -> list[Finding]:
+    found = [row[0] for row in ledger.connection.execute("PRAGMA integrity_check(5)")]
+    if found == ["ok"]:
+        return [sound(subject, "SQLite finds the database whole")]
+    return [damaged(subject, f"SQLite finds: {'; '.join(found)}", RESTORE)]
+
+
+def _records(ledger: Ledger, subject: str, last_position: int) -> list[Finding]:
+    """Look for gaps behind what retention moved out, and for records that can't be read."""
+    retention = newest_retention(ledger)
+    begin = retention.position if retention else 0
+    (count,) = ledger.connection.execute(
+        "SELECT COUNT(*) FROM record WHERE position > ? AND position <= ?", (begin, last_position)
+    ).fetchone()
+    lines = []
+    if count != last_position - begin:
+        text = (
+            f"{last_position - begin - count:,} positions between {begin} and {last_position} have no record"
+        )
+        lines.append(damaged(subject, text, RESTORE))
+    unreadable = []
+    for record in ledger.records(0, last_position):
+        try:
+            record.body()
+        except (DecodeError, OfferOptimizerError, ValueError, KeyError, IndexError, TypeError):
+            unreadable.append(record.position)
+    if unreadable:
+        where = ", ".join(map(str, unreadable[:5]))
+        text = f"{len(unreadable):,} records can't be read, first at positions {where}"
+        lines.append(damaged(subject, text, RESTORE))
+    if not lines:
+        text = f"{count:,} records up to position {last_position}, each in its place and readable"
+        if begin:
+            text += f"; what closed up to position {begin} is in the archive"
+        lines.append(sound(subject, text))
+    return lines
+
+
+def _fold(ledger: Ledger, subject: str) -> Finding:
+    """Compare what the fold noted of itself with the ledger's end, in one look at both."""
+    ledger.connection.execute("BEGIN")
+    try:
+        tables = FoldTables(ledger.connection)
+        noted = (tables.state("position"), tables.state("time_us"))
+        end = (ledger.last_position(), _last_tick_us(ledger))
+        (beyond,) = ledger.connection.execute(
+            "SELECT COUNT(*) FROM open_decision WHERE position > ?", (end[0],)
+        ).fetchone()
+    finally:
+        ledger.connection.execute("COMMIT")
+    if noted != end or beyond:
+        text = (
+            f"the fold stands at position {noted[0]} and time {noted[1]}, the ledger at {end[0]} and {end[1]}"
+        )
+        return damaged(subject, text, f"{RESTORE}; {CHECK}")
+    return sound(subject, f"the fold stands at the ledger's end; {CHECK}")
+
+
+def _last_tick_us(ledger: Ledger) -> int:
+    row = ledger.connection.execute(
+        "SELECT position FROM record WHERE kind = ? ORDER BY position DESC LIMIT 1", (int(RecordKind.TICK),)
+    ).fetchone()
+    body = ledger.record_at(row[0]).body() if row else None
+    return body.time_us if isinstance(body, Tick) else 0
