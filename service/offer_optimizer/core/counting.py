@@ -66,11 +66,15 @@ class Limits:
     """The caps and budgets of one catalog revision, by offer and placement.
 
     An offer that the catalog doesn't have (given inline) is limited by caps on interruptions alone.
+    `hear_feedback` says whether feedback about a decision can change a counter; about one that is `deferred`
+    it always can, since that one reserves.
     """
 
     def __init__(self, catalog: Catalog) -> None:
         self.caps = catalog.caps
         self.budgets = catalog.budgets
+        # What a budget was charged is kept with the decision, so one of any kind counts here.
+        self.hear_feedback = bool(self.budgets) or any(cap.count_on != DECIDE for cap in self.caps)
         self._offers = {offer.id: offer for offer in catalog.offers}
         self._costs = {offer.id: dict(offer.attributes.numbers).get("cost", 0.0) for offer in catalog.offers}
         self._windows_us = {

@@ -157,11 +157,15 @@ class HotState:
                 for cap, rows in events.items():
                     if decision_id in rows:
                         events[cap] = release(rows, decision_id)
+                self._changed[state.name] = state
             for event in counting.events:
                 cap = name_of(event.cap_id)
+                rows = events.get(cap, b"")
                 row = EVENT.pack(event.time_us, event.expires_us, decision_id)
-                events[cap] = set_events(events.get(cap, b""), row)
-            self._changed[state.name] = state
+                # Whoever brings all that was decided mostly brings what is there.
+                if row not in rows:
+                    events[cap] = set_events(rows, row)
+                    self._changed[state.name] = state
         if counting.charges or counting.releases_reservations:
             self._charge(decision_id, counting)
 
