@@ -92,11 +92,13 @@ class HotState:
         found = []
         for cap_id, behind_us in caps:
             count = 0
-            for time_us, expires_us, _ in EVENT.iter_unpack(events.get(name_of(cap_id), b"")):
-                if time_us > behind_us and (not expires_us or expires_us > now_us):
-                    count += 1
+            rows = events.get(name_of(cap_id))
+            if rows is not None:
+                for time_us, expires_us, _ in EVENT.iter_unpack(rows):
+                    if time_us > behind_us and (not expires_us or expires_us > now_us):
+                        count += 1
             # The newest are the first to lie behind a time, so this is what is left of them.
-            found.append(min(count, limits.CAP_LIMIT))
+            found.append(count if count < _EVENTS_MOST else _EVENTS_MOST)
         return found
 
     def spent(self, budget_id: str, period: str, now_us: int) -> float:
