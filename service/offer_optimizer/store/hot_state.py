@@ -98,7 +98,7 @@ class HotState:
                     if time_us > behind_us and (not expires_us or expires_us > now_us):
                         count += 1
             # The newest are the first to lie behind a time, so this is what is left of them.
-            found.append(count if count < _EVENTS_MOST else _EVENTS_MOST)
+            found.append(min(_EVENTS_MOST, count))
         return found
 
     def spent(self, budget_id: str, period: str, now_us: int) -> float:

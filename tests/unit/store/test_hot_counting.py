@@ -49,7 +49,9 @@ def state() -> HotState:
 
 
 def bring(state: HotState, decision: Decision, digest: bytes = b"ann") -> bool:
-    return count_decision(state, LIMITS, recent_of(decision, CATALOG, digest, b""), (b"", b""), may_repeat=False)
+    return count_decision(
+        state, LIMITS, recent_of(decision, CATALOG, digest, b""), (b"", b""), may_repeat=False
+    )
 
 
 def hear(state: HotState, feedback: Feedback, digest: bytes = b"", **how: bool) -> bool:
