@@ -2,9 +2,10 @@
 
 20 offers, 12 context features, the vw policy; bare, with 20 distinct rules, and with 5 caps on top, counted
 in the shared hot cache. The rules read 8 categories and a number, which repeat from visitor to visitor as
-devices, countries and visits do; the last row has a number that never repeats. The floors of the same run
-are the policy's answer alone, and Vowpal Wabbit asked with naive text under the same options. All take turns;
-the figure is CPU time, the least of the turns.
+devices, countries and visits do; one row has a number that never repeats. The caps count decisions; in the
+last row one of them counts dismissals, so that decisions have to be remembered. The floors of the same run are
+the policy's answer alone, and Vowpal Wabbit asked with naive text under the same options. All take turns; the
+figure is CPU time, the least of the turns.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from offer_optimizer.app.clocks import EntropyStock, entropy, wall_clock_us
 from offer_optimizer.core import ids
 from offer_optimizer.core.catalog import Cap, Catalog, Offer, OfferType, Placement, Window
 from offer_optimizer.core.catalog_revision import CatalogRevision
+from offer_optimizer.core.counting import DECIDE
 from offer_optimizer.core.decision import Consent
 from offer_optimizer.core.features import Features, build_features
 from offer_optimizer.decide.draft import Drafter
@@ -67,8 +69,11 @@ class _NoSnapshots:
         raise AssertionError(key)
 
 
-def catalog(*, rules: bool, caps: bool) -> PreparedCatalog:
-    """Return the catalog: every rule differs and passes, every cap limits the four offers of a group."""
+def catalog(*, rules: bool, caps: bool, hears: str = DECIDE) -> PreparedCatalog:
+    """Return the catalog: every rule differs and passes, every cap limits the four offers of a group.
+
+    The last cap counts what it `hears`.
+    """
     offers = tuple(
         Offer(
             id=f"offer-{number:02}",
@@ -82,7 +87,13 @@ def catalog(*, rules: bool, caps: bool) -> PreparedCatalog:
         for number in range(OFFERS)
     )
     limits = tuple(
-        Cap(id=f"cap-{number}", limit=50, groups=(f"group-{number}",), window=Window(rolling_s=86400.0))
+        Cap(
+            id=f"cap-{number}",
+            limit=50,
+            groups=(f"group-{number}",),
+            window=Window(rolling_s=86400.0),
+            count_on=hears if number == CAPS - 1 else DECIDE,
+        )
         for number in range(CAPS if caps else 0)
     )
     placement = Placement(id=PLACEMENT, offers=tuple(offer.id for offer in offers), baseline=("offer-00",))
@@ -180,12 +191,14 @@ def questions(directory: Path) -> dict[str, Callable[[int], object]]:
         "the policy's pmf alone": lambda number: policy.pmf(contexts[number % VISITORS], actions),
     }
     whole, shared = catalog(rules=True, caps=True), _shared_cache(directory)
+    hearing = catalog(rules=True, caps=True, hears="dismiss")
     for number, (name, prepared, cache, asked) in enumerate(
         (
             ("decide", bare, MemoryCache(), requests),
             ("decide with 20 rules", catalog(rules=True, caps=False), MemoryCache(), requests),
             ("decide with 20 rules, 5 caps", whole, shared, requests),
             ("the same, a number never repeats", whole, shared, unlike),
+            ("the same, a cap hears feedback", hearing, shared, requests),
         )
     ):
         found[name] = _asking(_runtime(prepared, directory, cache, f"{number:016x}"), asked)

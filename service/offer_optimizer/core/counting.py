@@ -66,18 +66,22 @@ class Limits:
     """The caps and budgets of one catalog revision, by offer and placement.
 
     An offer that the catalog doesn't have (given inline) is limited by caps on interruptions alone.
+    `hear_feedback` says whether feedback about a decision can change a counter; about one that is `deferred`
+    it always can, since that one reserves.
     """
 
     def __init__(self, catalog: Catalog) -> None:
         self.caps = catalog.caps
         self.budgets = catalog.budgets
+        # What a budget was charged is kept with the decision, so one of any kind counts here.
+        self.hear_feedback = bool(self.budgets) or any(cap.count_on != DECIDE for cap in self.caps)
         self._offers = {offer.id: offer for offer in catalog.offers}
         self._costs = {offer.id: dict(offer.attributes.numbers).get("cost", 0.0) for offer in catalog.offers}
         self._windows_us = {
             placement.id: min(round(placement.window_s * 1e6), limits.REPEAT_S * 1_000_000)
             for placement in catalog.placements
         }
-        self._rolling_us = [_rolling_us(cap.window) for cap in self.caps]
+        self._rolling = [(cap.id, _rolling_us(cap.window)) for cap in self.caps]
         self._caps: dict[tuple[str, str], tuple[int, ...]] = {}
         self._budgets: dict[str, tuple[int, ...]] = {}
 
@@ -111,9 +115,11 @@ class Limits:
         """Return the ids of caps, each with its `window_start`."""
         found = []
         for index in caps:
-            cap, rolling_us = self.caps[index], self._rolling_us[index]
-            start_us = window_start(cap.window, now_us) if rolling_us is None else now_us - rolling_us
-            found.append((cap.id, start_us))
+            cap_id, rolling_us = self._rolling[index]
+            if rolling_us is None:
+                found.append((cap_id, window_start(self.caps[index].window, now_us)))
+            else:
+                found.append((cap_id, now_us - rolling_us))
         return found
 
     def use_of(self, budget: Budget, offer_id: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -19,10 +20,16 @@ SALT_BYTES: Final = 32
 
 def uniform(salt: bytes, placement_id: str, decision_id: bytes, slot: int) -> float:
     """Return the number in [0, 1) that belongs to this slot of this decision."""
+    hashed = _begun(salt, placement_id).copy()
+    hashed.update(decision_id + slot.to_bytes(2, "big"))
+    return (int.from_bytes(hashed.digest(), "big") >> 11) * 2.0**-53
+
+
+@lru_cache(maxsize=256)
+def _begun(salt: bytes, placement_id: str) -> hashlib.blake2b:
+    """Return the hash that knows salt and placement, for others to copy."""
     name = placement_id.encode()
-    message = len(name).to_bytes(2, "big") + name + decision_id + slot.to_bytes(2, "big")
-    digest = hashlib.blake2b(message, digest_size=8, key=salt).digest()
-    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
+    return hashlib.blake2b(len(name).to_bytes(2, "big") + name, digest_size=8, key=salt)
 
 
 def pick(pmf: Pmf32, u: float) -> tuple[int, float]:

@@ -186,21 +186,27 @@ class RuleSet:
 
     def evaluate(self, facts: RuleFacts) -> Answers:
         """Return what each rule says, in order; None for one that fails. The facts are of one request."""
+        return self.ask({maps: getattr(facts, maps) for maps in self.reads})
+
+    def ask(self, maps: Mapping[str, Mapping[str, Any]]) -> Answers:
+        """Do what `evaluate` does for the maps that are in `reads`, by name; others may be missing."""
         if self._names is None:
-            return self._evaluate(facts)
-        read: Read = (
-            *[value for maps, names in self._names for value in map(getattr(facts, maps).get, names)],
+            return self._evaluate(maps)
+        values = [value for name, names in self._names for value in map(maps[name].get, names)]
+        if self._tags:
+            tags = maps["tag"]
             # No list at all and an empty one are not the same to a rule.
-            *[tuple(facts.tag[name]) if name in facts.tag else None for name in self._tags],
-        )
+            values += [tuple(tags[name]) if name in tags else None for name in self._tags]
+        read: Read = tuple(values)
         answers = self._known.get(read)
         if answers is None:
             if len(self._known) >= KNOWN_ANSWERS:
                 self._known.clear()
-            answers = self._known[read] = self._evaluate(facts)
+            answers = self._known[read] = self._evaluate(maps)
         return answers
 
-    def _evaluate(self, facts: RuleFacts) -> Answers:
+    def _evaluate(self, maps: Mapping[str, Mapping[str, Any]]) -> Answers:
+        facts = RuleFacts(**maps)
         answers: list[bool | None] = []
         view = facts.view_of(self.reads)
         for rules, expression in self._together:

@@ -110,7 +110,7 @@ def draw_from(asked: Asked, draft: Draft, decision_id: bytes, time_us: int, salt
         u = draw.uniform(salt.salt, asked.placement.placement.id, decision_id, 0)
         slots = (SlotChoice(draft.pmf, *draw.pick(draft.pmf, u)),)
     counters = draft.counters
-    excluded_ids = set(asked.request.exclude_offer_ids)
+    left_out = asked.request.exclude_offer_ids
     return Decision(
         decision_id=decision_id,
         decide_time_us=time_us,
@@ -136,9 +136,9 @@ def draw_from(asked: Asked, draft: Draft, decision_id: bytes, time_us: int, salt
         budget_spent=tuple(counters.spent.items()) if counters else (),
         inline=asked.request.candidates,
         excluded_by_caller=tuple(
-            candidate.offer_id for candidate in asked.plan.candidates if candidate.offer_id in excluded_ids
+            candidate.offer_id for candidate in asked.plan.candidates if candidate.offer_id in left_out
         )
-        if excluded_ids
+        if left_out
         else (),
         request_digest=asked.digests[0],
         body_digest=asked.digests[1],

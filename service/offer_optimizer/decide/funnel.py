@@ -169,7 +169,7 @@ class FunnelPlan:
         if not rules.shared.rules and not rules.private and rules.own is None:
             return 0, no, failed
         facts = self._facts(question)
-        answers = rules.shared.evaluate(RuleFacts(**facts)) if rules.shared.rules else []
+        answers = rules.shared.ask(facts) if rules.shared.rules else ()
         # Mostly all of them pass, and nothing is to be gathered.
         if answers.count(True) < len(answers):
             for rule, answer, mask in zip(rules.shared.rules, answers, rules.masks, strict=True):

@@ -126,7 +126,8 @@ class Runtime:
             # Kept where a repeat may ask for it.
             record=encode_decision(decision) if asked.may_repeat else b"",
         )
-        count_new_decision(transaction, asked.prepared.limits, recent, asked.digests)
+        limits = asked.prepared.limits
+        count_new_decision(transaction, limits, recent, asked.digests, may_repeat=asked.may_repeat)
 
     def _record(self, asked: Asked, draft: Draft, decision: Decision) -> Outcome:
         self.journal.append(decision, asked.digest)

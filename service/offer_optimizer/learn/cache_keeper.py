@@ -32,7 +32,13 @@ from offer_optimizer.store import hot_records as records
 from offer_optimizer.store.codec import MergeChange, RecordKind
 from offer_optimizer.store.counter_tables import CounterTables, visitor_key_of
 from offer_optimizer.store.hot_cache import CacheTransaction, Recent
-from offer_optimizer.store.hot_counting import count_decision, count_feedback, is_remembered, recent_of
+from offer_optimizer.store.hot_counting import (
+    count_decision,
+    count_feedback,
+    is_counted,
+    is_repeatable,
+    recent_of,
+)
 from offer_optimizer.store.hot_fill import FillableCache, Stage
 from offer_optimizer.store.ledger import Ledger
 
@@ -99,10 +105,15 @@ class CacheKeeper:
             return
         catalog = self._fold.revisions.catalog(decision.catalog_revision)
         limits = self._limits.of(decision.catalog_revision)
-        if limits is not None and is_remembered(decision, catalog):
+        if limits is not None and is_counted(decision, catalog):
             recent = recent_of(decision, catalog, digest, record)
             digests = (decision.request_digest, decision.body_digest)
-            self._waiting.append(lambda transaction: count_decision(transaction, limits, recent, digests))
+            may_repeat = is_repeatable(decision, catalog)
+            self._waiting.append(
+                lambda transaction: count_decision(
+                    transaction, limits, recent, digests, may_repeat=may_repeat
+                )
+            )
 
     def heard(self, feedback: Feedback, digest: bytes) -> None:
         """See drain.Feed."""

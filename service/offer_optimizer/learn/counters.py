@@ -15,7 +15,13 @@ from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.learn.revisions import Revisions
 from offer_optimizer.store.codec import Merge
 from offer_optimizer.store.counter_tables import CounterTables, visitor_name
-from offer_optimizer.store.hot_counting import count_decision, count_feedback, is_remembered, recent_of
+from offer_optimizer.store.hot_counting import (
+    count_decision,
+    count_feedback,
+    is_counted,
+    is_repeatable,
+    recent_of,
+)
 from offer_optimizer.store.hot_state import HotState
 
 SWEPT_AT_ONCE: Final = 200
@@ -61,9 +67,11 @@ class FoldCounters:
         """Count a decision whose catalog revision is known."""
         catalog = self._revisions.catalog(decision.catalog_revision)
         limits = self._limits.of(decision.catalog_revision)
-        if limits is not None and is_remembered(decision, catalog):
+        if limits is not None and is_counted(decision, catalog):
             recent = recent_of(decision, catalog, visitor_name(visitor_key), b"")
-            count_decision(self._turn(), limits, recent, (decision.request_digest, decision.body_digest))
+            digests = (decision.request_digest, decision.body_digest)
+            may_repeat = is_repeatable(decision, catalog)
+            count_decision(self._turn(), limits, recent, digests, may_repeat=may_repeat)
 
     def heard(self, feedback: Feedback, visitor_key: int | None) -> None:
         """Count an item of feedback."""

@@ -25,8 +25,8 @@ LimitsOf = Callable[[int], Limits | None]
 """The limits of a catalog revision; None where it is unknown."""
 
 
-def is_remembered(decision: Decision, catalog: Catalog) -> bool:
-    """Return whether a decision is kept for half an hour: it read counters, or it may be asked for again.
+def is_counted(decision: Decision, catalog: Catalog) -> bool:
+    """Return whether a decision has a part in the cache: it read counters, or it may be asked for again.
 
     One that read no counters was offered nothing that is limited, so it counts nothing.
     """
@@ -63,29 +63,45 @@ def chosen_offer_id(decision: Decision, catalog: Catalog) -> str:
 
 
 def count_decision(
-    transaction: CacheTransaction, limits: Limits, recent: Recent, digests: tuple[bytes, bytes]
+    transaction: CacheTransaction,
+    limits: Limits,
+    recent: Recent,
+    digests: tuple[bytes, bytes],
+    *,
+    may_repeat: bool,
 ) -> bool:
-    """Count and remember a decision, unless that was done before; return whether it was new.
+    """Count a decision, unless it is remembered already; return whether it was not.
 
-    `digests` are of request_id and body.
+    `digests` are of request_id and body; `may_repeat` is what `is_repeatable` says.
     """
     if transaction.recent(recent.decision_id) is not None:
         return False
-    count_new_decision(transaction, limits, recent, digests)
+    count_new_decision(transaction, limits, recent, digests, may_repeat=may_repeat)
     return True
 
 
 def count_new_decision(
-    transaction: CacheTransaction, limits: Limits, recent: Recent, digests: tuple[bytes, bytes]
+    transaction: CacheTransaction,
+    limits: Limits,
+    recent: Recent,
+    digests: tuple[bytes, bytes],
+    *,
+    may_repeat: bool,
 ) -> None:
-    """Count and remember a decision that nobody can have counted before: who makes it does."""
+    """Count a decision that nobody can have counted before: who makes it does.
+
+    It is remembered where something may still come of it: a repeat, or feedback that counts. Of any other
+    only events that stay are known, which may be set again, so nothing is missed; and under a revision whose
+    caps count decisions alone, feedback by visitor finds an older decision of another revision, or none.
+    """
     if recent.offer_id:
         counting = limits.of_decision(
             recent.offer_id, recent.placement_id, recent.time_us, deferred=recent.deferred
         )
         if counting.events or counting.charges:
             transaction.apply(recent.decision_id, recent.visitor_digest, counting, recent.time_us)
-    transaction.remember(recent, *digests)
+    if may_repeat or recent.deferred or limits.hear_feedback:
+        transaction.remember(recent, *digests)
 
 
 def count_feedback(

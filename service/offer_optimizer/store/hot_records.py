@@ -70,12 +70,14 @@ def to_micro(amount: float) -> int:
 class VisitorState:
     """What is known of one visitor, in packed rows: a decision touches few of them and parses even fewer.
 
-    `events` by cap are rows of EVENT, `decisions` rows of DECIDED, `items` rows of ITEM; in any order.
+    `events` by cap are rows of EVENT, `decisions` rows of DECIDED, `items` rows of ITEM; in any order. `name`
+    is the digest that it lies under, which is the other one where two were merged.
     """
 
     events: dict[bytes, bytes] = field(default_factory=dict)
     decisions: bytes = b""
     items: bytes = b""
+    name: bytes = field(default=b"", compare=False)
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to keep."""
@@ -90,8 +92,8 @@ def encode_visitor(state: VisitorState) -> bytes:
     return b"".join((*parts, state.decisions, state.items))
 
 
-def decode_visitor(data: bytes) -> VisitorState:
-    """Parse what encode_visitor wrote. Raises struct.error."""
+def decode_visitor(data: bytes, name: bytes = b"") -> VisitorState:
+    """Parse what encode_visitor wrote; `name` is what it lies under. Raises struct.error."""
     _, cap_count, decisions, items = _VISITOR_HEAD.unpack_from(data)
     events = {}
     at = _VISITOR_HEAD.size
@@ -103,7 +105,7 @@ def decode_visitor(data: bytes) -> VisitorState:
     middle = at + decisions
     if middle + items != len(data):
         raise struct.error(f"a visitor's state has {len(data)} bytes, must have {middle + items}")
-    return VisitorState(events, data[at:middle], data[middle:])
+    return VisitorState(events, data[at:middle], data[middle:], name)
 
 
 def encode_redirect(into: bytes) -> bytes:

@@ -48,8 +48,11 @@ class KeyValues(Protocol):
 class HotState:
     """One view or transaction. Implements hot_cache.CacheTransaction.
 
-    Without `turns` every write sweeps a little.
+    Without `turns` every write sweeps a little. Made twice for each decision, so it keeps little: visitors
+    that were looked at by every digest they go by, and those of them that were changed by the last one.
     """
+
+    __slots__ = ("_changed", "_pruned_us", "_turns", "_values", "_visitors", "is_whole", "version")
 
     def __init__(
         self,
@@ -63,8 +66,7 @@ class HotState:
         self.is_whole = is_whole
         self.version = version
         self._visitors: dict[bytes, VisitorState] = {}
-        self._names: dict[bytes, bytes] = {}
-        self._dirty: set[bytes] = set()
+        self._changed: dict[bytes, VisitorState] = {}
         self._pruned_us = 0
         self._turns = turns
 
@@ -72,7 +74,7 @@ class HotState:
 
     def event_times(self, cap_id: str, digest: bytes, now_us: int) -> tuple[int, ...]:
         """See CacheView."""
-        rows = self._visitor(self.merged_into(digest)).events.get(name_of(cap_id))
+        rows = self._visitor(digest).events.get(name_of(cap_id))
         if rows is None:
             return ()
         times = [
@@ -86,15 +88,17 @@ class HotState:
 
     def counts(self, caps: Sequence[tuple[str, int]], digest: bytes, now_us: int) -> list[int]:
         """See CacheView."""
-        events = self._visitor(self.merged_into(digest)).events
+        events = self._visitor(digest).events
         found = []
         for cap_id, behind_us in caps:
             count = 0
-            for time_us, expires_us, _ in EVENT.iter_unpack(events.get(name_of(cap_id), b"")):
-                if time_us > behind_us and (not expires_us or expires_us > now_us):
-                    count += 1
+            rows = events.get(name_of(cap_id))
+            if rows is not None:
+                for time_us, expires_us, _ in EVENT.iter_unpack(rows):
+                    if time_us > behind_us and (not expires_us or expires_us > now_us):
+                        count += 1
             # The newest are the first to lie behind a time, so this is what is left of them.
-            found.append(min(count, limits.CAP_LIMIT))
+            found.append(min(_EVENTS_MOST, count))
         return found
 
     def spent(self, budget_id: str, period: str, now_us: int) -> float:
@@ -124,9 +128,7 @@ class HotState:
         newest = max(
             (
                 (time_us, decision_id)
-                for of_placement, time_us, decision_id in DECIDED.iter_unpack(
-                    self._visitor(self.merged_into(digest)).decisions
-                )
+                for of_placement, time_us, decision_id in DECIDED.iter_unpack(self._visitor(digest).decisions)
                 if of_placement == placement and (at_us is None or time_us <= at_us)
             ),
             default=None,
@@ -135,18 +137,14 @@ class HotState:
 
     def merged_into(self, digest: bytes) -> bytes:
         """See CacheView."""
-        name = self._names.get(digest)
-        if name is None:
-            self._load(digest)
-            name = self._names[digest]
-        return name
+        return self._visitor(digest).name
 
     def continues(self, view: CacheView) -> bool:
         """See CacheTransaction."""
         if self.version is None or self.version != view.version:
             return False
         if isinstance(view, HotState):
-            self._visitors, self._names = view._visitors, view._names  # noqa: SLF001  (of the same class)
+            self._visitors = view._visitors  # noqa: SLF001  (of the same class)
         return True
 
     # --- changing ------------------------------------------------------------------------------------------
@@ -155,17 +153,21 @@ class HotState:
         """See CacheTransaction."""
         self._pruned_us = max(self._pruned_us, now_us)
         if digest and (counting.events or counting.releases_reservations):
-            digest = self.merged_into(digest)
-            events = self._visitor(digest).events
+            state = self._visitor(digest)
+            events = state.events
             if counting.releases_reservations:
                 for cap, rows in events.items():
                     if decision_id in rows:
                         events[cap] = release(rows, decision_id)
+                self._changed[state.name] = state
             for event in counting.events:
                 cap = name_of(event.cap_id)
+                rows = events.get(cap, b"")
                 row = EVENT.pack(event.time_us, event.expires_us, decision_id)
-                events[cap] = set_events(events.get(cap, b""), row)
-            self._dirty.add(digest)
+                # Whoever brings all that was decided mostly brings what is there.
+                if row not in rows:
+                    events[cap] = set_events(rows, row)
+                    self._changed[state.name] = state
         if counting.charges or counting.releases_reservations:
             self._charge(decision_id, counting)
 
@@ -177,38 +179,35 @@ class HotState:
         if request_digest:
             put(records.REQUEST + request_digest, recent.decision_id + body_digest)
         if recent.visitor_digest:
-            digest = self.merged_into(recent.visitor_digest)
-            state = self._visitor(digest)
+            state = self._visitor(recent.visitor_digest)
             row = DECIDED.pack(name_of(recent.placement_id), recent.time_us, recent.decision_id)
             state.decisions = add_decisions(state.decisions, row)
-            self._dirty.add(digest)
+            self._changed[state.name] = state
 
     def saw_feedback(self, digest: bytes, placement_id: str, feedback_id: str, time_us: int) -> bool:
         """See CacheTransaction."""
-        digest, name = self.merged_into(digest), records.item_name(placement_id, feedback_id)
+        name = records.item_name(placement_id, feedback_id)
         state = self._visitor(digest)
         for found, at_us in ITEM.iter_unpack(state.items):
             if found == name and abs(time_us - at_us) < REPEAT_US:
                 return True
         state.items += ITEM.pack(name, time_us)
-        self._dirty.add(digest)
+        self._changed[state.name] = state
         return False
 
     def merge(self, from_digest: bytes, into_digest: bytes) -> None:
         """See CacheTransaction. Merged again, the other way round or in a ring: nothing happens."""
-        source, target = self.merged_into(from_digest), self.merged_into(into_digest)
-        if source == target:
+        given, own = self._visitor(from_digest), self._visitor(into_digest)
+        if given is own:
             return
-        given, own = self._visitor(source), self._visitor(target)
         for cap, rows in given.events.items():
             own.events[cap] = set_events(own.events.get(cap, b""), rows)
         own.decisions = add_decisions(own.decisions, given.decisions)
         own.items += given.items
-        self._dirty.add(target)
-        self._dirty.discard(source)
-        self._visitors.pop(source)
-        self._values.put(records.VISITOR + source, records.encode_redirect(target))
-        self._names = {name: target if known == source else known for name, known in self._names.items()}
+        self._changed[own.name] = own
+        self._changed.pop(given.name, None)
+        self._values.put(records.VISITOR + given.name, records.encode_redirect(own.name))
+        self._visitors = {name: own if it is given else it for name, it in self._visitors.items()}
 
     def finish(self) -> None:
         """Sweep a little and flush; call it before the transaction of a cache commits."""
@@ -220,13 +219,12 @@ class HotState:
 
     def flush(self) -> None:
         """Write what was changed of visitors."""
-        for digest in self._dirty:
-            state = self._visitors[digest]
+        for name, state in self._changed.items():
             if state.is_empty():
-                self._values.delete(records.VISITOR + digest)
+                self._values.delete(records.VISITOR + name)
             else:
-                self._values.put(records.VISITOR + digest, records.encode_visitor(state))
-        self._dirty.clear()
+                self._values.put(records.VISITOR + name, records.encode_visitor(state))
+        self._changed.clear()
 
     # --- sweeping ------------------------------------------------------------------------------------------
 
@@ -253,30 +251,30 @@ class HotState:
             self._values.delete(records.REQUEST + request_digest)
         if not recent.visitor_digest:
             return
-        digest = self.merged_into(recent.visitor_digest)
-        state = self._visitor(digest)
+        state = self._visitor(recent.visitor_digest)
         prune(state, now_us)
-        self._dirty.add(digest)
+        self._changed[state.name] = state
 
     # --- within --------------------------------------------------------------------------------------------
 
     def _visitor(self, digest: bytes) -> VisitorState:
-        """Return the state under a digest that `merged_into` returned."""
+        """Return what is known of a visitor, by any digest that it goes by."""
         state = self._visitors.get(digest)
         if state is None:
-            state = self._visitors[digest] = VisitorState()
+            state = self._visitors[digest] = self._load(digest)
         return state
 
-    def _load(self, digest: bytes) -> None:
+    def _load(self, digest: bytes) -> VisitorState:
         name = digest
         data = self._values.get(records.VISITOR + name)
         while data is not None and (into := records.redirected(data)) is not None:
             name = into
             data = self._values.get(records.VISITOR + name)
-        self._names[digest] = name
-        if name not in self._visitors:
-            self._names[name] = name
-            self._visitors[name] = VisitorState() if data is None else records.decode_visitor(data)
+        state = self._visitors.get(name)
+        if state is None:
+            state = VisitorState(name=name) if data is None else records.decode_visitor(data, name)
+            self._visitors[name] = state
+        return state
 
     def _charge(self, decision_id: bytes, counting: Counting) -> None:
         key = records.CHARGES + decision_id

@@ -17,7 +17,13 @@ from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import MergeChange, encode_control
 from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.hot_cache import CacheView
-from offer_optimizer.store.hot_counting import chosen_offer_id, count_decision, count_feedback, recent_of
+from offer_optimizer.store.hot_counting import (
+    chosen_offer_id,
+    count_decision,
+    count_feedback,
+    is_repeatable,
+    recent_of,
+)
 from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.memory_cache import MemoryCache
 from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells
@@ -219,7 +225,8 @@ class Shop:
             with self.service.cache.transaction(1.0) as transaction:
                 digest = transaction.merged_into(digest) if digest else b""
                 recent = recent_of(decision, self.catalog, digest, encode_decision(decision))
-                count_decision(transaction, self.limits, recent, (b"", b""))
+                may_repeat = is_repeatable(decision, self.catalog)
+                count_decision(transaction, self.limits, recent, (b"", b""), may_repeat=may_repeat)
         except CacheUnready:
             decision = decision_of(number - offer + 2, now_us, epoch=epoch, placement_id=where)
         self.writers[writer].decide(decision, digest.decode())

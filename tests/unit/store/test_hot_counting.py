@@ -1,12 +1,14 @@
-"""Which decision an item counts for, and which decisions are remembered at all."""
+"""Which decision an item counts for, and which decisions are counted and remembered at all."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 
+from offer_optimizer.core.catalog import Cap
 from offer_optimizer.core.counting import Limits
 from offer_optimizer.core.decision import Decision, InlineCandidate
 from offer_optimizer.core.features import Features
@@ -16,7 +18,7 @@ from offer_optimizer.store.hot_counting import (
     chosen_offer_id,
     count_decision,
     count_feedback,
-    is_remembered,
+    is_counted,
     recent_of,
 )
 from offer_optimizer.store.hot_state import HotState
@@ -47,7 +49,9 @@ def state() -> HotState:
 
 
 def bring(state: HotState, decision: Decision, digest: bytes = b"ann") -> bool:
-    return count_decision(state, LIMITS, recent_of(decision, CATALOG, digest, b""), (b"", b""))
+    return count_decision(
+        state, LIMITS, recent_of(decision, CATALOG, digest, b""), (b"", b""), may_repeat=False
+    )
 
 
 def hear(state: HotState, feedback: Feedback, digest: bytes = b"", **how: bool) -> bool:
@@ -58,12 +62,12 @@ def dismissed(state: HotState) -> tuple[int, ...]:
     return state.event_times("dismissed", b"ann", START_US)
 
 
-def test_remembered_is_what_read_counters_or_may_be_repeated() -> None:
-    assert not is_remembered(other(), CATALOG)
-    assert is_remembered(other(**READ), CATALOG)
-    assert is_remembered(other(budget_spent=((0, 0.0),)), CATALOG)
-    assert is_remembered(other(request_digest=b"q"), CATALOG)
-    assert is_remembered(other(placement_id="home"), CATALOG)
+def test_counted_is_what_read_counters_or_may_be_repeated() -> None:
+    assert not is_counted(other(), CATALOG)
+    assert is_counted(other(**READ), CATALOG)
+    assert is_counted(other(budget_spent=((0, 0.0),)), CATALOG)
+    assert is_counted(other(request_digest=b"q"), CATALOG)
+    assert is_counted(other(placement_id="home"), CATALOG)
     assert (HOME.sticky_for_s, OTHER.sticky_for_s) == (60.0, 0.0)
 
 
@@ -91,6 +95,21 @@ def test_a_decision_is_brought_once(state: HotState) -> None:
     assert bring(state, other(**READ))
     assert not bring(state, other(**READ))
     assert state.spent("uses", "", START_US) == 1.0
+
+
+def test_where_no_feedback_counts_a_decision_is_counted_and_not_remembered(state: HotState) -> None:
+    """Unless it may be repeated, or has reserved: then something may still come of it."""
+    caps = (Cap(id="often", limit=5, interruptions=True),)
+    plain = Limits(CATALOG.model_copy(update={"caps": caps, "budgets": ()}))
+    kept = []
+    for number, (deferred, may_repeat) in enumerate(product((False, True), repeat=2)):
+        decision = other(3 * number, START_US + number, deferred=deferred, **READ)
+        recent = recent_of(decision, CATALOG, b"ann", b"")
+        for _ in range(2):
+            count_decision(state, plain, recent, (b"", b""), may_repeat=may_repeat)
+        kept.append(state.recent(decision.decision_id) is not None)
+    assert kept == [False, True, True, True]
+    assert sorted(state.event_times("often", b"ann", START_US)) == [START_US + n for n in range(4)]
 
 
 def test_feedback_counts_up_to_half_an_hour_after_the_decision_by_stamps(state: HotState) -> None:
