@@ -119,14 +119,19 @@ def batch_item(request: pb.DecideRequest, index: int) -> DecideInput:
 
 def features(message: pb.Features, where: str, limit: int) -> Features:
     """Validate typed features; a tag set without values says nothing and is left out."""
-    categories = dict(message.categories)
-    numbers = dict(message.numbers)
-    tags = {name: values for name, tags in message.tags.items() if (values := tuple(tags.values))}
+    categories, numbers = message.categories, message.numbers
+    tags = _tags(message) if message.tags else {}
     # Counted before every name is looked at: what is far over the limit is not worth validating.
     count = len(categories) + len(numbers) + len(tags)
     if count > limit:
         raise InvalidInput(where, f"{count} features, at most {limit}")
     return build_features(categories, numbers, tags, where=where, limit=limit)
+
+
+def _tags(message: pb.Features) -> dict[str, tuple[str, ...]]:
+    # By name: the items of such a map are made in Python.
+    found = [(name, tuple(message.tags[name].values)) for name in message.tags]
+    return {name: values for name, values in found if values}
 
 
 def required_id(text: str, where: str) -> str:

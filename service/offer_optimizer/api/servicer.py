@@ -16,6 +16,7 @@ from offer_optimizer.api.convert_feedback import check_served, feedback_input, s
 from offer_optimizer.api.deadline import refuse_late
 from offer_optimizer.api.disable import disable_offer
 from offer_optimizer.api.handlers import Call
+from offer_optimizer.api.reply import decide_reply
 from offer_optimizer.api.status import FailureBook
 from offer_optimizer.api.times import timestamp
 from offer_optimizer.core import limits
@@ -60,8 +61,7 @@ class OfferServicer:
         """Serve Decide."""
         refuse_late(context)
         request = convert.parse(pb.DecideRequest, data, limits.MESSAGE_BYTES)
-        outcome = self._decisions.decide(convert.decide_input(request))
-        return convert.decide_response(outcome).SerializeToString()
+        return decide_reply(self._decisions.decide(convert.decide_input(request)))
 
     def batch_decide(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         """Serve BatchDecide: items fail alone; the rest of a late batch is not decided."""

@@ -7,11 +7,15 @@ iterate in another order in every process and Vowpal Wabbit sums in feature orde
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from offer_optimizer.core import limits
 from offer_optimizer.core.checked import checked_dataclass
 from offer_optimizer.core.errors import InvalidInput
+
+_SHORT: Final = limits.NAME_BYTES // 4
+"""Characters of a text that can't be over the limit: each takes four bytes at most."""
 
 
 @checked_dataclass(frozen=True, slots=True)
@@ -43,40 +47,42 @@ def build_features(
     `where` begins the field path of errors; `limit` is the largest allowed feature count, inclusive.
     Raises InvalidInput naming field and limit.
     """
-    _check_categories(categories, where)
-    _check_numbers(numbers, where)
-    features = Features(
-        categories=tuple(sorted(categories.items())),
-        # Adding zero turns -0.0 into 0.0, and an integer into a float: equal features must give equal bytes.
-        numbers=tuple(sorted([(name, number + 0.0) for name, number in numbers.items()])),
-        tags=_sorted_tags(tags, where) if tags else (),
-    )
-    if features.count() > limit:
-        raise InvalidInput(where, f"{features.count()} features, at most {limit}")
-    if len(categories) + len(numbers) + len(tags) != len({*categories, *numbers, *tags}):
-        seen = [*categories, *numbers, *tags]
-        twice = min(name for name in seen if seen.count(name) > 1)
+    # Maps of protobuf are passed as they are: looking up the sorted names is what copying one would cost.
+    texts = [(name, categories[name]) for name in sorted(categories)]
+    # Adding zero turns -0.0 into 0.0, and an integer into a float: equal features must give equal bytes.
+    amounts = [(name, numbers[name] + 0.0) for name in sorted(numbers)]
+    if not _are_plain(texts):
+        _check_categories(texts, where)
+    _check_numbers(amounts, where)
+    found = Features(tuple(texts), tuple(amounts), _sorted_tags(tags, where) if tags else ())
+    if found.count() > limit:
+        raise InvalidInput(where, f"{found.count()} features, at most {limit}")
+    names = [name for group in (texts, amounts, found.tags) for name, _ in group]
+    if len(names) != len(set(names)):
+        twice = min(name for name in names if names.count(name) > 1)
         raise InvalidInput(where, f"{show(twice)} is used in more than one map")
-    return features
+    return found
 
 
 # The path of an error is built only for an error: these run for every feature of every request.
 
 
-def _check_categories(categories: Mapping[str, str], where: str) -> None:
-    if _are_short(categories) and _are_short(categories.values()) and "" not in categories:
-        return
-    for name, value in categories.items():
+def _are_plain(texts: list[tuple[str, str]]) -> bool:
+    """Return whether no name is empty and nothing can be over the limit, whatever its characters."""
+    return not texts or (texts[0][0] != "" and max([len(text) for pair in texts for text in pair]) <= _SHORT)
+
+
+def _check_categories(texts: list[tuple[str, str]], where: str) -> None:
+    for name, value in texts:
         if not _fits_name(name):
             check_name(name, f"{where}.categories")
         if not _fits_text(value):
             check_text(value, f"{where}.categories[{show(name)}]")
 
 
-def _check_numbers(numbers: Mapping[str, float], where: str) -> None:
-    are_named = _are_short(numbers) and "" not in numbers
-    for name, number in numbers.items():
-        if not (are_named or _fits_name(name)):
+def _check_numbers(amounts: list[tuple[str, float]], where: str) -> None:
+    for name, number in amounts:
+        if not 0 < len(name) <= _SHORT:
             check_name(name, f"{where}.numbers")
         if not -limits.NUMBER_MAGNITUDE <= number <= limits.NUMBER_MAGNITUDE:
             check_number(number, f"{where}.numbers[{show(name)}]")
@@ -84,20 +90,15 @@ def _check_numbers(numbers: Mapping[str, float], where: str) -> None:
 
 def _sorted_tags(tags: Mapping[str, Iterable[str]], where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found = []
-    for name, raw_values in sorted(tags.items()):
+    for name in sorted(tags):
         if not _fits_name(name):
             check_name(name, f"{where}.tags")
-        values = tuple(sorted(set(raw_values)))
-        for value in () if _are_short(values) else values:
-            if not _fits_text(value):
+        values = tuple(sorted(set(tags[name])))
+        for value in values:
+            if len(value) > _SHORT:
                 check_text(value, f"{where}.tags[{show(name)}]")
         found.append((name, values))
     return tuple(found)
-
-
-def _are_short(texts: Collection[str]) -> bool:
-    """Return whether none can be over the limit; a character takes four bytes at most."""
-    return not texts or max(map(len, texts)) * 4 <= limits.NAME_BYTES
 
 
 def _fits_text(text: str) -> bool:

@@ -35,6 +35,7 @@ _PMF: Final = tag(pb.StoredSlot.PMF_FIELD_NUMBER, BYTES)
 _CHOSEN: Final = tag(pb.StoredSlot.CHOSEN_FIELD_NUMBER, VARINT)
 _PROPENSITY: Final = tag(pb.StoredSlot.PROPENSITY_FIELD_NUMBER, FIXED64)
 _NUMBERS: Final = tag(pb.StoredFeatures.NUMBER_VALUES_FIELD_NUMBER, BYTES)
+_TAGS: Final = tag(pb.StoredFeatures.TAGS_FIELD_NUMBER, BYTES)
 _FLOAT: Final = np.dtype("<f4")
 _DOUBLE: Final = struct.Struct("<d")
 
@@ -48,6 +49,7 @@ def encode_decision(decision: Decision) -> bytes:
     """Serialise a decision; maps are already sorted in Features."""
     version = decision.model_version
     time_us = decision.decide_time_us
+    context = _features(decision.context)
     parts = [
         sized(_DECISION_ID, decision.decision_id),
         _DECIDE_TIME + varint(time_us) if time_us else b"",
@@ -59,19 +61,20 @@ def encode_decision(decision: Decision) -> bytes:
             decision.exclusion_reasons,
         ),
         *[sized(_SLOTS, _slot(slot)) for slot in decision.slots],
-        sized(_CONTEXT, _features(decision.context)) if decision.context != EMPTY else b"",
+        sized(_CONTEXT, context) if context else b"",
         _served(
             (
                 version.epoch if version else b"",
                 version.position if version else 0,
-                decision.reason,
+                # Plain numbers: those of an enum are hashed in Python.
+                int(decision.reason),
                 decision.deferred,
                 decision.holdout,
                 decision.ramp,
                 decision.floor,
                 decision.baseline,
                 decision.draw_salt_id,
-                decision.consent,
+                int(decision.consent),
             )
         ),
         *starmap(_count, decision.cap_counts),
@@ -146,7 +149,7 @@ def _slot(slot: SlotChoice) -> bytes:
 
 @lru_cache(maxsize=_PARTS)
 def _served(
-    served: tuple[bytes, int, Reason, bool, bool, float, float, int | None, int, Consent],
+    served: tuple[bytes, int, int, bool, bool, float, float, int | None, int, int],
 ) -> bytes:
     epoch, position, reason, deferred, holdout, ramp, floor, baseline, draw_salt_id, consent = served
     return pb.DecisionRecord(
@@ -230,8 +233,18 @@ def _number_names(names: tuple[str, ...]) -> bytes:
 
 
 def _tags(tags: tuple[str, tuple[str, ...]]) -> bytes:
-    stored = pb.StoredTags(name=tags[0], values=tags[1])
-    return pb.StoredFeatures(tags=(stored,)).SerializeToString(deterministic=True)
+    name, values = tags
+    return sized(_TAGS, b"".join((_tag_name(name), *map(_tag_value, values))))
+
+
+@lru_cache(maxsize=_PARTS)
+def _tag_name(name: str) -> bytes:
+    return pb.StoredTags(name=name).SerializeToString(deterministic=True)
+
+
+@lru_cache(maxsize=_PARTS)
+def _tag_value(text: str) -> bytes:
+    return pb.StoredTags(values=(text,)).SerializeToString(deterministic=True)
 
 
 def load_features(stored: pb.StoredFeatures) -> Features:
