@@ -14,6 +14,8 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
@@ -41,10 +43,24 @@ class Round:
     failure_count: int
 
 
-def drive(server: UnderTest, seconds: float, clients: int, threads: int) -> Round:
-    """Load one server for `seconds` and return what was seen."""
-    arguments = [server.target, str(threads), str(seconds), setting.request_bytes().hex()]
-    command = [sys.executable, "-m", "benchmarks.load", *arguments]
+def drive(
+    server: UnderTest,
+    seconds: float,
+    clients: int,
+    threads: int,
+    *,
+    method: str = setting.DECIDE,
+    requests: Sequence[bytes] = (),
+) -> Round:
+    """Load one server for `seconds` and return what was seen; `requests` take turns (default: the one)."""
+    with tempfile.NamedTemporaryFile("w", suffix=".hex") as file:
+        file.write("\n".join(request.hex() for request in requests or [setting.request_bytes()]))
+        file.flush()
+        arguments = [server.target, str(threads), str(seconds), method, file.name]
+        return _drive(server, [sys.executable, "-m", "benchmarks.load", *arguments], clients)
+
+
+def _drive(server: UnderTest, command: list[str], clients: int) -> Round:
     drivers = [
         subprocess.Popen(
             command,

@@ -21,6 +21,7 @@ from offer_optimizer.app.keys import KeysFile
 from offer_optimizer.app.life import Life, every
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.core import ids
+from offer_optimizer.decide.batch import Decisions
 from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
@@ -89,10 +90,11 @@ def run_decider(
     in_force.refresh()
     identity = Identity.load(files, directory.secret_path)
     salts = load_or_create_salts(files, directory.salts_path, entropy)
+    recorded = Journal(journal, cells, wall_clock_us)
     runtime = Runtime(
         catalog=lambda: in_force.prepared,
         drafter=Drafter(shelf, newest_salt(salts, "holdout")),
-        journal=Journal(journal, cells, wall_clock_us),
+        journal=recorded,
         cache=cache,
         clock=wall_clock_us,
         digest=identity.digest,
@@ -107,7 +109,7 @@ def run_decider(
         in_force.has_limits,
     )
     ports = Ports(
-        decisions=runtime,
+        decisions=Decisions(runtime, recorded),
         intake=intake,
         desk=store,
         models=in_force,
