@@ -42,7 +42,7 @@ def test_items_of_one_visitor_see_each_others_counts() -> None:
         batch.decide(ask(visitor))
     batch.end()
     counts = [dict(decision.cap_counts) for decision, _ in room.journal.kept]
-    assert counts == [{"seen": 0}, {"seen": 0}, {"seen": 1}]
+    assert counts == [{0: 0}, {0: 0}, {0: 1}]
 
 
 def test_what_the_journal_did_not_take_is_answered_with_the_baseline_and_no_id() -> None:
