@@ -76,12 +76,12 @@ def _drive(server: UnderTest, command: list[str], clients: int) -> Round:
         if driver.stdin is None or driver.stdout is None or driver.stdout.readline() != "ready\n":
             raise SystemExit(f"a client could not reach {server.name} at {server.target}")
         machine.pin(driver.pid, under_test.cores()[1])
-    cpu_before = machine.cpu_seconds(server.pid) if server.pid else 0.0
+    cpu_before = server.cpu_seconds()
     for driver in drivers:
         driver.stdin.write("go\n")  # type: ignore[union-attr]
         driver.stdin.flush()  # type: ignore[union-attr]
     reports: list[dict[str, Any]] = [json.loads(driver.communicate()[0]) for driver in drivers]
-    cpu_s = machine.cpu_seconds(server.pid) - cpu_before if server.pid else None
+    cpu_s = server.cpu_seconds() - cpu_before if server.pid else None
     return summarise_round(server.name, reports, cpu_s)
 
 

@@ -62,9 +62,9 @@ def load(server: UnderTest, rate: float, seconds: float, channels: int, *more: s
         if driver.stdout is None or driver.stdout.readline() != "ready\n":
             raise SystemExit(f"the client could not reach {server.name} at {server.target}")
         machine.pin(driver.pid, under_test.cores()[1])
-        before_s = machine.cpu_seconds(server.pid) if server.pid else 0.0
+        before_s = server.cpu_seconds()
         report: dict[str, Any] = json.loads(driver.communicate("go\n")[0])
-    used_s = machine.cpu_seconds(server.pid) - before_s if server.pid else None
+    used_s = server.cpu_seconds() - before_s if server.pid else None
     return _turn(server.name, rate, report, used_s)
 
 

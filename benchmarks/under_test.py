@@ -24,11 +24,19 @@ READY_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class UnderTest:
-    """A server to measure. `pid` is the process that decides; None where it is somebody else's."""
+    """A server to measure. `pid` is the process that decides; None where it is somebody else's.
+
+    `others` decide beside it on the same port.
+    """
 
     name: str
     target: str
     pid: int | None
+    others: tuple[int, ...] = ()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that deciding has used; 0 where the processes are somebody else's."""
+        return sum(machine.cpu_seconds(pid) for pid in (self.pid, *self.others) if pid is not None)
 
 
 def environment() -> dict[str, str]:
