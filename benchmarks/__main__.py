@@ -59,15 +59,15 @@ class Run:
     took_s: float
 
 
-def run(entry: Entry, date: str, *, is_short: bool) -> Run:
-    """Run one benchmark and read what it found."""
+def run(entry: Entry, date: str, more: Sequence[str], *, is_short: bool) -> Run:
+    """Run one benchmark with `more` options and read what it found."""
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="offer-optimizer-bench-") as folder:
         file = Path(folder, "answer.json")
         command = [sys.executable, "-m", f"benchmarks.{entry.name}", "--json", str(file), "--date", date]
         try:
             done = subprocess.run(
-                [*command, *(["--short"] if is_short else [])],
+                [*command, *more, *(["--short"] if is_short else [])],
                 env=under_test.environment(),
                 cwd=under_test.ROOT,
                 check=False,
@@ -100,6 +100,7 @@ def options() -> argparse.Namespace:
     """Read the command line."""
     parser = question.parser("", __doc__)
     names = [entry.name for entry in ENTRIES]
+    parser.add_argument("--obp-python", help="for replay_rows: interpreter of an environment that has obp")
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
     return parser.parse_args()
 
@@ -115,7 +116,9 @@ def main() -> None:
     runs = []
     for entry in wanted:
         print(f"\n=== {entry.name}", flush=True)
-        runs.append(run(entry, chosen.date, is_short=chosen.short))
+        is_replay = entry.name == "replay_rows" and chosen.obp_python
+        more = ["--obp-python", chosen.obp_python] if is_replay else []
+        runs.append(run(entry, chosen.date, more, is_short=chosen.short))
         print(f"  took {runs[-1].took_s:.0f} s", flush=True)
     print(f"\n{question.build()} build")
     print(table(runs))

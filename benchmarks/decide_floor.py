@@ -25,7 +25,6 @@ import numpy as np
 from benchmarks import machine, question, setting, under_test
 from benchmarks.under_test import ROOT, UnderTest
 
-
 TOLERANCE: Final = 0.2
 """CPU ratios of short runs beside busy neighbours differed by up to a sixth from those of long ones."""
 

@@ -117,9 +117,7 @@ def drive(channels: list[grpc.Channel], load: Load, requests: list[bytes]) -> tu
         request = requests[number % len(requests)]
         call = decides[number % len(decides)].future(request, timeout=load.deadline_s)
         call.add_done_callback(
-            lambda done, due=due_ns, late=late_us, keep=wants_id: seen.decision(
-                due, late, done, keep_id=keep
-            )
+            lambda done, due=due_ns, late=late_us, keep=wants_id: seen.decision(due, late, done, keep_id=keep)
         )
         sent += 1
         if wants_id and seen.decided:

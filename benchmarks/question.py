@@ -78,9 +78,7 @@ def parser(name: str, document: str | None) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=document)
     found.add_argument("--short", action="store_true", help="seconds instead of minutes; nothing is kept")
     found.add_argument("--json", type=Path, help="write what was found to this file")
-    found.add_argument(
-        "--date", default=datetime.now(UTC).date().isoformat(), help="to note in what is kept"
-    )
+    found.add_argument("--date", default=datetime.now(UTC).date().isoformat(), help="to note in what is kept")
     found.add_argument("--out", type=Path, default=RESULTS, help="folder of what is kept")
     return found
 
@@ -140,7 +138,7 @@ def keep(folder: Path, name: str, text: str) -> str:
 
 
 def kept_files(folder: Path, name: str, of_build: str) -> list[Path]:
-    """Return the files of a benchmark and build, oldest first. A file that names no build is a plain one's."""
+    """Return the files of a benchmark and build, oldest first; one that names no build is a plain one's."""
     found = []
     for file in sorted(folder.glob(f"{name}-*.json")):
         rest = file.stem.removeprefix(f"{name}-")

@@ -2,8 +2,8 @@
 
 A ledger is filled by batches. Every process is killed at once and the service started on the same data
 directory: the time until it says that it serves. Then the learner is killed as often as it is started, while
-deciders run at full rate, until its next start lies seconds ahead; load ends, and how fast decisions appear in
-the ledger is compared with the rate at which they were made.
+deciders run at full rate, until its next start lies seconds ahead; load ends, and how fast decisions appear
+in the ledger is compared with the rate at which they were made.
 """
 
 from __future__ import annotations

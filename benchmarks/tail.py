@@ -29,7 +29,7 @@ LONGEST_S: Final = 5.0
 HOLDS: Final = ("swap", "catalog", "roll", "collection", "pmf")
 """Work of the decider that holds the interpreter lock for as long as it uses the processor."""
 MACHINE, CLIENT, APPEND, UNKNOWN = "machine", "client", "append", "unknown"
-"""A late core, a late client; an append that the disk held up (the learner's syncs reach deciders that way)."""
+"""A late core, a late client; an append that the disk held up, as the learner's syncs may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,8 @@ def read_events(folder: Path) -> list[Event]:
     """Return what the recorders wrote; a line that a killed process left unfinished is passed over."""
     found = []
     for file in sorted(folder.glob("stalls.*")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if line.endswith("}"):
-                found.append(Event(**json.loads(line)))
+        lines = file.read_text(encoding="utf-8").splitlines()
+        found += [Event(**json.loads(line)) for line in lines if line.endswith("}")]
     return sorted(found, key=lambda event: event.at_s)
 
 
@@ -134,9 +133,7 @@ def run(rate: float, seconds: float) -> tuple[half_capacity.Turn, list[Event]]:
 
 def report(turn: half_capacity.Turn, events: Sequence[Event]) -> tuple[list[question.Figure], Counter[str]]:
     """Print what was seen and return the figures."""
-    slow = [
-        Slow(us / 1e3, due_s, late_us / 1e3) for us, due_s, late_us in turn.slowest if us / 1e3 > SLOW_MS
-    ]
+    slow = [Slow(us / 1e3, due_s, late_us / 1e3) for us, due_s, late_us in turn.slowest if us / 1e3 > SLOW_MS]
     found = causes(slow, events)
     print("decisions: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in turn.latency_ms.items()))
     half_capacity.warn([turn])
@@ -156,7 +153,9 @@ def report(turn: half_capacity.Turn, events: Sequence[Event]) -> tuple[list[ques
             SLOW_MS,
             at_least=False,
         ),
-        question.Figure("slow decisions by machine, client or unknown", float(len(slow) - ours), at_least=False),
+        question.Figure(
+            "slow decisions by machine, client or unknown", float(len(slow) - ours), at_least=False
+        ),
     ]
     return figures, found
 

@@ -119,9 +119,7 @@ def real_service(catalog: str = "", name: str = "serve") -> Iterator[UnderTest]:
         yield UnderTest(name, running.target, running.deciders[0])
 
 
-def _when_ready(
-    process: subprocess.Popen[str], data: Path, began_s: float, *, is_pinned: bool
-) -> Service:
+def _when_ready(process: subprocess.Popen[str], data: Path, began_s: float, *, is_pinned: bool) -> Service:
     if process.stdout is None:
         raise AssertionError("it is a pipe")
     for line in process.stdout:

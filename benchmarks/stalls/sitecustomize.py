@@ -1,4 +1,4 @@
-"""A recorder of what holds a process up, for `benchmarks.tail` alone: Python loads it where it is on the path.
+"""A recorder of what holds a process up, for `benchmarks.tail`: Python loads it where it is on the path.
 
 Writes one JSON line for each piece of work that took long: what, when (CLOCK_MONOTONIC, the clock of
 perf_counter), how long, and its thread's CPU time. A ticker that wakes up late tells how long the process

@@ -54,9 +54,8 @@ class Journal(_Stamping):
         """Write a decision. Raises StorageUnavailable."""
         self._writer.append(encode_journal_entry(visitor_digest, encode_decision(decision)))
 
-
     def append_all(self, entries: Sequence[tuple[Decision, bytes]]) -> int:
-        """Write (decision, visitor digest) pairs with one write; return how many, from the first, are there."""
+        """Write (decision, visitor digest) pairs at once; return how many, from the first, are there."""
         payloads = [encode_journal_entry(digest, encode_decision(decision)) for decision, digest in entries]
         try:
             self._writer.append_all(payloads)
