@@ -1,7 +1,7 @@
 """How long after its window closes has a click changed what deciders serve, with default settings?
 
-A window of a second. At one placement: decide, click, and ask the decider which model it serves until that has
-learned one more; the time from the end of the window is the answer. Then with traffic at ten placements:
+A window of a second. At one placement: decide, click, and ask the decider which model it serves until that
+has learned one more; the time from the end of the window is the answer. Then with traffic at ten placements:
 each time a decider serves a newer model of one of them, the windows that closed since the model before have
 waited until then; every millisecond between both cursors is one of these waits.
 """
