@@ -32,7 +32,7 @@ class Entry:
 ENTRIES: Final = (
     Entry("decide_in_process", in_short=True, minutes=5),
     Entry("decide_floor", in_short=True, minutes=10),
-    Entry("half_capacity", in_short=True, minutes=10),
+    Entry("half_capacity", in_short=False, minutes=10),
     Entry("batch_decide", in_short=True, minutes=5),
     Entry("deciders", in_short=True, minutes=10),
     Entry("disk_bytes", in_short=True, minutes=10),

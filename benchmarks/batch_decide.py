@@ -1,7 +1,7 @@
 """How many decisions a second does BatchDecide make with one core, against Decide?
 
 The same service and the same requests, in turns: many visitors at one placement, each in a context of its
-own, as a mailing asks, alone and 50 in a batch; and one visitor in one context at ten placements, as a page
+own, as a mailing asks, alone and 200 in a batch; and one visitor in one context at ten placements, as a page
 asks, alone and in one batch. The ratio is that of CPU time of the deciding process for a decision.
 """
 
@@ -14,9 +14,9 @@ from benchmarks import decide_floor, question, setting, under_test
 from benchmarks.under_test import UnderTest
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
-BATCH: Final = 50
+BATCH: Final = 200
 PAGE: Final = 10
-COUNT: Final = 500
+COUNT: Final = 1000
 TOLERANCE: Final = 0.2
 """Both sides are CPU time of the same process in the same minute; runs differed by up to a tenth."""
 

@@ -29,7 +29,7 @@ def folder_bytes(folder: Path) -> int:
 def main() -> None:
     """Serve for a while, stop, weigh."""
     asked = question.ask(question.parser("disk_bytes", __doc__))
-    seconds = 5.0 if asked.is_short else 60.0
+    seconds = 3.0 if asked.is_short else 60.0
     with tempfile.TemporaryDirectory(prefix="offer-optimizer-bench-") as folder:
         data = Path(folder, "data")
         with under_test.service(data=data) as service:
