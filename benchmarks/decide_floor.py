@@ -1,7 +1,7 @@
 """How much of an empty handler's throughput does Decide keep, and what does it add to its latency?
 
 The floor is an empty handler with the same server options, request and reply bytes. Floor, edge (the gRPC
-edge around a fixed decision) and serve (the real service, learning on) take turns in one run, so that
+edge around a fixed decision), vw and linear (the real service, learning on) take turns in one run, so that
 whatever else the machine does meets all of them. Load is a closed loop from client processes on other cores.
 
 Two ratios are given: calls per second as the clients saw them, and CPU seconds of the deciding process per
@@ -14,16 +14,19 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
-from benchmarks import machine, setting, under_test
+from benchmarks import machine, question, setting, under_test
 from benchmarks.under_test import ROOT, UnderTest
+
+TOLERANCE: Final = 0.2
+"""CPU ratios of short runs beside busy neighbours differed by up to a sixth from those of long ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,24 @@ class Round:
     failure_count: int
 
 
-def drive(server: UnderTest, seconds: float, clients: int, threads: int) -> Round:
-    """Load one server for `seconds` and return what was seen."""
-    arguments = [server.target, str(threads), str(seconds), setting.request_bytes().hex()]
-    command = [sys.executable, "-m", "benchmarks.load", *arguments]
+def drive(
+    server: UnderTest,
+    seconds: float,
+    clients: int,
+    threads: int,
+    *,
+    method: str = setting.DECIDE,
+    requests: Sequence[bytes] = (),
+) -> Round:
+    """Load one server for `seconds` and return what was seen; `requests` take turns (default: the one)."""
+    with tempfile.NamedTemporaryFile("w", suffix=".hex") as file:
+        file.write("\n".join(request.hex() for request in requests or [setting.request_bytes()]))
+        file.flush()
+        arguments = [server.target, str(threads), str(seconds), method, file.name]
+        return _drive(server, [sys.executable, "-m", "benchmarks.load", *arguments], clients)
+
+
+def _drive(server: UnderTest, command: list[str], clients: int) -> Round:
     drivers = [
         subprocess.Popen(
             command,
@@ -58,12 +75,12 @@ def drive(server: UnderTest, seconds: float, clients: int, threads: int) -> Roun
         if driver.stdin is None or driver.stdout is None or driver.stdout.readline() != "ready\n":
             raise SystemExit(f"a client could not reach {server.name} at {server.target}")
         machine.pin(driver.pid, under_test.cores()[1])
-    cpu_before = machine.cpu_seconds(server.pid) if server.pid else 0.0
+    cpu_before = server.cpu_seconds()
     for driver in drivers:
         driver.stdin.write("go\n")  # type: ignore[union-attr]
         driver.stdin.flush()  # type: ignore[union-attr]
     reports: list[dict[str, Any]] = [json.loads(driver.communicate()[0]) for driver in drivers]
-    cpu_s = machine.cpu_seconds(server.pid) - cpu_before if server.pid else None
+    cpu_s = server.cpu_seconds() - cpu_before if server.pid else None
     return summarise_round(server.name, reports, cpu_s)
 
 
@@ -130,10 +147,24 @@ def table(summary: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def options() -> argparse.Namespace:
+def figures(summary: dict[str, dict[str, float]]) -> list[question.Figure]:
+    """Return what docs/design.md asks for: what one core can serve, against the floor, by policy."""
+    limits = {"edge": None, "vw": 0.70, "linear": 0.60, "target": None}
+    found = []
+    for name, limit in limits.items():
+        own = summary.get(name, {})
+        if "capacity_ratio" in own:
+            text = f"{name}: CPU of a floor call / its own"
+            found.append(question.Figure(text, own["capacity_ratio"], limit, tolerance=TOLERANCE))
+        if "throughput_ratio" in own:
+            text = f"{name}: calls a second / the floor's"
+            found.append(question.Figure(text, own["throughput_ratio"], limit))
+    return found
+
+
+def options() -> question.Asked:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="about 15 s, nothing written")
+    parser = question.parser("decide_floor", __doc__)
     parser.add_argument("--seconds", type=float, help="of each turn (default 5; short 1)")
     parser.add_argument("--rounds", type=int, help="turns of each server (default 6; short 2)")
     parser.add_argument("--clients", type=int, default=2, help="client processes")
@@ -142,54 +173,45 @@ def options() -> argparse.Namespace:
         "--target", help="measure the service at HOST:PORT instead; it needs placement `bench`"
     )
     parser.add_argument("--without-serve", action="store_true", help="floor and edge only")
-    parser.add_argument("--date", default=datetime.now(UTC).date().isoformat(), help="to note in the results")
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the results"
-    )
-    return parser.parse_args()
+    return question.ask(parser)
+
+
+def start(stack: ExitStack, chosen: argparse.Namespace) -> list[UnderTest]:
+    """Start what takes turns, the floor first."""
+    servers = [stack.enter_context(under_test.ours("edge"))]
+    if chosen.target:
+        servers.append(UnderTest("target", chosen.target, None))
+    elif not chosen.without_serve:
+        for policy in ("vw", "linear"):
+            catalog = setting.catalog_text(policy)
+            servers.append(stack.enter_context(under_test.real_service(catalog, policy)))
+    reply = under_test.one_reply(servers[-1].target)
+    return [stack.enter_context(under_test.ours("floor", reply.hex())), *servers]
 
 
 def main() -> None:
-    """Measure, print the table, and write the results unless --short. Exits with 1 when a call failed."""
-    chosen = options()
+    """Measure, print the table, and keep the results unless --short. Exits with 1 when a call failed."""
+    asked = options()
+    chosen = asked.options
     seconds = chosen.seconds or (1.0 if chosen.short else 5.0)
     round_count = chosen.rounds or (2 if chosen.short else 6)
-    facts = machine.describe()
     rounds: list[Round] = []
     with ExitStack() as stack:
-        edge = stack.enter_context(under_test.ours("edge"))
-        servers = [edge]
-        if chosen.target:
-            servers.append(UnderTest("target", chosen.target, None))
-        elif not chosen.without_serve:
-            servers.append(stack.enter_context(under_test.real_service()))
-        reply = under_test.one_reply(servers[-1].target)
-        servers.insert(0, stack.enter_context(under_test.ours("floor", reply.hex())))
+        servers = start(stack, chosen)
         for _ in range(round_count):
             rounds.extend(drive(server, seconds, chosen.clients, chosen.threads) for server in servers)
     summary = summarise(rounds)
     print(table(summary))
-    if not chosen.short:
-        settings = {
-            "seconds": seconds,
-            "rounds": round_count,
-            "clients": chosen.clients,
-            "threads": chosen.threads,
-            "request_bytes": len(setting.request_bytes()),
-            "reply_bytes": len(reply),
-        }
-        result = {
-            "question": (__doc__ or "").splitlines()[0],
-            "date": chosen.date,
-            "machine": facts,
-            "settings": settings,
-            "summary": summary,
-            "rounds": [asdict(one) for one in rounds],
-        }
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        file = chosen.out / f"decide_floor-{chosen.date}.json"
-        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        print(f"written to {file.name}")
+    details = {
+        "seconds": seconds,
+        "rounds": round_count,
+        "clients": chosen.clients,
+        "threads": chosen.threads,
+        "request_bytes": len(setting.request_bytes()),
+        "summary": summary,
+    }
+    text = (__doc__ or "").splitlines()[0]
+    question.finish(asked, question.Answer("decide_floor", text, figures(summary), details))
     if any(one.failure_count for one in rounds):
         raise SystemExit(1)
 

@@ -1,16 +1,15 @@
 """What does one decision cost in process, up to and with the journal's write?
 
-20 offers, 12 context features, the vw policy; bare, with 20 distinct rules, and with 5 caps on top, counted
-in the shared hot cache. The rules read 8 categories and a number, which repeat from visitor to visitor as
-devices, countries and visits do; one row has a number that never repeats. The caps count decisions; in the
-last row one of them counts dismissals, so that decisions have to be remembered. The floors of the same run are
-the policy's answer alone, and Vowpal Wabbit asked with naive text under the same options. All take turns; the
-figure is CPU time, the least of the turns.
+20 offers, 12 context features, the policies vw and linear; bare, with 20 distinct rules, and with 5 caps on
+top, counted in the shared hot cache. The rules read 8 categories and a number, which repeat from visitor to
+visitor as devices, countries and visits do; one row has a number that never repeats. The caps count decisions;
+in one row one of them counts dismissals, so that decisions have to be remembered. The floors of the same run
+are the policy's answer alone, and Vowpal Wabbit asked with naive text under the same options. All take turns;
+the figure is CPU time, the least of the turns.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
@@ -21,9 +20,18 @@ from typing import Final
 
 import vowpalwabbit
 
+from benchmarks import question
 from offer_optimizer.app.clocks import EntropyStock, entropy, wall_clock_us
 from offer_optimizer.core import ids
-from offer_optimizer.core.catalog import Cap, Catalog, Offer, OfferType, Placement, Window
+from offer_optimizer.core.catalog import (
+    Cap,
+    Catalog,
+    Offer,
+    OfferType,
+    Placement,
+    PolicyChoice,
+    Window,
+)
 from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.counting import DECIDE
 from offer_optimizer.core.decision import Consent
@@ -55,6 +63,12 @@ CAPS: Final = 5
 VISITORS: Final = 2000
 LESSONS: Final = 500
 NAIVE: Final = "naive text to VW"
+PMF: Final = "the policy's pmf alone"
+WHOLE: Final = "decide with 20 rules, 5 caps"
+LINEAR_PMF: Final = "linear: the policy's pmf alone"
+LINEAR_WHOLE: Final = "linear: with 20 rules, 5 caps"
+TOLERANCE: Final = 0.25
+"""Short runs beside busy neighbours differed by up to a fifth; ratios of minima of the same run."""
 
 
 class _NoSnapshots:
@@ -69,7 +83,7 @@ class _NoSnapshots:
         raise AssertionError(key)
 
 
-def catalog(*, rules: bool, caps: bool, hears: str = DECIDE) -> PreparedCatalog:
+def catalog(*, rules: bool, caps: bool, policy: str = "vw", hears: str = DECIDE) -> PreparedCatalog:
     """Return the catalog: every rule differs and passes, every cap limits the four offers of a group.
 
     The last cap counts what it `hears`.
@@ -96,7 +110,12 @@ def catalog(*, rules: bool, caps: bool, hears: str = DECIDE) -> PreparedCatalog:
         )
         for number in range(CAPS if caps else 0)
     )
-    placement = Placement(id=PLACEMENT, offers=tuple(offer.id for offer in offers), baseline=("offer-00",))
+    placement = Placement(
+        id=PLACEMENT,
+        offers=tuple(offer.id for offer in offers),
+        baseline=("offer-00",),
+        policy=PolicyChoice(name=policy),
+    )
     return prepare_catalog(
         CatalogRevision(1, "", 0, Catalog(offers=offers, caps=limits, placements=(placement,)))
     )
@@ -142,6 +161,11 @@ def _runtime(prepared: PreparedCatalog, directory: Path, cache: HotCache, writer
     )
 
 
+def runtime_in(directory: Path, prepared: PreparedCatalog) -> Runtime:
+    """Return a runtime of its own over the shared hot cache, in a directory."""
+    return _runtime(prepared, directory, _shared_cache(directory), "f" * 16)
+
+
 def _policy(shelf: ModelShelf, prepared: PreparedCatalog) -> Policy:
     served = shelf.get(PLACEMENT, prepared.placements[PLACEMENT].epoch.id)
     if served is None:
@@ -181,14 +205,11 @@ def questions(directory: Path) -> dict[str, Callable[[int], object]]:
         ]
     )
     bare = catalog(rules=False, caps=False)
-    shelf = ModelShelf(_NoSnapshots())
-    shelf.refresh(bare)
-    policy = _policy(shelf, bare)
-    _teach(policy, bare)
-    actions = tuple(candidate.action for candidate in bare.placements[PLACEMENT].plan.candidates)
+    linear = catalog(rules=False, caps=False, policy="linear")
     found: dict[str, Callable[[int], object]] = {
         NAIVE: _naive(bare, contexts),
-        "the policy's pmf alone": lambda number: policy.pmf(contexts[number % VISITORS], actions),
+        PMF: _pmf(bare, contexts),
+        LINEAR_PMF: _pmf(linear, contexts),
     }
     whole, shared = catalog(rules=True, caps=True), _shared_cache(directory)
     hearing = catalog(rules=True, caps=True, hears="dismiss")
@@ -196,13 +217,24 @@ def questions(directory: Path) -> dict[str, Callable[[int], object]]:
         (
             ("decide", bare, MemoryCache(), requests),
             ("decide with 20 rules", catalog(rules=True, caps=False), MemoryCache(), requests),
-            ("decide with 20 rules, 5 caps", whole, shared, requests),
+            (WHOLE, whole, shared, requests),
             ("the same, a number never repeats", whole, shared, unlike),
             ("the same, a cap hears feedback", hearing, shared, requests),
+            (LINEAR_WHOLE, catalog(rules=True, caps=True, policy="linear"), shared, requests),
         )
     ):
         found[name] = _asking(_runtime(prepared, directory, cache, f"{number:016x}"), asked)
     return found
+
+
+def _pmf(prepared: PreparedCatalog, contexts: list[Features]) -> Callable[[int], object]:
+    """Return a question to the policy alone, taught as much as the others."""
+    shelf = ModelShelf(_NoSnapshots())
+    shelf.refresh(prepared)
+    policy = _policy(shelf, prepared)
+    _teach(policy, prepared)
+    actions = tuple(candidate.action for candidate in prepared.placements[PLACEMENT].plan.candidates)
+    return lambda number: policy.pmf(contexts[number % VISITORS], actions)
 
 
 def _requests(contexts: list[Features]) -> list[DecideInput]:
@@ -230,16 +262,38 @@ def measure(asked: dict[str, Callable[[int], object]], turns: int, calls: int) -
     return least
 
 
+def figures(least: dict[str, float]) -> list[question.Figure]:
+    """Return what docs/design.md asks for, and the ratios to naive text that short runs watch."""
+    naive = least[NAIVE]
+    found = [
+        question.Figure("vw: decide with 20 rules and 5 caps, us", least[WHOLE], 70.0, at_least=False),
+        question.Figure(
+            "linear: decide with 20 rules and 5 caps, us", least[LINEAR_WHOLE], 100.0, at_least=False
+        ),
+        question.Figure("linear: pmf alone, us", least[LINEAR_PMF], 50.0, at_least=False),
+        question.Figure(
+            "vw: pmf alone / naive text", least[PMF] / naive, 0.3, at_least=False, tolerance=TOLERANCE
+        ),
+    ]
+    watched = (("vw: decide, 20 rules, 5 caps", WHOLE), ("linear: decide, 20 rules, 5 caps", LINEAR_WHOLE))
+    found += [
+        question.Figure(f"{text} / naive text", least[name] / naive, at_least=False, tolerance=TOLERANCE)
+        for text, name in watched
+    ]
+    return found
+
+
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="few turns, for continuous integration")
-    chosen, _ = parser.parse_known_args()
+    asked = question.ask(question.parser("decide_in_process", __doc__))
     with tempfile.TemporaryDirectory(prefix="offer-optimizer-") as directory:
-        least = measure(questions(Path(directory)), *((3, 500) if chosen.short else (12, 2000)))
+        least = measure(questions(Path(directory)), *((4, 400) if asked.is_short else (12, 2000)))
     print(f"{'in process':32}{'us':>8}{'ratio':>8}")
     for name, spent_us in least.items():
         print(f"{name:32}{spent_us:8.1f}{spent_us / least[NAIVE]:8.2f}")
+    text = (__doc__ or "").splitlines()[0]
+    answer = question.Answer("decide_in_process", text, figures(least), {"least_us": least})
+    question.finish(asked, answer)
 
 
 if __name__ == "__main__":

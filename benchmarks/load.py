@@ -1,4 +1,6 @@
-"""One client process: `python -m benchmarks.load TARGET THREADS SECONDS REQUEST`, a closed loop a thread.
+"""One client process: `python -m benchmarks.load TARGET THREADS SECONDS METHOD FILE`, a closed loop a thread.
+
+FILE has requests in hexadecimal, one a line; each thread sends them in turn.
 
 Each thread has a connection of its own. Prints `ready` after a short warm-up, waits for a line, calls for
 SECONDS, and prints JSON: calls that failed, wall seconds, and each latency in whole microseconds.
@@ -6,40 +8,48 @@ SECONDS, and prints JSON: calls that failed, wall seconds, and each latency in w
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
-
-from benchmarks.setting import DECIDE
 
 WARM_UP_CALLS = 50
 DEADLINE_S = 5.0
 
 
-def loop(call: Any, request: bytes, stop_ns: int, latencies: list[int], failures: list[str]) -> None:  # noqa: ANN401
+def loop(
+    call: Any,  # noqa: ANN401
+    requests: Sequence[bytes],
+    stop_ns: int,
+    latencies: list[int],
+    failures: list[str],
+) -> None:
     """Call until the time is up."""
+    turns = itertools.cycle(requests)
     now = time.perf_counter_ns()
     while now < stop_ns:
         start = now
         try:
-            call(request, timeout=DEADLINE_S)
+            call(next(turns), timeout=DEADLINE_S)
         except grpc.RpcError as error:
             failures.append(str(error))
         now = time.perf_counter_ns()
         latencies.append((now - start) // 1000)
 
 
-def run(target: str, thread_count: int, seconds: float, request: bytes) -> None:
+def run(target: str, thread_count: int, seconds: float, method: str, requests: Sequence[bytes]) -> None:
     """Warm up, wait for the word, drive, report."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.insecure_channel(target, options=options) for _ in range(thread_count)]
-    calls: list[Any] = [channel.unary_unary(DECIDE) for channel in channels]
+    calls: list[Any] = [channel.unary_unary(method) for channel in channels]
     for call in calls:
-        for _ in range(WARM_UP_CALLS):
+        for request in itertools.islice(itertools.cycle(requests), WARM_UP_CALLS):
             call(request, timeout=DEADLINE_S)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -48,7 +58,7 @@ def run(target: str, thread_count: int, seconds: float, request: bytes) -> None:
     latencies: list[list[int]] = [[] for _ in calls]
     failures: list[str] = []
     threads = [
-        threading.Thread(target=loop, args=(call, request, stop_ns, latencies[index], failures))
+        threading.Thread(target=loop, args=(call, requests, stop_ns, latencies[index], failures))
         for index, call in enumerate(calls)
     ]
     for thread in threads:
@@ -64,4 +74,5 @@ def run(target: str, thread_count: int, seconds: float, request: bytes) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), bytes.fromhex(sys.argv[4]))
+    given = [bytes.fromhex(text) for text in Path(sys.argv[5]).read_text(encoding="ascii").split()]
+    run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4], given)

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks import question
 from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.core.catalog import Catalog, Offer, OfferType, Placement, PolicyChoice, Reward
 from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Reason, SlotChoice
@@ -255,25 +255,8 @@ def _examples(trainer: Trainer, model: Model) -> list[Example]:
     return collecting.examples
 
 
-def main() -> None:
-    """Run and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.open_decisions", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="200,000 open decisions instead of 5 million")
-    parser.add_argument("--count", type=int, help="that many open decisions")
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure is not None:
-        print(json.dumps(measure(options.measure)))
-        return
-    count = options.count or (200_000 if options.short else 5_000_000)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ledger.sqlite"
-        Fixture(path).fill(count)
-        size_mb = path.stat().st_size / 1e6
-        run = [sys.executable, "-m", "benchmarks.open_decisions", "--measure", str(path)]
-        found = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
-    print(f"{describe()['cpu']}; {count:,} open decisions in a ledger of {size_mb:,.0f} MB")
-    print(f"peak resident memory of the learner: {found['peak_mb']:.0f} MB (at most 300)")
+def figures(found: dict[str, Any]) -> list[question.Figure]:
+    """Print the turns and return what issue and design ask for."""
     ratios = []
     for turn in found["turns"]:
         each = {part: turn[part] / turn["closed"] * 1e6 for part in ("fold_s", "train_s", "learn_s")}
@@ -282,7 +265,35 @@ def main() -> None:
             f"closed {turn['closed']:,}: fold {each['fold_s']:.1f}, train {each['train_s']:.1f}, learn alone "
             f"{each['learn_s']:.1f} CPU us a decision, ratio {ratios[-1]:.2f}"
         )
-    print(f"median ratio {statistics.median(ratios):.2f} (at most 3)")
+    return [
+        question.Figure("peak memory of the learner, MB", found["peak_mb"], 300.0, at_least=False),
+        question.Figure(
+            "closing and learning / learning alone", statistics.median(ratios), 3.0, at_least=False
+        ),
+    ]
+
+
+def main() -> None:
+    """Make the ledger, measure it in another process, answer."""
+    parser = question.parser("open_decisions", __doc__)
+    parser.add_argument("--count", type=int, help="that many open decisions (5 million; short 200,000)")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    asked = question.ask(parser)
+    options = asked.options
+    if options.measure is not None:
+        print(json.dumps(measure(options.measure)))
+        return
+    count = options.count or (200_000 if asked.is_short else 5_000_000)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        Fixture(path).fill(count)
+        size_mb = path.stat().st_size / 1e6
+        run = [sys.executable, "-m", "benchmarks.open_decisions", "--measure", str(path)]
+        found = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+    print(f"{count:,} open decisions in a ledger of {size_mb:,.0f} MB")
+    text = (__doc__ or "").splitlines()[0]
+    details = {"count": count, "ledger_mb": size_mb, **found}
+    question.finish(asked, question.Answer("open_decisions", text, figures(found), details))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any, Final
 import grpc
 from hdrh.histogram import HdrHistogram
 
-from benchmarks.setting import DECIDE, RECORD_FEEDBACK, many_requests
+from benchmarks.setting import DECIDE, PLACEMENTS, RECORD_FEEDBACK, many_requests
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
 LONGEST_US: Final = 60_000_000
@@ -47,19 +47,20 @@ class Seen:
     lateness: HdrHistogram = field(default_factory=histogram)
     feedback: HdrHistogram = field(default_factory=histogram)
     failures: Counter[str] = field(default_factory=Counter)
-    slowest: list[tuple[int, float]] = field(default_factory=list)
+    slowest: list[tuple[int, float, int]] = field(default_factory=list)
+    slowest_kept: int = SLOWEST_KEPT
     decided: deque[str] = field(default_factory=lambda: deque(maxlen=1000))
     finished: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def decision(self, due_ns: int, start_ns: int, call: Any, *, keep_id: bool) -> None:  # noqa: ANN401
+    def decision(self, due_ns: int, late_us: int, call: Any, *, keep_id: bool) -> None:  # noqa: ANN401
         """Note a decision that was answered, or failed."""
         took_us = (time.perf_counter_ns() - due_ns) // 1000
         with self.lock:
             self.finished += 1
             self.latency.record_value(min(max(took_us, 1), LONGEST_US))
-            entry = (took_us, (due_ns - start_ns) / 1e9)
-            if len(self.slowest) < SLOWEST_KEPT:
+            entry = (took_us, due_ns / 1e9, late_us)
+            if len(self.slowest) < self.slowest_kept:
                 heapq.heappush(self.slowest, entry)
             elif entry > self.slowest[0]:
                 heapq.heapreplace(self.slowest, entry)
@@ -87,6 +88,7 @@ class Load:
     seconds: float
     feedback_share: float
     deadline_s: float
+    slowest_kept: int = SLOWEST_KEPT
 
 
 def connect(target: str, count: int) -> list[grpc.Channel]:
@@ -102,19 +104,20 @@ def drive(channels: list[grpc.Channel], load: Load, requests: list[bytes]) -> tu
     """Send on time until it is over, wait for the answers; return what was seen and how many were sent."""
     decides: list[Any] = [channel.unary_unary(DECIDE) for channel in channels]
     records: list[Any] = [channel.unary_unary(RECORD_FEEDBACK) for channel in channels]
-    seen, sent = Seen(), 0
+    seen, sent = Seen(slowest_kept=load.slowest_kept), 0
     step_ns = 1e9 / load.rate
     every = round(1.0 / load.feedback_share) if load.feedback_share else 0
     start_ns = time.perf_counter_ns()
     for number in range(int(load.rate * load.seconds)):
         due_ns = start_ns + int(number * step_ns)
         _wait_until(due_ns)
-        seen.lateness.record_value(max((time.perf_counter_ns() - due_ns) // 1000, 1))
+        late_us = max((time.perf_counter_ns() - due_ns) // 1000, 1)
+        seen.lateness.record_value(late_us)
         wants_id = bool(every) and number % every == 0
         request = requests[number % len(requests)]
         call = decides[number % len(decides)].future(request, timeout=load.deadline_s)
         call.add_done_callback(
-            lambda done, due=due_ns, keep=wants_id: seen.decision(due, start_ns, done, keep_id=keep)
+            lambda done, due=due_ns, late=late_us, keep=wants_id: seen.decision(due, late, done, keep_id=keep)
         )
         sent += 1
         if wants_id and seen.decided:
@@ -150,6 +153,8 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--feedback-share", type=float, default=0.1, help="decisions that get a click")
     parser.add_argument("--deadline", type=float, default=5.0, help="seconds")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--placements", type=int, default=len(PLACEMENTS), help="so many take turns")
+    parser.add_argument("--slowest", type=int, default=SLOWEST_KEPT, help="how many of the slowest to tell")
     parser.add_argument("--go", action="store_true", help="start at once instead of waiting for a line")
     return parser.parse_args()
 
@@ -158,7 +163,7 @@ def main() -> None:
     """Connect, wait for the word, drive, report."""
     chosen = _read_options()
     channels = connect(chosen.target, chosen.channels)
-    requests = many_requests(_VISITORS, chosen.seed)
+    requests = many_requests(_VISITORS, chosen.seed, chosen.placements)
     warm_up: list[Any] = [channel.unary_unary(DECIDE) for channel in channels]
     for call, request in itertools.product(warm_up, requests[:20]):
         call(request, timeout=chosen.deadline)
@@ -166,9 +171,8 @@ def main() -> None:
     if not chosen.go:
         sys.stdin.readline()
     cpu_s, began = time.process_time(), time.monotonic()
-    seen, sent = drive(
-        channels, Load(chosen.rate, chosen.seconds, chosen.feedback_share, chosen.deadline), requests
-    )
+    load = Load(chosen.rate, chosen.seconds, chosen.feedback_share, chosen.deadline, chosen.slowest)
+    seen, sent = drive(channels, load, requests)
     json.dump(
         {
             "sent_count": sent,
@@ -179,7 +183,7 @@ def main() -> None:
             "latency": seen.latency.encode().decode(),
             "lateness": seen.lateness.encode().decode(),
             "feedback": seen.feedback.encode().decode(),
-            "slowest_us_at_s": sorted(seen.slowest, reverse=True),
+            "slowest_us_at_s_late_us": sorted(seen.slowest, reverse=True),
         },
         sys.stdout,
     )

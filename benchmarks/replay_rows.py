@@ -15,14 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.machine import describe
+from benchmarks import question
 from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.core.log import BadLine, Column, LogRows, Vocabulary
 from offer_optimizer.evaluate import evaluate
@@ -157,47 +156,48 @@ def run_side(command: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure both sides, print the figures and the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help=f"{ROWS_SHORT:,} rows instead of {ROWS:,}")
+    """Measure both sides, answer."""
+    parser = question.parser("replay_rows", __doc__)
     parser.add_argument("--obp-python", help="interpreter of an environment that has obp")
-    today = datetime.now(UTC).date().isoformat()
-    parser.add_argument("--date", default=today, help="to note in the results")
     parser.add_argument("--side", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    asked = question.ask(parser)
+    given = asked.options
     if given.side is not None:
         print(json.dumps(our_side(given.side)))
         return
-    count = ROWS_SHORT if given.short else ROWS
+    count = ROWS_SHORT if asked.is_short else ROWS
     with tempfile.TemporaryDirectory() as folder:
         make_rows(Path(folder), count)
         sides = {"ours": run_side([sys.executable, "-m", "benchmarks.replay_rows", "--side", folder])}
         if given.obp_python:
             sides["obp"] = run_side([given.obp_python, str(OBP_SCRIPT), folder, str(OBP_REPLICATES)])
-    report(count, sides)
-    if not given.short:
-        found = {"date": given.date, "machine": describe(), "rows": count, "sides": sides}
-        file = Path(__file__).with_name("results") / f"replay_rows-{given.date}.json"
-        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        print(f"written to {file}")
+    text = (__doc__ or "").splitlines()[0]
+    details = {"rows": count, "sides": sides}
+    question.finish(asked, question.Answer("replay_rows", text, figures(count, sides), details))
 
 
-def report(count: int, sides: dict[str, dict[str, Any]]) -> None:
-    """Print what the sides come to."""
+def figures(count: int, sides: dict[str, dict[str, Any]]) -> list[question.Figure]:
+    """Print what the sides come to, and return the figures."""
     for name, side in sides.items():
         own = side["peak_mib"] - side["imported_mib"]
         print(
             f"{name}: {count / side['cpu_s']:,.0f} rows a CPU second, peak {side['peak_mib']:.0f} MiB, "
             f"{own:.0f} of them beyond its imports"
         )
+    ours = sides["ours"]
+    found = [question.Figure("rows a CPU second, IPS, SNIPS and DR", count / ours["cpu_s"])]
     if "obp" not in sides:
         print("OBP was not measured: name the interpreter of an environment that has it with --obp-python")
-        return
-    ours, obp = sides["ours"], sides["obp"]
-    ratio, memory = obp["cpu_s"] / ours["cpu_s"], ours["peak_mib"] / obp["peak_mib"]
-    print(f"ours is {ratio:.1f} times as fast, with {memory:.2f} of OBP's peak memory")
+        return found
+    obp = sides["obp"]
     for name in ESTIMATORS:
         print(f"{name}: ours {ours['values'][name]}, OBP {obp['values'][name]}")
+    memory = ours["peak_mib"] / obp["peak_mib"]
+    return [
+        *found,
+        question.Figure("rows a CPU second: ours / OBP", obp["cpu_s"] / ours["cpu_s"], 10.0),
+        question.Figure("peak memory: ours / OBP", memory, at_least=False),
+    ]
 
 
 if __name__ == "__main__":

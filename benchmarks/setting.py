@@ -39,13 +39,13 @@ def request_bytes() -> bytes:
     return request.SerializeToString()
 
 
-def many_requests(count: int, seed: int) -> list[bytes]:
-    """Return requests of that size for all ten placements, each of another visitor in another context."""
+def many_requests(count: int, seed: int, placements: int = len(PLACEMENTS)) -> list[bytes]:
+    """Return requests of that size, placements in turn, each of another visitor in another context."""
     chance = random.Random(seed)
     found = []
     for number in range(count):
         visitor = pb.Visitor(visitor_id=f"visitor-{seed:03}-{number:06}")
-        request = pb.DecideRequest(placement=PLACEMENTS[number % len(PLACEMENTS)], visitor=visitor)
+        request = pb.DecideRequest(placement=PLACEMENTS[number % placements], visitor=visitor)
         for name, words in _WORDS.items():
             request.context.categories[name] = chance.choice(words)
         for name in _NUMBERS:
@@ -55,8 +55,8 @@ def many_requests(count: int, seed: int) -> list[bytes]:
     return found
 
 
-def catalog_text() -> str:
-    """Return the catalog as YAML (JSON is YAML): windows of one second, so that learning is on."""
+def catalog_text(policy: str = "vw", placements: int = len(PLACEMENTS), window: str = "1s") -> str:
+    """Return the catalog as YAML (JSON is YAML): windows of one second by default, so that learning is on."""
     types = ("COUPON", "MESSAGE", "CONTENT", "SERVICE")
     offers = [
         {
@@ -68,7 +68,8 @@ def catalog_text() -> str:
         for number in range(OFFERS)
     ]
     ids = [offer["id"] for offer in offers]
-    placements = [
-        {"id": placement, "offers": ids, "baseline": ids[:1], "window": "1s"} for placement in PLACEMENTS
+    served = [
+        {"id": placement, "offers": ids, "baseline": ids[:1], "window": window, "policy": policy}
+        for placement in PLACEMENTS[:placements]
     ]
-    return json.dumps({"version": 1, "offers": offers, "placements": placements}, indent=1)
+    return json.dumps({"version": 1, "offers": offers, "placements": served}, indent=1)

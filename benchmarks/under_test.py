@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,19 @@ READY_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class UnderTest:
-    """A server to measure. `pid` is the process that decides; None where it is somebody else's."""
+    """A server to measure. `pid` is the process that decides; None where it is somebody else's.
+
+    `others` decide beside it on the same port.
+    """
 
     name: str
     target: str
     pid: int | None
+    others: tuple[int, ...] = ()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that deciding has used; 0 where the processes are somebody else's."""
+        return sum(machine.cpu_seconds(pid) for pid in (self.pid, *self.others) if pid is not None)
 
 
 def environment() -> dict[str, str]:
@@ -58,25 +67,59 @@ def ours(name: str, *arguments: str) -> Iterator[UnderTest]:
             process.stdin.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running `offer-optimizer serve`: where it listens, who decides, who learns, where its data lie."""
+
+    target: str
+    supervisor: int
+    deciders: tuple[int, ...]
+    learner: int
+    data: Path
+    ready_s: float
+    """How long it took until the deciders served."""
+
+
 @contextmanager
-def real_service() -> Iterator[UnderTest]:
-    """Run `offer-optimizer serve` with one decider on a temporary data directory; learning is on."""
+def service(
+    catalog: str = "",
+    *,
+    workers: int = 1,
+    data: Path | None = None,
+    extra: Mapping[str, str] | None = None,
+    is_pinned: bool = True,
+) -> Iterator[Service]:
+    """Run the whole service and stop it at the end.
+
+    `catalog` is the text of one (default: that of setting.py), `data` a directory to keep, `extra` goes into
+    the environment of its processes.
+    """
     with tempfile.TemporaryDirectory(prefix="offer-optimizer-bench-") as folder:
-        catalog = Path(folder, "catalog.yaml")
-        catalog.write_text(catalog_text(), encoding="utf-8")
-        options = ["--data", str(Path(folder, "data")), "--catalog", str(catalog), "--listen", "127.0.0.1:0"]
-        command = [sys.executable, "-m", "offer_optimizer", "serve", *options, "--workers", "1"]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT
-        ) as process:
+        file = Path(folder, "catalog.yaml")
+        file.write_text(catalog or catalog_text(), encoding="utf-8")
+        kept = data or Path(folder, "data")
+        options = ["--data", str(kept), "--listen", "127.0.0.1:0", "--workers", str(workers)]
+        if not (kept / "catalog").exists():
+            options += ["--catalog", str(file)]
+        command = [sys.executable, "-m", "offer_optimizer", "serve", *options]
+        began_s = time.monotonic()
+        own = environment() | dict(extra or {})
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own, cwd=ROOT) as process:
             try:
-                yield _when_ready(process)
+                yield _when_ready(process, kept, began_s, is_pinned=is_pinned)
             finally:
                 process.terminate()
                 process.wait(timeout=READY_S)
 
 
-def _when_ready(process: subprocess.Popen[str]) -> UnderTest:
+@contextmanager
+def real_service(catalog: str = "", name: str = "serve") -> Iterator[UnderTest]:
+    """Run `offer-optimizer serve` with one decider on a temporary data directory; learning is on."""
+    with service(catalog) as running:
+        yield UnderTest(name, running.target, running.deciders[0])
+
+
+def _when_ready(process: subprocess.Popen[str], data: Path, began_s: float, *, is_pinned: bool) -> Service:
     if process.stdout is None:
         raise AssertionError("it is a pipe")
     for line in process.stdout:
@@ -84,14 +127,17 @@ def _when_ready(process: subprocess.Popen[str]) -> UnderTest:
             break
     else:
         raise SystemExit(f"offer-optimizer serve ended with status {process.wait()} before it was ready")
+    ready_s = time.monotonic() - began_s
     found = machine.children(process.pid)
-    deciders = [pid for pid, command_line in found.items() if " decider " in command_line]
-    if len(deciders) != 1:
-        raise SystemExit(f"one decider expected among the children of serve, found {found}")
+    deciders = tuple(sorted(pid for pid, command_line in found.items() if " decider " in command_line))
+    learners = [pid for pid, command_line in found.items() if " learner " in command_line]
+    if not deciders or len(learners) != 1:
+        raise SystemExit(f"deciders and one learner expected among the children of serve, found {found}")
     server_cores, other_cores = cores()
-    for pid in (process.pid, *found):
-        machine.pin(pid, server_cores if pid in deciders else other_cores)
-    return UnderTest("serve", line.split()[1], deciders[0])
+    if is_pinned:
+        for pid in (process.pid, *found):
+            machine.pin(pid, server_cores if pid in deciders else other_cores)
+    return Service(line.split()[1], process.pid, deciders, learners[0], data, ready_s)
 
 
 def one_reply(target: str) -> bytes:

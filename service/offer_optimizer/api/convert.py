@@ -40,8 +40,8 @@ def _name(message_class: type[Message]) -> str:
     return message_class.DESCRIPTOR.full_name
 
 
-def decide_input(request: pb.DecideRequest, where: str = "") -> DecideInput:
-    """Validate one question. Raises InvalidInput naming field and limit."""
+def decide_input(request: pb.DecideRequest, where: str = "", context: Features | None = None) -> DecideInput:
+    """Validate one question, its context unless that is known. Raises InvalidInput naming field and limit."""
     visitor = request.visitor
     visitor_id = visitor.visitor_id
     check_visitor_id(visitor_id, f"{where}visitor.visitor_id")
@@ -54,7 +54,7 @@ def decide_input(request: pb.DecideRequest, where: str = "") -> DecideInput:
         placement_id=required_id(request.placement, f"{where}placement"),
         visitor_id=visitor_id,
         consent=consent,
-        context=features(request.context, f"{where}context", limits.CONTEXT_FEATURES),
+        context=context or features(request.context, f"{where}context", limits.CONTEXT_FEATURES),
         deferred=request.deferred,
         candidates=_candidates(request, where) if request.candidates else (),
         exclude_offer_ids=_excluded(request, where) if request.exclude_offer_ids else (),
@@ -109,12 +109,11 @@ def _request_id(text: str, where: str) -> str:
     return text
 
 
-def batch_item(request: pb.DecideRequest, index: int) -> DecideInput:
-    """Validate one question of a batch, which may not be larger than a question asked alone."""
+def check_item_size(request: pb.DecideRequest, index: int) -> None:
+    """Raise RequestTooLarge where an item of a batch is larger than a question asked alone may be."""
     size = request.ByteSize()
     if size > limits.MESSAGE_BYTES:
         raise RequestTooLarge(f"requests[{index}]", f"{size} bytes, at most {limits.MESSAGE_BYTES}")
-    return decide_input(request, f"requests[{index}].")
 
 
 def features(message: pb.Features, where: str, limit: int) -> Features:

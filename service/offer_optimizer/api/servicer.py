@@ -12,6 +12,7 @@ import grpc
 
 from offer_optimizer.api import convert
 from offer_optimizer.api.admission import Share
+from offer_optimizer.api.convert_batch import BatchItems, batch_response
 from offer_optimizer.api.convert_feedback import check_served, feedback_input, source_of
 from offer_optimizer.api.deadline import refuse_late
 from offer_optimizer.api.disable import disable_offer
@@ -24,6 +25,7 @@ from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.feedback import BUILT_IN_KINDS
 from offer_optimizer.decide.ports import CatalogDesk, DecisionMaker, FeedbackIntake, ModelDesk
+from offer_optimizer.decide.requests import Outcome
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
 from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
@@ -68,22 +70,23 @@ class OfferServicer:
         batch = convert.parse(pb.BatchDecideRequest, data, limits.BATCH_BYTES)
         if len(batch.requests) > limits.BATCH_DECISIONS:
             raise InvalidInput("requests", f"{len(batch.requests)} items, at most {limits.BATCH_DECISIONS}")
-        response = pb.BatchDecideResponse()
-        for index, request in enumerate(batch.requests):
-            refuse_late(context)
-            response.results.append(self._decide_item(request, index))
-        return response.SerializeToString()
-
-    def _decide_item(self, request: pb.DecideRequest, index: int) -> pb.BatchDecideResult:
+        decided: list[Outcome | pb.ItemError] = []
+        decisions, items = self._decisions.begin_batch(), BatchItems()
         try:
-            outcome = self._decisions.decide(convert.batch_item(request, index))
-            return pb.BatchDecideResult(response=convert.decide_response(outcome))
-        except Exception as error:  # noqa: BLE001  (the RPC edge)
-            failure = self._failures.describe(error, "OfferService.BatchDecide")
+            for index, request in enumerate(batch.requests):
+                refuse_late(context)
+                try:
+                    decided.append(decisions.decide(items.decide_input(request, index)))
+                except Exception as error:  # noqa: BLE001  (the RPC edge)
+                    decided.append(self._item_error(error))
+        finally:
+            instead = decisions.end()
+        return batch_response(decided, instead).SerializeToString()
+
+    def _item_error(self, error: Exception) -> pb.ItemError:
+        failure = self._failures.describe(error, "OfferService.BatchDecide")
         code: int = failure.code.value[0]
-        return pb.BatchDecideResult(
-            error=pb.ItemError(code=code, message=failure.message, reason=failure.reason.value)
-        )
+        return pb.ItemError(code=code, message=failure.message, reason=failure.reason.value)
 
     def record_feedback(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         """Serve RecordFeedback: answered when the valid items are durable."""

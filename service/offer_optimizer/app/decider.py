@@ -15,12 +15,14 @@ from offer_optimizer.api.credentials import TlsFiles, server_credentials
 from offer_optimizer.api.graceful import drain
 from offer_optimizer.api.server import Ports, ServerOptions, bind, build_server
 from offer_optimizer.app.clocks import EntropyStock, boot_id, entropy, wall_clock_us
+from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.app.in_force import InForce, VisitorMerges
 from offer_optimizer.app.keys import KeysFile
 from offer_optimizer.app.life import Life, every
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.core import ids
 from offer_optimizer.core.errors import StorageUnavailable
+from offer_optimizer.decide.batch import Decisions
 from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
@@ -47,6 +49,8 @@ from offer_optimizer.store.writer_cells import Refused, WriterCells
 log = structlog.get_logger(__name__)
 
 KEYS_REFRESH_S: Final = 1.0
+REST_S: Final = 0.01
+"""Between two models that are loaded at once: requests take their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +84,18 @@ def run_decider(
     )
     restore_catalog(directory, store)
     snapshots = SnapshotStore(files, directory.snapshots)
-    shelf = ModelShelf(snapshots)
+    shelf = ModelShelf(snapshots, lambda: time.sleep(REST_S))
     lock = HotLock(directory.hot_lock_path, boot, os.getpid(), time.monotonic_ns, time.sleep)
     cache = LmdbCache(directory.hot, lock, boot)
     in_force = InForce(store, shelf, cache, prepare_catalog(store.refresh()))
     in_force.refresh()
     identity = Identity.load(files, directory.secret_path)
     salts = load_or_create_salts(files, directory.salts_path, entropy)
+    recorded = Journal(journal, cells, wall_clock_us)
     runtime = Runtime(
         catalog=lambda: in_force.prepared,
         drafter=Drafter(shelf, newest_salt(salts, "holdout")),
-        journal=Journal(journal, cells, wall_clock_us),
+        journal=recorded,
         cache=cache,
         clock=wall_clock_us,
         digest=identity.digest,
@@ -105,7 +110,7 @@ def run_decider(
         in_force.has_limits,
     )
     ports = Ports(
-        decisions=runtime,
+        decisions=Decisions(runtime, recorded),
         intake=intake,
         desk=store,
         models=in_force,
@@ -133,6 +138,7 @@ def run_decider(
     syncer = JournalSyncer(journal, how.journal_sync_s, tell=tell)
     syncer.start()
     every(REFRESH_S, life.stop, in_force.refresh, "refresh")
+    calm_collector()
     edge.server.start()
     edge.readiness.set(True)
     life.say_ready()

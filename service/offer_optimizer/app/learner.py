@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 ROUND_S: Final = 0.1
 """Segments are drained at least so often."""
 PUBLISH_INTERVAL_US: Final = 500_000
+PUBLISH_PACE_US: Final = 200_000
+"""Deciders load at most five models a second, 4 to 5 ms each, however many placements learn at once."""
 
 
 class _NoControl:
@@ -66,7 +68,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
 
     snapshots = SnapshotStore(files, directory.snapshots)
     verifier = ChildVerifier()
-    publisher = Publisher(snapshots, verifier, wall_clock_us, PUBLISH_INTERVAL_US)
+    publisher = Publisher(snapshots, verifier, wall_clock_us, PUBLISH_INTERVAL_US, PUBLISH_PACE_US)
     salts = load_or_create_salts(files, directory.salts_path, entropy)
     lock = HotLock(directory.hot_lock_path, boot, os.getpid(), time.monotonic_ns, time.sleep)
     cache = LmdbCache(directory.hot, lock, boot)

@@ -1,12 +1,24 @@
-"""What the RPC edge may call. Implemented by decide.runtime, decide.intake, store.catalog and app.decider."""
+"""What the RPC edge may call. Implemented by decide.batch, decide.intake, store.catalog and app.decider."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
 from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome
+
+
+class DecisionBatch(Protocol):
+    """Decisions that are recorded together."""
+
+    def decide(self, request: DecideInput) -> Outcome:
+        """Choose; recorded by `end`, before which nothing may be answered. Raises UnknownPlacement."""
+        ...
+
+    def end(self) -> Mapping[bytes, Outcome]:
+        """Record what was decided; return by decision id what to answer where that failed."""
+        ...
 
 
 class DecisionMaker(Protocol):
@@ -14,6 +26,10 @@ class DecisionMaker(Protocol):
 
     def decide(self, request: DecideInput) -> Outcome:
         """Choose, record and return. Raises UnknownPlacement; never fails because of a disk or a model."""
+        ...
+
+    def begin_batch(self) -> DecisionBatch:
+        """Begin decisions that are recorded together; the caller calls `end`, whatever happens."""
         ...
 
 

@@ -67,6 +67,10 @@ class Runtime:
         except StorageUnavailable:
             return self._unrecorded(asked)
 
+    def unrecorded(self, request: DecideInput) -> Outcome:
+        """Answer a request whose decision could not be recorded. Raises UnknownPlacement."""
+        return self._unrecorded(look_up(request, self.catalog(), self.digest))
+
     def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
         counters = asked.without_counters()
         seen: CacheView | None = None

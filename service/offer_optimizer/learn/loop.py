@@ -7,7 +7,7 @@ Nothing that a disk does ends it: it says what is wrong, once, and tries again, 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -197,9 +197,14 @@ class Learner:
             most = max(most, taught)
             self._thin(pair.serving, taught)
             self._teach_anew(pair)
-            if self.publisher.is_due(pair.serving):
-                self._publish(pair.serving)
+        self._publish_due(self._models.pair(epoch).serving for epoch in epochs)
         return most
+
+    def _publish_due(self, models: Iterable[Model]) -> None:
+        """Publish what is due, those first that have waited longest: one may make the others wait."""
+        for model in sorted(models, key=self.publisher.published_us):
+            if self.publisher.is_due(model):
+                self._publish(model)
 
     def _teach_anew(self, pair: Pair) -> None:
         """Train the model that follows. Where it takes over, the ledger goes on by a record.

@@ -44,12 +44,18 @@ class PublishState:
 
 @dataclass
 class Publisher:
-    """Publishes models that have met examples, each at most once per interval."""
+    """Publishes models that have met examples, each at most once per interval, `pace_us` apart at least.
+
+    Every decider loads what is published, and its requests wait meanwhile: the pace bounds how often.
+    """
 
     store: SnapshotStore
     verifier: Verifier
     clock: Callable[[], int]
     interval_us: int
+    pace_us: int = 0
+    _last_us: int = 0
+    """When a model was last published, whichever."""
     _states: dict[bytes, PublishState] = field(default_factory=dict)
 
     def note_unpublished(self, model: Model) -> None:
@@ -74,10 +80,17 @@ class Publisher:
         return (model.learned_count, model.cursor) != (state.learned_count, state.cursor)
 
     def is_due(self, model: Model) -> bool:
-        """Return whether a model has something new and its interval is over."""
-        state = self._states.get(model.policy_epoch, PublishState())
+        """Return whether a model has something new, its interval is over, and no other was just published."""
+        if not self.has_news(model):
+            return False
+        state, now_us = self._states.get(model.policy_epoch, PublishState()), self.clock()
         # A clock that went back must not hold models back until it is where it was.
-        return self.has_news(model) and not 0 <= self.clock() - state.time_us < self.interval_us
+        is_early = 0 <= now_us - state.time_us < self.interval_us
+        return not is_early and not 0 <= now_us - self._last_us < self.pace_us
+
+    def published_us(self, model: Model) -> int:
+        """Return when a model was last published; 0 for never: who waited longest comes first."""
+        return self._states.get(model.policy_epoch, PublishState()).time_us
 
     def publish(self, model: Model, epoch: Epoch, ledger_position: int, actions: tuple[Action, ...]) -> None:
         """Save, verify and publish. Raises PolicyFault when the model must not be served."""
@@ -88,7 +101,7 @@ class Publisher:
             raise PolicyFault(
                 f"placement {model.placement_id}: the saved model answers another pmf than the live one"
             )
-        now_us = self.clock()
+        now_us = self._last_us = self.clock()
         self.store.publish(
             Snapshot(
                 placement_id=model.placement_id,

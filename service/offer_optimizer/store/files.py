@@ -37,11 +37,13 @@ class AppendFailed(StorageUnavailable):
     """An append was not taken whole. `kept` of its bytes stay in the file: whole records only, often 0.
 
     `is_torn` says that a part of a record could not be cut off again: nothing may be appended behind it.
+    `kept_count` is how many records the kept bytes are, where whoever appended knows.
     """
 
     def __init__(self, text: str, kept: int, *, is_torn: bool) -> None:
         super().__init__(text)
         self.kept = kept
+        self.kept_count = 0
         self.is_torn = is_torn
 
 

@@ -9,6 +9,7 @@ from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.store.codec import encode_feedback, encode_inbox_entry, encode_journal_entry
 from offer_optimizer.store.decision_codec import encode_decision
+from offer_optimizer.store.files import AppendFailed
 from offer_optimizer.store.group_sync import GroupSync
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.writer_cells import Refused, WriterCells
@@ -49,7 +50,7 @@ class _Stamping:
 
 
 class Journal(_Stamping):
-    """Records decisions: one write each, synced by a thread in the background."""
+    """Records decisions: one write each or for many at once, synced by a thread in the background."""
 
     def __init__(self, writer: SegmentWriter, cells: WriterCells, clock: Callable[[], int]) -> None:
         super().__init__(cells, clock)
@@ -66,6 +67,17 @@ class Journal(_Stamping):
             raise
         if self._is_refused:
             self._note(Refused.JOURNAL, is_refused=False)
+
+    def append_all(self, entries: Sequence[tuple[Decision, bytes]]) -> int:
+        """Write (decision, visitor digest) pairs at once; return how many, from the first, are there."""
+        payloads = [encode_journal_entry(digest, encode_decision(decision)) for decision, digest in entries]
+        try:
+            self._writer.append_all(payloads)
+        except AppendFailed as failure:
+            return failure.kept_count
+        except StorageUnavailable:
+            return 0
+        return len(payloads)
 
 
 class Inbox(_Stamping):

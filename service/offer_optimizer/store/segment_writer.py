@@ -11,6 +11,7 @@ is abandoned and the next append begins a new one: recovery needs no restart.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -102,7 +103,7 @@ class SegmentWriter:
         """Append records with one write, not synced. Raises as `append` does.
 
         When it raises, the first of them may be there nevertheless, each whole: a reader may have seen
-        them already, so they are not taken back.
+        them already, so they are not taken back; an AppendFailed counts them.
         """
         if not payloads:
             return
@@ -119,6 +120,7 @@ class SegmentWriter:
             try:
                 self._files.append(segment.fd, b"".join(frames), self._append_step, ends)
             except AppendFailed as failure:
+                failure.kept_count = bisect_right(ends, failure.kept)
                 self._settle(segment, failure)
                 raise
             segment.end += total

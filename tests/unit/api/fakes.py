@@ -47,6 +47,8 @@ class FakeDecisions:
         self.outcome = outcome
         self.asked: list[DecideInput] = []
         self.hook: Callable[[DecideInput], None] = lambda _: None
+        self.ended_batches = 0
+        self.lost: dict[bytes, Outcome] = {}
 
     def decide(self, request: DecideInput) -> Outcome:
         self.asked.append(request)
@@ -56,6 +58,13 @@ class FakeDecisions:
         if not CATALOG.placement_by_id[request.placement_id].offers:
             return Outcome(DECISION_ID, (), Reason.NO_ELIGIBLE_OFFER, None)
         return self.outcome
+
+    def begin_batch(self) -> FakeDecisions:
+        return self
+
+    def end(self) -> Mapping[bytes, Outcome]:
+        self.ended_batches += 1
+        return self.lost
 
 
 class FakeIntake:

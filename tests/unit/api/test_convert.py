@@ -261,7 +261,7 @@ def test_an_item_of_a_batch_may_not_be_larger_than_a_question_asked_alone() -> N
         placement="home", context=pb.Features(categories={"a": "x" * limits.MESSAGE_BYTES})
     )
     with pytest.raises(RequestTooLarge, match=r"^requests\[5\]: \d+ bytes, at most 262144$"):
-        convert.batch_item(big, 5)
+        convert.check_item_size(big, 5)
 
 
 def test_a_reply_has_the_outcome() -> None:

@@ -14,12 +14,14 @@ from offer_optimizer.api.server import OFFER_SERVICE
 from offer_optimizer.api.servicer import CatalogServicer, OfferServicer
 from offer_optimizer.api.status import FailureBook
 from offer_optimizer.core.catalog_revision import CatalogRevision
+from offer_optimizer.core.decision import Reason
 from offer_optimizer.core.errors import InvalidInput, NotServedYet, StorageUnavailable, UnknownPlacement
-from offer_optimizer.decide.requests import DecideInput
+from offer_optimizer.decide.requests import DecideInput, Outcome
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from tests.unit.api.fakes import (
     CATALOG,
+    DECISION_ID,
     DECISION_TEXT,
     Aborted,
     FakeContext,
@@ -106,6 +108,21 @@ def test_the_rest_of_a_batch_is_not_decided_once_its_deadline_has_passed(bench: 
     with pytest.raises(TooLate):
         bench.batch(*[pb.DecideRequest(placement="home")] * 5, context=context)
     assert len(bench.decisions.asked) == 2
+    # Whoever repeats these requests is answered with the first decisions: they have to be written.
+    assert bench.decisions.ended_batches == 1
+
+
+def test_what_could_not_be_recorded_is_answered_without_an_id(bench: Bench) -> None:
+    bench.decisions.lost = {DECISION_ID: Outcome(None, (), Reason.UNRECORDED, None)}
+    result = bench.batch(pb.DecideRequest(placement="home")).results[0]
+    assert (result.response.decision_id, result.response.reason) == ("", pb.DECISION_REASON_UNRECORDED)
+
+
+def test_items_that_share_a_context_and_items_that_do_not_are_each_asked_with_their_own(bench: Bench) -> None:
+    phone, desktop = (pb.Features(categories={"device": device}) for device in ("phone", "desktop"))
+    bench.batch(*[pb.DecideRequest(placement="home", context=one) for one in (phone, phone, desktop, phone)])
+    devices = [asked.context.categories[0][1] for asked in bench.decisions.asked]
+    assert devices == ["phone", "phone", "desktop", "phone"]
 
 
 def test_items_of_a_batch_fail_alone_and_in_order(bench: Bench) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +37,7 @@ class MemoryJournal:
         self._clock = clock
         self.kept: list[tuple[Decision, bytes]] = []
         self.fails = False
+        self.takes_at_most = 1_000
         self.is_stamping = False
 
     @contextmanager
@@ -54,6 +55,13 @@ class MemoryJournal:
         if self.fails:
             raise StorageUnavailable("made to fail")
         self.kept.append((decision, visitor_digest))
+
+    def append_all(self, entries: Sequence[tuple[Decision, bytes]]) -> int:
+        """See BatchJournal; takes no more than `takes_at_most`."""
+        assert self.is_stamping
+        taken = list(entries)[: 0 if self.fails else self.takes_at_most]
+        self.kept.extend(taken)
+        return len(taken)
 
 
 class Shelves:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offer_optimizer.core.errors import DamagedFile, InvalidInput, NotFound, StorageUnavailable
-from offer_optimizer.store.files import Moment
+from offer_optimizer.store.files import AppendFailed, Moment
 from offer_optimizer.store.memory_files import MemoryFiles
 from offer_optimizer.store.segment_reader import (
     Verdict,
@@ -323,6 +323,17 @@ def test_many_records_are_appended_at_once_and_a_bad_one_refuses_them_all() -> N
     with pytest.raises(InvalidInput, match="0 bytes, must be 1 to"):
         writer.append_all([b"three", b""])
     assert read_everything(files) == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("room", [0, 5, 45, 80], ids=lambda room: f"{room} bytes free")
+def test_a_batch_that_hits_a_full_disk_says_how_many_records_are_there(room: int) -> None:
+    files = MemoryFiles()
+    writer = make(files)
+    writer.append(b"before")
+    files.disk.capacity_bytes = files.size(only_path(files)) + room
+    with pytest.raises(AppendFailed) as raised:
+        writer.append_all([b"x" * 20] * 4)
+    assert read_everything(files) == [b"before"] + [b"x" * 20] * raised.value.kept_count
 
 
 def test_a_writer_never_appends_to_a_segment_of_an_earlier_life() -> None:

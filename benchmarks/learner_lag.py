@@ -1,0 +1,101 @@
+"""How far does the learner fall behind while two deciders run at full rate?
+
+Closed loops keep both deciders busy; every second the ledger's time and the close cursors of the snapshots in
+service are compared with the clock. Ledger time is a second behind by design. How fast the learner catches up
+is asked by `restart`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from benchmarks import decide_floor, machine, question, setting, under_test
+from benchmarks.under_test import Service, UnderTest
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.fold_tables import FoldTables
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.snapshots import SnapshotStore
+
+SAMPLE_S: Final = 1.0
+SETTLE_S: Final = 3.0
+DRAINED_S: Final = 5.0
+
+
+class Watch(threading.Thread):
+    """Notes once a second by how many seconds ledger time and the oldest model in service are behind."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(daemon=True)
+        self._data = DataDirectory(service.data)
+        self._snapshots = SnapshotStore(Files(), self._data.snapshots)
+        self.stopping = threading.Event()
+        self.ledger_s: list[float] = []
+        self.models_s: list[float] = []
+
+    def run(self) -> None:
+        """Watch until told to stop."""
+        ledger = Ledger.open_for_reading(self._data.ledger_path)
+        tables = FoldTables(ledger.connection)
+        while not self.stopping.wait(SAMPLE_S):
+            now_us = time.time_ns() // 1000
+            self.ledger_s.append((now_us - tables.state("time_us")) / 1e6)
+            if times := self._cursors():
+                self.models_s.append((now_us - min(times)) / 1e6)
+        ledger.connection.close()
+
+    def _cursors(self) -> list[int]:
+        found = []
+        for placement in self._snapshots.placements():
+            for epoch in self._snapshots.epochs(placement):
+                name = self._snapshots.current_name(placement, epoch)
+                time_us = self._snapshots.load(placement, name).close_time_us if name is not None else 0
+                if time_us:  # else it has met no example yet
+                    found.append(time_us)
+        return found
+
+
+def main() -> None:
+    """Load, watch, answer."""
+    parser = question.parser("learner_lag", __doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    asked = question.ask(parser)
+    seconds = 10.0 if asked.is_short else asked.options.minutes * 60.0
+    requests = setting.many_requests(5000, 4)
+    with under_test.service(workers=2) as service:
+        server = UnderTest("two", service.target, service.deciders[0], service.deciders[1:])
+        watch = Watch(service)
+        learner_s = machine.cpu_seconds(service.learner)
+        print(f"full rate for {seconds:g} s", flush=True)
+        watch.start()
+        load = decide_floor.drive(server, seconds, 2, 8, requests=requests)
+        watch.stopping.set()
+        watch.join()
+        time.sleep(DRAINED_S)
+        learner_s = machine.cpu_seconds(service.learner) - learner_s
+    if load.cpu_us_per_call is None:
+        raise SystemExit("the deciders are ours")
+    settled = watch.ledger_s[int(SETTLE_S / SAMPLE_S) :]
+    learner_us = learner_s / (load.calls_per_s * seconds) * 1e6
+    print(
+        f"{load.calls_per_s:.0f} decisions a second; CPU us a decision: decider "
+        f"{load.cpu_us_per_call:.0f}, learner {learner_us:.0f}"
+    )
+    figures = [
+        question.Figure("ledger time behind the clock at worst, s", max(settled), 5.0, at_least=False),
+        question.Figure(
+            "oldest model behind the clock at worst, s", max(watch.models_s, default=0.0), at_least=False
+        ),
+        question.Figure("CPU of a decision at the learner, us", learner_us, at_least=False),
+    ]
+    details = {"calls_per_s": load.calls_per_s, "seconds": seconds, "learner_us": learner_us}
+    text = (__doc__ or "").splitlines()[0]
+    question.finish(asked, question.Answer("learner_lag", text, figures, details))
+    if load.failure_count:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
