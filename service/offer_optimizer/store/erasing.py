@@ -181,4 +181,3 @@ def without_visitor(name: bytes, value: bytes, keys: frozenset[int]) -> tuple[by
     if recent.visitor_digest not in {visitor_name(key) for key in keys}:
         return None
     return records.encode_recent(replace(recent, visitor_digest=b"", record=b""), b""), request_digest
-
