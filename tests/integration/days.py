@@ -113,7 +113,7 @@ class Days:
         self.world.decide(self.described(decision, visitor), visitor)
         self.decided.append((decision.decision_id, visitor))
 
-    def described(self, decision: Decision, visitor: str) -> Decision:  # noqa: ARG002  (others tell more)
+    def described(self, decision: Decision, visitor: str) -> Decision:
         """Return a decision as it is recorded."""
         return decision
 

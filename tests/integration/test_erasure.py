@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +13,14 @@ from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.core.redaction import Redaction
-from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.learn.base_snapshot import model_row
 from offer_optimizer.learn.erase import VisitorEraser
 from offer_optimizer.learn.erase_archive import erase_archived
-from offer_optimizer.learn.trainer import Trainer, restore_model
+from offer_optimizer.learn.trainer import restore_model
 from offer_optimizer.store.codec import EraseChange
-from offer_optimizer.store.files import Files
 from offer_optimizer.store.outcomes import logged_decisions
 from offer_optimizer.store.sqlite import transaction
-from tests.integration.days import SLOW, Days
-from tests.unit.learn.worlds import PLACEMENT, World
+from tests.integration.days import Days
 
 VISITOR = "v3"
 AUDIT = Audit("ann", "asked by mail", 1)

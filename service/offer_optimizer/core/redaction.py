@@ -46,7 +46,7 @@ class Redaction:
         return {key: self.key(key) for key in sorted(self.keys)}
 
     def feedback_id(self, feedback_id: str) -> str:
-        """Return what takes the place of an id of feedback: callers make them, and they may tell who it was."""
+        """Return what takes the place of an id of feedback: callers make them, and one may tell who."""
         if not feedback_id:
             return ""
         return _ID_PREFIX + self._hash(b"feedback", feedback_id.encode(), 12).hex()

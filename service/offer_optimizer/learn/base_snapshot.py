@@ -1,8 +1,8 @@
 """Base snapshots: derived from the one before and the ledger behind it, never copied from live state.
 
-So making one proves that it can be made. (An erasure rewrites the one in force: `erase_base`.) It holds every table of the fold, counters included, without what
-retention drops, and the models of this release at their close cursors. Who starts from a base goes on as
-whoever started from the ledger's beginning.
+So making one proves that it can be made. (An erasure rewrites the one in force: `erase_base`.) It holds every
+table of the fold, counters included, without what retention drops, and the models of this release at their
+close cursors. Who starts from a base goes on as whoever started from the ledger's beginning.
 """
 
 from __future__ import annotations

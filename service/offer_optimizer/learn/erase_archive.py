@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from offer_optimizer.core.catalog_revision import CatalogRevision
@@ -23,6 +21,7 @@ from offer_optimizer.core.redaction import Redaction
 from offer_optimizer.formats.history_file import HISTORY_NAME, decode_history, encode_history
 from offer_optimizer.formats.parquet_rows import from_table
 from offer_optimizer.formats.parquet_schema import PLACEMENT_KEY
+from offer_optimizer.formats.parquet_visitors import holds
 from offer_optimizer.formats.parquet_write import ParquetLogWriter
 from offer_optimizer.learn.archive import archive_folders, archived_files
 from offer_optimizer.store.files import Files
@@ -37,7 +36,7 @@ def erase_archived(files: Files, directory: DataDirectory, redaction: Redaction)
     for folder in archive_folders(files, directory):
         files.remove_leftovers(folder, "erase.leftovers")
     paths = [path for path, _ in archived_files(files, directory)]
-    theirs = [path for path in paths if _holds(path, redaction)]
+    theirs = [path for path in paths if holds(path, redaction.keys)]
     history_path = directory.archive / HISTORY_NAME
     try:
         history = decode_history(files.read(history_path), str(history_path))
@@ -48,18 +47,6 @@ def erase_archived(files: Files, directory: DataDirectory, redaction: Redaction)
     count = sum(_rewrite(files, path, redaction, history.catalogs) for path in theirs)
     _rewrite_history(files, history_path, history, redaction)
     return count
-
-
-def _holds(path: Path, redaction: Redaction) -> bool:
-    wanted = pa.array(sorted(redaction.keys), pa.int64())
-    try:
-        file = pq.ParquetFile(path)
-        return any(
-            pc.any(pc.is_in(file.read_row_group(group, ["visitor"]).column(0), wanted)).as_py()
-            for group in range(file.metadata.num_row_groups)
-        )
-    except pa.ArrowException as error:
-        raise DamagedFile(str(path), str(error)) from None
 
 
 def _rewrite(files: Files, path: Path, redaction: Redaction, catalogs: Mapping[int, CatalogRevision]) -> int:

@@ -25,8 +25,8 @@ from offer_optimizer.learn.trainer import BATCH, Model, Trainer
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action
 from offer_optimizer.policy.epoch import epoch_of, is_of_this_release
-from offer_optimizer.store.codec import Epoch, Salt, Tick
 from offer_optimizer.store.base_file import Row
+from offer_optimizer.store.codec import Epoch, Salt, Tick
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.snapshots import SnapshotStore

@@ -216,12 +216,12 @@ class BaseStore:
         self._directory = directory
 
     def path_of(self, position: int, rewritten_at: int = 0) -> Path:
-        """Return where the base snapshot of a position is; each erasure, by its position, rewrites it aside."""
+        """Return where the base snapshot of a position is; each erasure, by its position, makes another."""
         name = f"{position:016d}-{rewritten_at:016d}" if rewritten_at else f"{position:016d}"
         return self._directory / f"{name}{_SUFFIX}"
 
     def positions(self) -> list[int]:
-        """Return the positions of which retention made a base snapshot, ascending; not those rewritten since."""
+        """Return the positions of which retention made a base snapshot, ascending; not those of erasures."""
         try:
             names = self._files.list(self._directory)
         except NotFound:

@@ -54,7 +54,7 @@ class Disk(Protocol):
         ...
 
     def overwrite(self, path: str, offset: int, data: bytes) -> None:
-        """Put `data` in the place of as many bytes of a named file, and return once that survives a power cut."""
+        """Put `data` in the place of as many bytes of a file, and return once that survives a power cut."""
         ...
 
     def rename(self, source: str, target: str, /) -> None:

@@ -8,7 +8,6 @@ visitor are dropped: nobody asks for them by the new key.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final

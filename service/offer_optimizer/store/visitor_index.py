@@ -46,7 +46,8 @@ class VisitorIndex:
         with transaction(self._connection):
             self._run(
                 "INSERT INTO visitor_position SELECT ?, visitor_key, position FROM record "
-                "WHERE position > ? AND position <= ? AND visitor_key IS NOT NULL ORDER BY visitor_key, position",
+                "WHERE position > ? AND position <= ? AND visitor_key IS NOT NULL "
+                "ORDER BY visitor_key, position",
                 (block, block * BLOCK, (block + 1) * BLOCK),
             )
             self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_DONE, block + 1))
