@@ -22,8 +22,8 @@ from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from offer_optimizer.v1 import offer_service_pb2_grpc as rpc
-from tests.acceptance.traces import traces
 from tests.running_service import RunningService
+from tests.traces import traces
 
 CATALOG = """
 version: 1
@@ -122,7 +122,9 @@ def test_nothing_of_an_erased_visitor_is_in_any_file_or_log(
         ids = {name: name.encode() for name in (WHO, ALIAS)}
         assert traces(directory.path, ids, [log]) == [], "ids are nowhere, even before"
         said = {text: text.encode() for text in SAID}
-        assert traces(directory.path, said), "what is looked for is there before, or finding none says nothing"
+        assert traces(directory.path, said), (
+            "what is looked for is there before, or finding none says nothing"
+        )
 
         digests = digests_of(directory, WHO, ALIAS)
         assert traces(directory.path, digests)

@@ -102,6 +102,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     verifier.close()
     preparer.close()
     archivist.close()
+    eraser.close()
     cache.close()
     ledger.connection.close()
     files.close(fd)

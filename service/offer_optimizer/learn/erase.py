@@ -147,7 +147,7 @@ class VisitorEraser:
         if rows is None:
             return False
         self._commit(request, redaction, rows)
-        self._release()
+        self.close()
         return True
 
     def _holds_lock(self) -> bool:
@@ -160,7 +160,8 @@ class VisitorEraser:
             self._lock = self._files.hold(self._directory.retention_lock_path, b"", "erase.lock")
         return self._lock is not None
 
-    def _release(self) -> None:
+    def close(self) -> None:
+        """Let go of retention's lock, as the end of the process does."""
         self._archived = None
         if self._lock is not None:
             self._files.close(self._lock)
