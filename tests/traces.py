@@ -15,7 +15,7 @@ from offer_optimizer.store.files import Files
 
 
 def traces(directory: Path, wanted: Mapping[str, bytes], logs: Iterable[Path] = ()) -> list[str]:
-    """Return `name in file` for each of the wanted bytes that a file or a log holds, also where compressed."""
+    """Return `name in file` for each of the wanted bytes that a file or a log holds, compressed ones too."""
     found = []
     for path in (*sorted(directory.rglob("*")), *logs):
         if not path.is_file():

@@ -307,7 +307,7 @@ def test_a_kill_while_the_archive_is_written_again_is_finished_by_the_next_life(
     days.live(3)
     days.prepare()
     days.retire()
-    killed = [_is_killed_and_finished(days, f"v{number}", "erase.archive", number) for number in range(6)]
+    killed = [_is_killed_and_finished(days, f"v{number + 1}", "erase.archive", number) for number in range(6)]
     assert all(killed)
 
 
