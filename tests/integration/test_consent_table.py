@@ -72,8 +72,8 @@ def see(consent: Consent, default: str) -> Seen:
     assert closed is not None
     keys = keys_of(world.ledger, b"digest of ann")
     return Seen(
-        decision, digest, held.last, second, counted, spent, held.last.holdout, by_decision, by_visitor, closed.status,
-        position in VisitorIndex(world.connection).positions(keys),
+        decision, digest, held.last, second, counted, spent, held.last.holdout, by_decision, by_visitor,
+        closed.status, position in VisitorIndex(world.connection).positions(keys),
     )  # fmt: skip
 
 
