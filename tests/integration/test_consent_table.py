@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ class Seen:
 
 def see(consent: Consent, default: str) -> Seen:
     """Decide under a consent, and fold what was recorded."""
-    parts = {"baseline": ("msg",), "consent_default": default, "window_s": WINDOW_US / 1e6}
+    parts: dict[str, Any] = {"baseline": ("msg",), "consent_default": default, "window_s": WINDOW_US / 1e6}
     caps = (Cap(id="any", limit=9, interruptions=True),)
     room = Room(
         revision_of(
