@@ -10,6 +10,7 @@ import structlog
 
 from offer_optimizer.app.archivist import ChildArchivist
 from offer_optimizer.app.clocks import boot_clock_us, boot_id, entropy, wall_clock_us
+from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.app.life import Life
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.app.preparer import ChildPreparer
@@ -91,6 +92,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
         VisitorIndex(ledger.connection),
         time.monotonic,
     )
+    calm_collector()
     life.say_ready()
     while not life.stop.is_set():
         started_s = time.monotonic()

@@ -15,6 +15,7 @@ tells who it was.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
@@ -28,6 +29,7 @@ from offer_optimizer.learn.archive import archived_files
 from offer_optimizer.learn.base_snapshot import base_in_force
 from offer_optimizer.learn.erase_base import write_without
 from offer_optimizer.learn.fold import Fold
+from offer_optimizer.store.backup import PINS
 from offer_optimizer.store.base_file import BaseStore, Row
 from offer_optimizer.store.erasing import LedgerEraser, keys_of, shares_of
 from offer_optimizer.store.erasure_requests import ErasureRequest, ErasureRequests
@@ -147,16 +149,20 @@ class VisitorEraser:
         if rows is None:
             return False
         self._commit(request, redaction, rows)
-        self.close()
+        self._archived = None
         return True
 
     def _holds_lock(self) -> bool:
-        """Keep retention away: what it makes meanwhile would hold the visitor."""
+        """Keep retention and backups away: what they make meanwhile would hold the visitor."""
         if self._lock is None:
             retention = newest_retention(self._ledger)
             known = retention.position if retention is not None else 0
             if self._bases.positions()[-1:] > [known]:
                 return False  # one waits to be noted; that goes first
+        return self._takes_lock()
+
+    def _takes_lock(self) -> bool:
+        if self._lock is None:
             self._lock = self._files.hold(self._directory.retention_lock_path, b"", "erase.lock")
         return self._lock is not None
 
@@ -214,6 +220,9 @@ class VisitorEraser:
 
     def _clean(self) -> None:
         """Take what was erased out of what only copies the ledger; not done is tried again."""
+        if not self._takes_lock():
+            return  # a backup reads segments that it has pinned
+        shutil.rmtree(self._directory.path / PINS, ignore_errors=True)
         named = base_named(self._ledger)
         if named is not None and named.rewritten_at:
             kept = self._bases.path_of(named.position, named.rewritten_at)
@@ -226,6 +235,7 @@ class VisitorEraser:
         ):
             with transaction(self._ledger.connection):
                 self._requests.note_clean()
+            self.close()
             log.info("erasure_cleaned")
 
     def _blank_segments(self) -> bool:

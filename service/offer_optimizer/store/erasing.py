@@ -24,7 +24,7 @@ from offer_optimizer.store.ledger import Ledger, LedgerRecord
 from offer_optimizer.store.outcomes import merged_keys
 from offer_optimizer.store.visitor_index import VisitorIndex
 
-_KEYED: Final = ("open_decision", "open_feedback", "ended_decision")
+_KEYED: Final = ("open_feedback", "ended_decision")
 
 
 def keys_of(ledger: Ledger, digest: bytes) -> frozenset[int]:
@@ -124,6 +124,7 @@ class LedgerEraser:
                 (position,),
             ).fetchall()
             name = self._redaction.feedback_id
+            self._rename_decision(position)
             self._many(
                 "UPDATE open_feedback SET feedback_id = ?, retracts = ? WHERE position = ?",
                 [(name(feedback_id), name(retracts), at) for feedback_id, retracts, at in rows],
@@ -131,6 +132,13 @@ class LedgerEraser:
         for table in _KEYED:
             for old, new in self._redaction.new_keys().items():
                 self._run(f"UPDATE {table} SET visitor_key = ? WHERE visitor_key = ?", (new, old))  # noqa: S608
+
+    def _rename_decision(self, position: int) -> None:
+        """Rename the visitor of a decision whose window is open; a merge may have changed it since."""
+        row = self._run("SELECT visitor_key FROM open_decision WHERE position = ?", (position,)).fetchone()
+        if row is not None and row[0] is not None:
+            new = self._redaction.key(row[0])
+            self._run("UPDATE open_decision SET visitor_key = ? WHERE position = ?", (new, position))
 
     def _rename_spent(self) -> None:
         for old, new in self._redaction.new_keys().items():

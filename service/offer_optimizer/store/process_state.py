@@ -19,7 +19,7 @@ _TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What `/proc` shows: the state's letter (R, S, D, T, Z ...) and the processor time used, in nanoseconds."""
+    """What `/proc` shows: the letter of the state (R, S, D, T, Z ...) and CPU time used, in nanoseconds."""
 
     letter: str
     cpu_ns: int
@@ -31,10 +31,7 @@ class ProcessState:
 
 
 def parse_stat(text: str) -> ProcessState:
-    """Read the text of `/proc/PID/stat`.
-
-    Raises:
-        ValueError: The text is not of that form.
+    """Read the text of `/proc/PID/stat`. Raises ValueError when it is not of that form.
 
     Source: proc_pid_stat(5): the name ends at the last parenthesis; then state is the first field, and
     utime and stime are the twelfth and thirteenth.
