@@ -22,6 +22,7 @@ from offer_optimizer.core.decision import ModelVersion, Reason
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.decide.requests import DecideInput, FeedbackInput, ModelStatus, Outcome, ShownSlot
 from offer_optimizer.evaluate.story import Story
+from offer_optimizer.evaluate.visitor_history import VisitorPage
 from offer_optimizer.learn.ports import Asker, KeptModel, Started
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
@@ -141,6 +142,17 @@ class FixedDecision:
         """Keep no model."""
         return ()
 
+    def erase(self, _visitor_id: str, _actor: str, _reason: str) -> None:
+        """Know nobody."""
+
+    def page(self, _visitor_id: str, _token: str, _limit: int, _timeout_s: float) -> VisitorPage:
+        """Know nobody."""
+        return VisitorPage()
+
+    def decision_count(self, _visitor_id: str) -> int:
+        """Know nobody."""
+        return 0
+
     def health(self, _placement_id: str, _timeout_s: float) -> Mapping[str, Any]:
         """Know nothing to report."""
         raise NotFound("this server remembers nothing")
@@ -159,6 +171,8 @@ def edge_server() -> grpc.Server:
         desk=fixed,
         models=fixed,
         visitors=fixed,
+        erasures=fixed,
+        histories=fixed,
         stories=fixed,
         reports=fixed,
         learning=fixed,

@@ -142,7 +142,7 @@ def test_a_disk_that_refuses_leaves_pages_whole_and_recovery_needs_no_restart(
     assert service.children() == before, service.log_tail()
     service.check_rebuild()
     figure(
-        f"disk full, read-only, broken: decisions and feedback again {slowest_s:.2f} s after the disk, all in the"
+        f"disk full, read-only, broken: decisions and feedback again {slowest_s:.2f} s after it, all in the"
         f" ledger {behind_s:.1f} s later, no process ended"
     )
 

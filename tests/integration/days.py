@@ -14,6 +14,7 @@ from typing import Final
 
 from offer_optimizer.core.catalog import Cap, Catalog, Window
 from offer_optimizer.core.control import Thinning
+from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.core.ids import make_decision_id
 from offer_optimizer.learn.base_snapshot import base_in_force
@@ -109,8 +110,12 @@ class Days:
         )
         entropy = self.number.to_bytes(10, "big")
         decision = replace(decision, decision_id=make_decision_id(self.now_us, entropy))
-        self.world.decide(decision, visitor)
+        self.world.decide(self.described(decision, visitor), visitor)
         self.decided.append((decision.decision_id, visitor))
+
+    def described(self, decision: Decision, visitor: str) -> Decision:
+        """Return a decision as it is recorded."""
+        return decision
 
     def _answer(self) -> None:
         """Send feedback: soon, late, days late, twice, by visitor, or on nothing."""

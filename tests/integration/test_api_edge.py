@@ -173,19 +173,6 @@ def test_reports_under_way_hold_up_neither_decisions_nor_stories(service: Servic
     assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "REPORT_TOO_LONG")
 
 
-@pytest.mark.parametrize(
-    ("name", "method"),
-    [
-        (OFFERS, "EraseVisitor"),
-        (OFFERS, "ExportVisitor"),
-    ],
-)
-def test_an_rpc_that_is_not_served_is_named(service: Service, name: str, method: str) -> None:
-    code, message, reason = refusal(lambda: service.raw(name, method, b""))
-    assert (code, reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED_YET")
-    assert message.startswith(f"{name.rpartition('.')[2]}.{method}: ")
-
-
 def test_the_model_that_a_placement_serves_is_told(service: Service) -> None:
     request = insight_service_pb2.GetModelRequest(placement="home").SerializeToString()
     reply = insight_service_pb2.GetModelResponse.FromString(service.raw(INSIGHTS, "GetModel", request))

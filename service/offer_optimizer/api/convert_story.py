@@ -8,7 +8,7 @@ from offer_optimizer.api.times import timestamp
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.evaluate.contributions import Contributions
-from offer_optimizer.evaluate.story import Story, StoryCandidate
+from offer_optimizer.evaluate.story import Story, StoryCandidate, StoryFeedback
 from offer_optimizer.evaluate.story_text import describe_story, summarize
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
@@ -51,6 +51,17 @@ def explain_response(story: Story) -> pb.ExplainResponse:
     return response
 
 
+def explained_feedback(told: StoryFeedback) -> pb.ExplainedFeedback:
+    """Return what became of one item of feedback."""
+    return pb.ExplainedFeedback(
+        feedback_id=told.item.feedback_id,
+        kind=told.item.kind,
+        value=told.item.value,
+        receive_time=timestamp(told.item.receive_time_us),
+        fate=told.fate.name.lower(),
+    )
+
+
 def _candidate(candidate: StoryCandidate) -> pb.ExplainedCandidate:
     return pb.ExplainedCandidate(
         offer_id=candidate.offer_id,
@@ -78,14 +89,7 @@ def _contributions(found: Contributions) -> pb.ExplainedContributions:
 
 
 def _add_outcome(response: pb.ExplainResponse, story: Story) -> None:
-    for told in story.feedback:
-        response.feedback.add(
-            feedback_id=told.item.feedback_id,
-            kind=told.item.kind,
-            value=told.item.value,
-            receive_time=timestamp(told.item.receive_time_us),
-            fate=told.fate.name.lower(),
-        )
+    response.feedback.extend(map(explained_feedback, story.feedback))
     closing = story.closing
     if closing is None:
         response.fate = "open"

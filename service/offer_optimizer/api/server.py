@@ -20,6 +20,7 @@ from offer_optimizer.api.admission import PoolSplit, Share, split_pool
 from offer_optimizer.api.handlers import Call, Guard, service_handlers, unguarded
 from offer_optimizer.api.health import HealthServicer, Readiness
 from offer_optimizer.api.history import LoopHealthServicer, ReportServicer, StoryServicer
+from offer_optimizer.api.privacy import PrivacyServicer
 from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy
 from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
@@ -33,8 +34,9 @@ from offer_optimizer.decide.ports import (
     FeedbackIntake,
     ModelDesk,
     VisitorDesk,
+    VisitorErasure,
 )
-from offer_optimizer.evaluate.ports import HealthDesk, ReportDesk, StoryDesk
+from offer_optimizer.evaluate.ports import HealthDesk, ReportDesk, StoryDesk, VisitorHistory
 from offer_optimizer.learn.ports import LearningDesk
 from offer_optimizer.v1 import catalog_service_pb2, insight_service_pb2, offer_service_pb2
 
@@ -102,6 +104,8 @@ class Ports:
     desk: CatalogDesk
     models: ModelDesk
     visitors: VisitorDesk
+    erasures: VisitorErasure
+    histories: VisitorHistory
     stories: StoryDesk
     reports: ReportDesk
     learning: LearningDesk
@@ -152,6 +156,7 @@ def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[Servic
         OFFER_SERVICE: {
             **OfferServicer(ports.decisions, ports.intake, ports.desk, durable, failures).calls(),
             **VisitorServicer(ports.visitors, durable).calls(),
+            **PrivacyServicer(ports.erasures, ports.histories, operator).calls(),
             **StoryServicer(ports.stories, operator).calls(),
         },
         CATALOG_SERVICE: {

@@ -22,7 +22,7 @@ from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
 from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 
 
-class _Signed(Protocol):
+class Signed(Protocol):
     """A request that says who asks and why."""
 
     actor: str
@@ -52,7 +52,7 @@ class SteeringServicer:
             refuse_late(context)
             request = convert.parse(catalog_pb.SetLearningRequest, data, limits.MESSAGE_BYTES)
             check_text(request.placement, "placement")
-            self._desk.set_learning(request.placement, _asker(request, context), frozen=request.frozen)
+            self._desk.set_learning(request.placement, asker_of(request, context), frozen=request.frozen)
         return catalog_pb.SetLearningResponse().SerializeToString()
 
     def roll_back_model(self, data: bytes, context: grpc.ServicerContext) -> bytes:
@@ -62,7 +62,7 @@ class SteeringServicer:
             request = convert.parse(catalog_pb.RollBackModelRequest, data, limits.MESSAGE_BYTES)
             placement_id = convert.required_id(request.placement, "placement")
             version = convert.required_id(request.model_version, "model_version")
-            self._desk.roll_back(placement_id, version, _asker(request, context))
+            self._desk.roll_back(placement_id, version, asker_of(request, context))
         return catalog_pb.RollBackModelResponse().SerializeToString()
 
     def quarantine(self, data: bytes, context: grpc.ServicerContext) -> bytes:
@@ -74,7 +74,7 @@ class SteeringServicer:
                 check_text(getattr(request, name), name)
             start_us = _required_time(request.start_time, "start_time")
             end_us = _required_time(request.end_time, "end_time")
-            asker = _asker(request, context)
+            asker = asker_of(request, context)
             note = self._desk.quarantine(
                 request.placement, start_us, end_us, request.offer_id, request.source, asker
             )
@@ -89,7 +89,7 @@ class SteeringServicer:
             if size > limits.DOCUMENT_BYTES:
                 raise InvalidInput("document", f"{size} bytes, at most {limits.DOCUMENT_BYTES}")
             placement_id = convert.required_id(request.placement, "placement")
-            asker = _asker(request, context)
+            asker = asker_of(request, context)
             started = self._desk.start_epoch(
                 placement_id, request.document, asker, uses_final=request.uses_final
             )
@@ -103,7 +103,7 @@ class SteeringServicer:
         with self._share.hold():
             refuse_late(context)
             request = convert.parse(catalog_pb.AcceptClockRequest, data, limits.MESSAGE_BYTES)
-            self._desk.accept_clock(_asker(request, context))
+            self._desk.accept_clock(asker_of(request, context))
         return catalog_pb.AcceptClockResponse().SerializeToString()
 
 
@@ -128,7 +128,7 @@ class KeptModelsServicer:
         return insight_pb.ListModelsResponse(models=map(_kept_model, kept)).SerializeToString()
 
 
-def _asker(request: _Signed, context: grpc.ServicerContext) -> Asker:
+def asker_of(request: Signed, context: grpc.ServicerContext) -> Asker:
     """Return who asks: in their words, and where they call from."""
     for name, text, limit in (
         ("reason", request.reason, limits.REASON_BYTES),

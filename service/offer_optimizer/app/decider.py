@@ -16,7 +16,7 @@ from offer_optimizer.api.graceful import drain
 from offer_optimizer.api.server import Ports, ServerOptions, bind, build_server
 from offer_optimizer.app.clocks import EntropyStock, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.garbage import calm_collector
-from offer_optimizer.app.in_force import InForce, VisitorMerges
+from offer_optimizer.app.in_force import InForce, VisitorErasures, VisitorMerges
 from offer_optimizer.app.keys import KeysFile
 from offer_optimizer.app.life import Life, every
 from offer_optimizer.app.policies import check_policy
@@ -29,6 +29,7 @@ from offer_optimizer.decide.models import REFRESH_S, ModelShelf
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
 from offer_optimizer.evaluate.desks import ChildHealth, ChildReports, LedgerStories
+from offer_optimizer.evaluate.visitor_history import LedgerVisitors
 from offer_optimizer.learn.desk import ControlDesk
 from offer_optimizer.learn.reach import LedgerReach
 from offer_optimizer.store.audit import AuditTrail
@@ -115,6 +116,8 @@ def run_decider(
         desk=store,
         models=in_force,
         visitors=VisitorMerges(ControlSegment(control), cache, identity.digest),
+        erasures=VisitorErasures(ControlSegment(control), identity.digest, wall_clock_us),
+        histories=LedgerVisitors(directory.ledger_path, directory.archive, identity.digest, wall_clock_us),
         stories=LedgerStories(directory.ledger_path, in_force.current_model),
         reports=ChildReports(directory.ledger_path, wall_clock_us),
         learning=ControlDesk(

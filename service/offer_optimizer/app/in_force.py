@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from offer_optimizer.core.control import Audit
 from offer_optimizer.core.counting import Limits
 from offer_optimizer.core.errors import (
     CacheBusy,
@@ -19,7 +20,7 @@ from offer_optimizer.decide.prepared import PreparedCatalog, prepare_catalog
 from offer_optimizer.decide.requests import ModelStatus
 from offer_optimizer.evaluate.contributions import CurrentModel
 from offer_optimizer.store.catalog import CatalogStore
-from offer_optimizer.store.codec import MergeChange, encode_control
+from offer_optimizer.store.codec import EraseChange, MergeChange, encode_control
 from offer_optimizer.store.hot_cache import HotCache
 from offer_optimizer.store.hot_fill import FillableCache
 from offer_optimizer.store.recorders import ControlSegment
@@ -108,3 +109,17 @@ class VisitorMerges:
             return  # whoever fills the cache takes it from the control segment
         except CacheBusy as error:
             raise StorageUnavailable(f"the counters are held up: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorErasures:
+    """Has visitors erased, by a control record. Implements decide.ports.VisitorErasure."""
+
+    control: ControlSegment
+    digest: Callable[[str], bytes]
+    clock: Callable[[], int]
+
+    def erase(self, visitor_id: str, actor: str, reason: str) -> None:
+        """See VisitorErasure."""
+        audit = Audit(actor, reason, self.clock())
+        self.control.append_durable(encode_control(EraseChange(self.digest(visitor_id), audit)))

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from offer_optimizer.app.archivist import ChildArchivist
 from offer_optimizer.app.clocks import boot_clock_us, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.app.life import Life
@@ -17,6 +18,7 @@ from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.drain import Drainer
+from offer_optimizer.learn.erase import VisitorEraser
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.loop import Learner
 from offer_optimizer.learn.publish import Publisher
@@ -32,6 +34,7 @@ from offer_optimizer.store.lmdb_cache import LmdbCache
 from offer_optimizer.store.restore import require_ledger
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.snapshots import SnapshotStore
+from offer_optimizer.store.visitor_index import VisitorIndex
 from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells, remove_dead
 
 log = structlog.get_logger(__name__)
@@ -79,7 +82,20 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     keeper = CacheKeeper(cache, ledger, oldest_stamp, wall_clock_us)
     preparer = ChildPreparer(directory)
     retirer = LedgerRetirer(files, directory, ledger, wall_clock_us, preparer, keep_days)
-    learner = Learner(ledger, make_drainer, snapshots, publisher, salts, keeper, retirer, time.monotonic)
+    archivist = ChildArchivist(directory)
+    eraser = VisitorEraser(files, directory, ledger, wall_clock_us, oldest_stamp, archivist, cache)
+    learner = Learner(
+        ledger,
+        make_drainer,
+        snapshots,
+        publisher,
+        salts,
+        keeper,
+        retirer,
+        eraser,
+        VisitorIndex(ledger.connection),
+        time.monotonic,
+    )
     calm_collector()
     life.say_ready()
     while not life.stop.is_set():
@@ -91,6 +107,8 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
         learner.close()
     verifier.close()
     preparer.close()
+    archivist.close()
+    eraser.close()
     cache.close()
     ledger.connection.close()
     files.close(fd)

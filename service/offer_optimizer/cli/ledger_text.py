@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from offer_optimizer.core.control import (
     ClockAccepted,
+    Erasure,
     Learning,
     Quarantine,
     Retention,
@@ -72,6 +73,8 @@ def _steering_line(body: Steering) -> str:
             what = f"quarantined {describe_time(body.start_us)} to {describe_time(body.end_us)}"
         case ClockAccepted():
             where, what = "all placements", "the jump of the clock is accepted"
+        case Erasure():
+            where, what = "all placements", f"a visitor was erased ({body.decision_count} decisions)"
         case _:
             what = f"epoch {body.policy_epoch.hex()} starts from history"
     by = f" by {body.audit.actor}" if body.audit.actor else ""

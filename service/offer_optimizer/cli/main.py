@@ -56,6 +56,8 @@ COMMANDS: Final = (
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
     Command("keys", "keys_app", "Make keys for callers, and see which there are."),
     Command("audit", "audit", "Say who changed what through the API."),
+    Command("erase", "erase", "Forget a visitor in every file."),
+    Command("export-visitor", "export_visitor", "Print everything stored about a visitor.", "export_visitor"),
     Command("export", "export", "Write a log as dsjson for Vowpal Wabbit, or as OBP's feedback."),
     Command("import", "import_log", "Begin a data directory with the log of another system.", "import_log"),
     Command("status", "status", "Say how the learning loop is: alarms first, each with what to do."),

@@ -100,7 +100,21 @@ class Retention:
     base_sha256: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A visitor was erased: `decision_count` decisions lost context and key. Nothing here tells who.
+
+    Models go on from the base snapshot of `base_position` as it was rewritten then; `base_sha256` is empty
+    where nothing was found, and the base is what it was.
+    """
+
+    base_position: int
+    base_sha256: bytes
+    decision_count: int
+    audit: Audit
+
+
 Control = Learning | Rollback | Quarantine | Promotion | ClockAccepted
 """What people ask for, through a control segment."""
-Steering = Control | Thinning | Retention
+Steering = Control | Thinning | Retention | Erasure
 """All that steers learning, as the ledger keeps it."""

@@ -91,6 +91,7 @@ class Decision:
     `holdout_u` is the visitor's number where a holdout is declared; the digests are of request_id and body.
     `imported`: somebody else made it, and it was taken over from their log. Its draw can't be derived again,
     its pmf may be known at the chosen offer alone, and no cap or budget ever counts it.
+    `erased`: its visitor was erased, and with them the context (core.redaction).
     """
 
     decision_id: bytes
@@ -120,6 +121,7 @@ class Decision:
     request_digest: bytes = b""
     body_digest: bytes = b""
     imported: bool = False
+    erased: bool = False
 
     def eligible(self) -> tuple[int, ...]:
         """Return the catalog indices of the eligible offers, in order."""

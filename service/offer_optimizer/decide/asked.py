@@ -66,7 +66,9 @@ def look_up(request: DecideInput, prepared: PreparedCatalog, digest_of: Callable
         candidates = prepared.maker.inline(placement.placement, request.candidates)
         own = placement.placement
         plan = FunnelPlan(candidates, prepared.maker.rule(own.eligible), prepared.limits, own.baseline)
-    digests = request_digests(request, digest) if request.request_id else (b"", b"")
+    # Without consent no trace of the context is kept, not even in the digest of the body.
+    told = replace(request, context=EMPTY) if hides else request
+    digests = request_digests(told, digest) if request.request_id else (b"", b"")
     may_repeat = bool(request.request_id or (placement.sticky_us and digest))
     return Asked(
         request=request,

@@ -52,6 +52,14 @@ class VisitorDesk(Protocol):
         ...
 
 
+class VisitorErasure(Protocol):
+    """Forgets visitors."""
+
+    def erase(self, visitor_id: str, actor: str, reason: str) -> None:
+        """Have a visitor erased, durably asked for when it returns. Raises StorageUnavailable."""
+        ...
+
+
 class ModelDesk(Protocol):
     """Tells which models are served."""
 

@@ -48,7 +48,7 @@ class LedgerStories:
             raise NotFound(
                 f"decision {format_decision_id(decision_id)} is not in the ledger: nothing is, as yet"
             )
-        with _reading(self._path) as ledger:
+        with reading(self._path) as ledger:
             story = tell(ledger, FoldTables(ledger.connection), decision_id)
         return with_contributions(story, self._model_of(story.placement_id))
 
@@ -85,7 +85,7 @@ class ChildReports:
             "start_us": 0 if start_us is None else start_us,
             "end_us": self._clock() if end_us is None else end_us,
         }
-        return _ask("report_child", question, timeout_s)
+        return ask_child("report_child", question, timeout_s)
 
 
 class ChildHealth:
@@ -102,10 +102,10 @@ class ChildHealth:
     def health(self, placement_id: str, timeout_s: float) -> Mapping[str, Any]:
         """Say. Raises UnknownPlacement, HistoryUnreadable, ReportTooLong."""
         question = {"directory": str(self._directory), "placement": placement_id, "now_us": self._clock()}
-        return _ask("health_child", question, timeout_s)
+        return ask_child("health_child", question, timeout_s)
 
 
-def _ask(module: str, question: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
+def ask_child(module: str, question: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
     """Let a module of this package answer a question.
 
     Raises UnknownPlacement, HistoryUnreadable, ReportTooLong.
@@ -141,7 +141,7 @@ def _answer(done: subprocess.CompletedProcess[bytes]) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Ledger]:
+def reading(path: Path) -> Iterator[Ledger]:
     """Open a ledger for one consistent read. Raises HistoryUnreadable."""
     try:
         ledger = Ledger.open_for_reading(path)

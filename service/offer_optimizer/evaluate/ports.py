@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from offer_optimizer.evaluate.story import Story
+from offer_optimizer.evaluate.visitor_history import VisitorPage
 
 
 class StoryDesk(Protocol):
@@ -13,6 +14,21 @@ class StoryDesk(Protocol):
 
     def explain(self, decision_id: bytes) -> Story:
         """Return the story of a decision. Raises NotFound, HistoryUnreadable."""
+        ...
+
+
+class VisitorHistory(Protocol):
+    """Tells what is stored about a visitor. Every call may raise HistoryUnreadable, ReportTooLong."""
+
+    def page(self, visitor_id: str, token: str, limit: int, timeout_s: float) -> VisitorPage:
+        """Return at most `limit` records behind an earlier page, the first ones for an empty token.
+
+        Raises InvalidInput for a token that no page had.
+        """
+        ...
+
+    def decision_count(self, visitor_id: str) -> int:
+        """Return how many decisions the ledger holds now."""
         ...
 
 

@@ -64,7 +64,8 @@ def judge_decision(
     reader = setting.catalogs[decision.catalog_revision]
     candidates = reader.candidates(decision.candidates, decision.inline) or ()
     has_visitor = visitor_key is not None
-    if run(Check.CANDIDATES, _check_candidates(decision, reader)):
+    # Rules read the context, which went with an erased visitor.
+    if run(Check.CANDIDATES, _check_candidates(decision, reader)) and not decision.erased:
         limits = setting.limits[decision.catalog_revision]
         exclusions = check_exclusions(
             decision, reader, candidates, setting.rules, limits, has_visitor=has_visitor

@@ -14,6 +14,7 @@ from offer_optimizer.core.errors import DamagedFile, InvalidInput
 from offer_optimizer.core.history import History
 from offer_optimizer.formats.history_file import HISTORY_NAME, decode_history
 from offer_optimizer.formats.parquet_schema import (
+    ADDED,
     FORMAT_KEY,
     FORMAT_VERSION,
     PLACEMENT_KEY,
@@ -51,7 +52,7 @@ def open_file(source: Source) -> pq.ParquetFile:
         file = pq.ParquetFile(source.open())
     except (pa.ArrowInvalid, OSError) as error:
         raise DamagedFile(source.name, f"is not a readable Parquet file: {error}") from None
-    missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
+    missing = [name for name in SCHEMA.names if name not in (*ADDED, *file.schema_arrow.names)]
     if missing:
         raise DamagedFile(source.name, f"is not a Parquet log of ours: no column {missing[0]}")
     version = (file.schema_arrow.metadata or {}).get(FORMAT_KEY, str(FORMAT_VERSION).encode()).decode()

@@ -25,7 +25,7 @@ from offer_optimizer.core.decision import (
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.core.outcome import FatedFeedback, LoggedDecision, Outcome
-from offer_optimizer.formats.parquet_schema import COUNTED, SCHEMA
+from offer_optimizer.formats.parquet_schema import ADDED, COUNTED, SCHEMA
 
 Row = dict[str, Any]
 
@@ -83,6 +83,7 @@ def _identity(logged: LoggedDecision) -> Row:
         "reason": decision.reason.name,
         "consent": decision.consent.name,
         "imported": decision.imported,
+        "erased": decision.erased,
         "context_categories": decision.context.categories,
         "context_numbers": decision.context.numbers,
         "context_tags": decision.context.tags,
@@ -167,6 +168,9 @@ def from_table(table: pa.Table) -> list[LoggedDecision]:
     """Return the rows of a table that has the columns of the schema; columns unknown to it are ignored."""
     columns = {}
     for field in COUNTED:
+        if field.name not in table.column_names and field.name in ADDED:
+            columns[field.name] = [None] * table.num_rows
+            continue
         column = table.column(field.name).combine_chunks()
         if isinstance(field.type, pa.UuidType):
             column = column.storage
@@ -211,6 +215,7 @@ def _from_row(row: Row) -> LoggedDecision:
         request_digest=row["request_digest"] or b"",
         body_digest=row["body_digest"] or b"",
         imported=row["imported"],
+        erased=bool(row["erased"]),
     )
     outcome = Outcome(
         status=row["close_status"],

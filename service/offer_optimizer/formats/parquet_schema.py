@@ -15,6 +15,8 @@ FORMAT_KEY: Final = b"offer_optimizer.format"
 PLACEMENT_KEY: Final = b"offer_optimizer.placement"
 ROW_GROUP_ROWS: Final = 10_000
 """Rows written, and read, at a time."""
+ADDED: Final = frozenset({"erased"})
+"""Columns that files of the first releases lack; absent is as empty."""
 COMPRESSION: Final = "zstd"
 
 TIME: Final = pa.timestamp("us", "UTC")
@@ -38,6 +40,7 @@ def make_schema(time: pa.DataType) -> pa.Schema:
             pa.field("reason", pa.string(), nullable=False),
             pa.field("consent", pa.string(), nullable=False),
             pa.field("imported", pa.bool_(), nullable=False),
+            pa.field("erased", pa.bool_()),
             pa.field("context_categories", _CATEGORIES, nullable=False),
             pa.field("context_numbers", _NUMBERS, nullable=False),
             pa.field("context_tags", _TAGS, nullable=False),

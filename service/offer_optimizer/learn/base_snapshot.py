@@ -1,8 +1,8 @@
 """Base snapshots: derived from the one before and the ledger behind it, never copied from live state.
 
-So making one proves that it can be made. It holds every table of the fold, counters included, without what
-retention drops, and the models of this release at their close cursors. Who starts from a base goes on as
-whoever started from the ledger's beginning.
+So making one proves that it can be made. (An erasure rewrites the one in force: `erase_base`.) It holds every
+table of the fold, counters included, without what retention drops, and the models of this release at their
+close cursors. Who starts from a base goes on as whoever started from the ledger's beginning.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from offer_optimizer.store.base_file import BaseFile, BaseStore, Row, Table
 from offer_optimizer.store.codec import Epoch
 from offer_optimizer.store.dropping import table_rows
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.moved import newest_retention
+from offer_optimizer.store.moved import base_named
 
 MODEL_TABLE: Final = "base_model"
 _MODEL_COLUMNS: Final = (
@@ -37,38 +37,48 @@ def base_in_force(ledger: Ledger, bases: BaseStore) -> BaseFile | None:
 
     Raises DamagedFile where it is not the one that was noted, or not there: nothing else can be rebuilt from.
     """
-    retention = newest_retention(ledger)
-    if retention is None:
+    named = base_named(ledger)
+    if named is None:
         return None
-    path = bases.path_of(retention.position)
+    path = bases.path_of(named.position, named.rewritten_at)
     try:
-        base = bases.open(retention.position)
+        base = bases.open(named.position, named.rewritten_at)
     except NotFound:
         raise DamagedFile(str(path), "is missing: the ledger goes on behind it; restore it") from None
-    if base.sha256() != retention.base_sha256:
+    if base.sha256() != named.sha256:
         raise DamagedFile(str(path), "is not the base snapshot that the ledger names; restore it")
     return base
+
+
+def model_row(model: Model) -> Row:
+    """Return a model as a row."""
+    return (
+        model.placement_id,
+        model.policy_epoch,
+        model.policy_name,
+        *model.cursor,
+        model.learned_count,
+        model.policy.save(),
+    )
 
 
 def model_rows(models: Iterator[Model]) -> Iterator[Row]:
     """Yield a row for each model; closes them."""
     for model in models:
         try:
-            yield (
-                model.placement_id,
-                model.policy_epoch,
-                model.policy_name,
-                *model.cursor,
-                model.learned_count,
-                model.policy.save(),
-            )
+            yield model_row(model)
         finally:
             model.policy.close()
 
 
+def model_table(models: Iterator[Row]) -> Table:
+    """Return the models of a base snapshot as its first table."""
+    return Table(MODEL_TABLE, _MODEL_COLUMNS, models)
+
+
 def all_tables(connection: sqlite3.Connection, models: Iterator[Model], archived: Table) -> Iterator[Table]:
     """Yield what a base snapshot holds: the models first, what was archived, the tables of the fold."""
-    yield Table(MODEL_TABLE, _MODEL_COLUMNS, model_rows(models))
+    yield model_table(model_rows(models))
     yield archived
     yield from table_rows(connection)
 

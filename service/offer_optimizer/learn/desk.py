@@ -84,8 +84,9 @@ class ControlDesk:
         if (snapshot.close_time_us, snapshot.close_position) < begin:
             raise InvalidInput(
                 "model_version",
-                f"{wanted} had learned less than what was since moved to the archive, and nothing is learned "
-                f"from there again: choose one that had learned all that closed by {show_time(begin[0])}",
+                f"{wanted} had learned less than what was since moved to the archive or erased, and "
+                f"nothing of that is learned again: choose one that had learned all that closed by "
+                f"{show_time(begin[0])}",
             )
         record = Rollback(
             placement_id,

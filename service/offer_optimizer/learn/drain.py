@@ -27,6 +27,7 @@ from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import (
     Change,
     Epoch,
+    EraseChange,
     MergeChange,
     RecordKind,
     Salt,
@@ -229,6 +230,9 @@ class Drainer:
         if isinstance(change, StoredCatalog):
             self._bring_revisions(change.revision - 1)
             self._add_catalog(change)
+            return
+        if isinstance(change, EraseChange):
+            self._ledger.ask_erasure(change)
             return
         if not isinstance(change, MergeChange):
             self._steer(change)

@@ -27,11 +27,17 @@ class DrawnExamples:
         self._revisions = revisions
         self._actions: dict[tuple[int, tuple[int, ...]], tuple[Action, ...]] = {}
 
-    def make(self, lessons: Sequence[ClosedDecision]) -> Iterator[Example]:
-        """Yield the example of each. Raises KeyError where its record or its catalog revision is unknown."""
+    def make(self, lessons: Sequence[ClosedDecision]) -> Iterator[Example | None]:
+        """Yield the example of each, None where the visitor was erased.
+
+        Raises KeyError where its record or its catalog revision is unknown.
+        """
         drawn = dict(read_drawn(self._ledger, [lesson.position for lesson in lessons]))
         for lesson in lessons:
             found = drawn[lesson.position]
+            if found.erased:
+                yield None
+                continue
             rules = self._revisions.rules(found.catalog_revision, found.placement_id)
             if rules is None:
                 raise KeyError(found.catalog_revision)

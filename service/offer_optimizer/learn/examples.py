@@ -28,9 +28,12 @@ class ExampleMaker:
         self.rescorer = Rescorer(ledger, tables, revisions)
 
     def make(self, closed: ClosedDecision, lineage: Lineage) -> Example | None:
-        """Return the example; None where the lineage leaves it out, or its history's reward can't be made."""
+        """Return the example; None where the lineage leaves it out, or its history's reward can't be made.
+
+        None too where its visitor was erased: without its context it would teach what is not so.
+        """
         decision = self.decision(closed)
-        if self.is_left_out(closed, decision, lineage):
+        if decision.erased or self.is_left_out(closed, decision, lineage):
             return None
         slot = decision.slots[0]
         try:

@@ -26,10 +26,12 @@ from offer_optimizer.learn.trainer import BATCH, Model, Trainer
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action
 from offer_optimizer.policy.epoch import epoch_of, is_of_this_release
+from offer_optimizer.store.base_file import Row
 from offer_optimizer.store.codec import Epoch, Salt, Tick
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.snapshots import SnapshotStore
+from offer_optimizer.store.visitor_index import VisitorIndex
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +69,21 @@ class Retirer(Protocol):
         ...
 
 
+class Eraser(Protocol):
+    """Who takes visitors out of everything."""
+
+    def begin(self, fold: Fold) -> None:
+        """Start from what is committed: a fold was made anew."""
+        ...
+
+    def step(self, models: Callable[[], list[Row] | None]) -> bool:
+        """Do what one round can, after a drain; return whether the learner has to start anew.
+
+        `models` returns the models of now as rows of a base snapshot, None while one is trained anew.
+        """
+        ...
+
+
 MakeDrainer = Callable[[Ledger, Fold], Drainer]
 
 
@@ -85,6 +102,9 @@ class Learner:
     salts: tuple[Salt, ...]
     keeper: Keeper | None = None
     retirer: Retirer | None = None
+    eraser: Eraser | None = None
+    index: VisitorIndex | None = None
+    """Makes visitors findable in the ledger, a block at a time."""
     seconds: Callable[[], float] = lambda: 0.0
     """A clock that only goes forward; one that stands still leaves slices of training to their count."""
     retry_s: float = 0.0
@@ -133,6 +153,8 @@ class Learner:
             self.keeper.begin(self.fold)
         if self.retirer is not None:
             self.retirer.begin(self.fold)
+        if self.eraser is not None:
+            self.eraser.begin(self.fold)
         self._in_force = (0, [])
         self._prepared = (-1, set())
         self._is_stale = False
@@ -147,11 +169,25 @@ class Learner:
                 self.keeper.step()
             taught = self._teach()
             retires = self.retirer is not None and self.retirer.step()
+            indexes = self.index is not None and self.index.step(self.fold.position)
+            if self.eraser is not None and self.eraser.step(self._model_rows):
+                # Fold, models and caches may hold what is gone.
+                self.restart()
         except _FAILURES as error:
             self.give_up_round(str(error))
             return False
         self.retry_s, self._complaint = 0.0, ""
-        return drained > 0 or taught >= BATCH or retires
+        return drained > 0 or taught >= BATCH or retires or indexes
+
+    def _model_rows(self) -> list[Row] | None:
+        """Return every model that has learned something; None while one of them is being trained anew."""
+        if any(pair.anew is not None for pair in self._models.pairs.values()):
+            return None
+        rows: list[Row] = []
+        for epoch in self.fold.revisions.epochs():
+            if is_of_this_release(epoch.description):
+                rows += self._models.rows(epoch)
+        return rows
 
     def give_up_round(self, problem: str) -> None:
         """Begin anew from what is committed, after a pause: the fold may be ahead of it."""

@@ -13,10 +13,12 @@ from typing import Final
 
 import structlog
 
+from offer_optimizer.learn.base_snapshot import model_row, model_rows
 from offer_optimizer.learn.lineage import START, Lineage
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.restore import Restorer
 from offer_optimizer.learn.trainer import Model, Trainer
+from offer_optimizer.store.base_file import Row
 from offer_optimizer.store.codec import Epoch
 
 log = structlog.get_logger(__name__)
@@ -78,6 +80,15 @@ class Models:
             self._steer(found)
             found.steering_count = steering_count
         return found
+
+    def rows(self, epoch: Epoch) -> list[Row]:
+        """Return the serving model of an epoch, in force or not, as rows of a base snapshot."""
+        pair = self.pairs.get(epoch.policy_epoch)
+        if pair is not None:
+            return [model_row(pair.serving)] if pair.serving.cursor != START else []
+        _, model = self.restorer.serving(epoch)
+        has_begun, rows = model.cursor != START, list(model_rows(iter([model])))
+        return rows if has_begun else []
 
     def teach_anew(self, pair: Pair) -> bool:
         """Train the following model for a slice of a round; return whether it has taken over."""

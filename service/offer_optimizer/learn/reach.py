@@ -17,7 +17,7 @@ from offer_optimizer.store.base_file import BaseStore
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.moved import Moved, newest_retention, what_was_moved
+from offer_optimizer.store.moved import Moved, base_named, what_was_moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class LedgerReach:
     def begins_at(self, policy_epoch: bytes) -> Cursor:
         """See desk.Reach. Reads the models of a base alone: to sum up the file would take seconds."""
         with self._reading() as ledger:
-            retention = None if ledger is None else newest_retention(ledger)
-        if retention is None:
+            named = None if ledger is None else base_named(ledger)
+        if named is None:
             return START
-        base = BaseStore(self.files, self.directory.bases).open(retention.position)
+        base = BaseStore(self.files, self.directory.bases).open(named.position, named.rewritten_at)
         return base_cursor(base, policy_epoch) or START
 
     @contextmanager

@@ -12,7 +12,7 @@ import structlog
 
 from offer_optimizer.core.errors import OfferOptimizerError
 from offer_optimizer.learn.fold import Fold
-from offer_optimizer.learn.lineage import START, Lineage
+from offer_optimizer.learn.lineage import START, Cursor, Lineage
 from offer_optimizer.learn.trainer import Model, initial_model, restore_model
 from offer_optimizer.store.codec import Epoch
 from offer_optimizer.store.fold_tables import FoldTables
@@ -66,17 +66,21 @@ class Restorer:
         model.lineage = lineage
         return model
 
-    def _begins(self, epoch: Epoch) -> bool:
-        """Return whether history begins with the initial model, and not with a base snapshot's."""
+    def _begin(self, epoch: Epoch) -> Cursor:
+        """Return the close cursor of the model that history begins with: the initial or a base snapshot's."""
         kept = self.kept(epoch)
-        if kept is not None:
-            kept.policy.close()
-        return kept is None
+        if kept is None:
+            return START
+        kept.policy.close()
+        return kept.cursor
 
     def _continued(self, epoch: Epoch, snapshot: Snapshot, lineage: Lineage) -> Model | None:
         """Return the model of a snapshot; None unless it learned from this very ledger, in this lineage."""
         cursor = (snapshot.close_time_us, snapshot.close_position)
-        known = self._begins(epoch) if cursor == START else self.tables.has_lesson(epoch.placement_id, cursor)
+        begin = self._begin(epoch)
+        if cursor < begin:
+            return None  # behind it nothing is as it was learned
+        known = cursor == begin or self.tables.has_lesson(epoch.placement_id, cursor)
         if snapshot.ledger_position > self.fold.position or not known:
             log.error("snapshot_of_another_ledger", placement=epoch.placement_id, effect="passed over")
             return None

@@ -25,7 +25,7 @@ from offer_optimizer.store.dropping import Dropper
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.moved import newest_retention
+from offer_optimizer.store.moved import NamedBase, base_named, newest_retention
 from offer_optimizer.store.sqlite import transaction
 
 log = structlog.get_logger(__name__)
@@ -72,6 +72,7 @@ class LedgerRetirer:
         self._bases = BaseStore(files, directory.bases)
         self._fold: Fold | None = None
         self._base: BaseFile | None = None
+        self._named: NamedBase | None = None
         self._known = 0
         self._dropper: Dropper | None = None
         self._tried_us = 0
@@ -83,8 +84,9 @@ class LedgerRetirer:
         self._fold = fold
         retention = newest_retention(self._ledger)
         self._known = retention.position if retention is not None else 0
-        if self._base is None or self._base.header.ledger_position != self._known:
-            self._base = self._checked()
+        named = base_named(self._ledger)
+        if self._base is None or named != self._named:
+            self._named, self._base = named, self._checked()
         self._dropper = self._begun_dropper()
 
     def _checked(self) -> BaseFile | None:
@@ -147,7 +149,7 @@ class LedgerRetirer:
         with transaction(self._ledger.connection):
             self._fold.apply(self._ledger.append_body(Retention(position, checksum)))
             self._fold.save_state()
-        self._base, self._known = base, position
+        self._base, self._known, self._named = base, position, NamedBase(position, checksum)
         self._dropper = self._begun_dropper()
         log.info("retention_noted", position=position, archived=base.header.archived_count)
         return True
@@ -166,8 +168,8 @@ class LedgerRetirer:
         )
 
     def _begun_dropper(self) -> Dropper | None:
-        if self._base is None:
-            return None
+        if self._base is None or not self._base.header.ledger_position:
+            return None  # nothing was moved: only models stand in it
         dropper = Dropper(self._ledger, self._base)
         return None if dropper.is_done() else dropper
 
@@ -175,8 +177,7 @@ class LedgerRetirer:
         if dropper.step():
             return True
         self._dropper = None
-        for position in self._bases.positions():
-            if self._base is not None and position < self._base.header.ledger_position:
-                self._bases.remove(position)
+        if self._base is not None:
+            self._bases.keep_only(self._base.path, self._base.header.ledger_position)
         log.info("retention_done", position=self._base.header.ledger_position if self._base else 0)
         return False

@@ -67,6 +67,10 @@ class Revisions:
         """Return what an epoch stands for, or None."""
         return self._epochs.get(policy_epoch)
 
+    def epochs(self) -> list[Epoch]:
+        """Return all epochs, in the order in which they were met."""
+        return list(self._epochs.values())
+
     def epochs_of(self, placement_id: str) -> list[bytes]:
         """Return all policy epochs that a placement has had."""
         return [key for key, epoch in self._epochs.items() if epoch.placement_id == placement_id]

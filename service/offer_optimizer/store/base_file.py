@@ -215,12 +215,13 @@ class BaseStore:
         self._files = files
         self._directory = directory
 
-    def path_of(self, position: int) -> Path:
-        """Return where the base snapshot of a position is."""
-        return self._directory / f"{position:016d}{_SUFFIX}"
+    def path_of(self, position: int, rewritten_at: int = 0) -> Path:
+        """Return where the base snapshot of a position is; each erasure, by its position, makes another."""
+        name = f"{position:016d}-{rewritten_at:016d}" if rewritten_at else f"{position:016d}"
+        return self._directory / f"{name}{_SUFFIX}"
 
     def positions(self) -> list[int]:
-        """Return the positions of which there is a base snapshot, ascending."""
+        """Return the positions of which retention made a base snapshot, ascending; not those of erasures."""
         try:
             names = self._files.list(self._directory)
         except NotFound:
@@ -228,14 +229,31 @@ class BaseStore:
         stems = [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
         return sorted(int(stem) for stem in stems if stem.isdecimal())
 
-    def open(self, position: int) -> BaseFile:
+    def open(self, position: int, rewritten_at: int = 0) -> BaseFile:
         """Open one. Raises NotFound, DamagedFile, StorageUnavailable."""
-        return BaseFile(self._files, self.path_of(position))
+        return BaseFile(self._files, self.path_of(position, rewritten_at))
 
-    def write(self, header: BaseHeader, kept: Iterable[int], tables: Iterable[Table]) -> bytes:
+    def write(
+        self, header: BaseHeader, kept: Iterable[int], tables: Iterable[Table], rewritten_at: int = 0
+    ) -> bytes:
         """Write one; return its checksum. Raises StorageUnavailable."""
         self._files.make_dir(self._directory, "base.folder")
-        return write_base(self._files, self.path_of(header.ledger_position), header, kept, tables)
+        path = self.path_of(header.ledger_position, rewritten_at)
+        return write_base(self._files, path, header, kept, tables)
+
+    def keep_only(self, kept: Path | None, up_to: int) -> None:
+        """Delete all others of positions up to one, and what writers that died left unfinished."""
+        try:
+            self._files.remove_leftovers(self._directory, "base.leftovers")
+            names = self._files.list(self._directory)
+        except NotFound:
+            return
+        for name in names:
+            position = name.removesuffix(_SUFFIX).partition("-")[0]
+            is_base = name.endswith(_SUFFIX) and position.isdecimal()
+            if is_base and int(position) <= up_to and self._directory / name != kept:
+                self._files.remove(self._directory / name, "base.remove")
+        self._files.sync_dir(self._directory, "base.sync_dir")
 
     def remove(self, position: int) -> None:
         """Delete one. Raises StorageUnavailable."""

@@ -11,8 +11,10 @@ from enum import IntEnum
 from typing import Final
 
 from offer_optimizer.core.control import (
+    Audit,
     ClockAccepted,
     Control,
+    Erasure,
     Learning,
     Promotion,
     Quarantine,
@@ -26,7 +28,13 @@ from offer_optimizer.core.decision import (
 )
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.ledger.v1 import records_pb2 as pb
-from offer_optimizer.store.control_codec import control_entry, decode_steering, load_control
+from offer_optimizer.store.control_codec import (
+    control_entry,
+    decode_steering,
+    load_audit,
+    load_control,
+    store_audit,
+)
 from offer_optimizer.store.decision_codec import decode_decision
 from offer_optimizer.store.wire import BYTES, sized, tag
 
@@ -51,6 +59,7 @@ class RecordKind(IntEnum):
     THINNING = 12
     RETENTION = 13
     CLOCK_ACCEPTED = 14
+    ERASURE = 15
 
 
 STEERING_KINDS: Final[dict[RecordKind, type[Steering]]] = {
@@ -61,6 +70,7 @@ STEERING_KINDS: Final[dict[RecordKind, type[Steering]]] = {
     RecordKind.THINNING: Thinning,
     RecordKind.RETENTION: Retention,
     RecordKind.CLOCK_ACCEPTED: ClockAccepted,
+    RecordKind.ERASURE: Erasure,
 }
 """Which body each kind of record that steers learning has."""
 
@@ -117,8 +127,16 @@ class MergeChange:
     into_digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class EraseChange:
+    """An erasure on its way to the ledger, by the visitor's digest."""
+
+    digest: bytes
+    audit: Audit
+
+
 Body = Decision | Feedback | Tick | StoredCatalog | Epoch | Salt | Merge | Steering
-Change = StoredCatalog | MergeChange | Control
+Change = StoredCatalog | MergeChange | EraseChange | Control
 """What a control segment brings."""
 
 
@@ -171,6 +189,9 @@ def encode_control(change: Change) -> bytes:
         case MergeChange():
             merge = pb.MergeEntry(from_digest=change.from_digest, into_digest=change.into_digest)
             entry = pb.ControlEntry(merge=merge)
+        case EraseChange():
+            erase = pb.EraseEntry(visitor_digest=change.digest, audit=store_audit(change.audit))
+            entry = pb.ControlEntry(erase=erase)
         case StoredCatalog():
             entry = pb.ControlEntry(catalog=_catalog_record(change))
         case _:
@@ -183,6 +204,8 @@ def decode_control(data: bytes) -> Change:
     entry = pb.ControlEntry.FromString(data)
     if entry.HasField("merge"):
         return MergeChange(entry.merge.from_digest, entry.merge.into_digest)
+    if entry.HasField("erase"):
+        return EraseChange(entry.erase.visitor_digest, load_audit(entry.erase.audit))
     return load_control(entry) or _load_catalog(entry.catalog)
 
 

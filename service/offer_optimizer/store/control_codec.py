@@ -9,6 +9,7 @@ from offer_optimizer.core.control import (
     Audit,
     ClockAccepted,
     Control,
+    Erasure,
     Learning,
     Promotion,
     Quarantine,
@@ -26,6 +27,7 @@ _Record = (
     | pb.PromotionRecord
     | pb.ThinningRecord
     | pb.RetentionRecord
+    | pb.ErasureRecord
     | pb.ClockAcceptedRecord
 )
 
@@ -76,7 +78,7 @@ def load_control(entry: pb.ControlEntry) -> Control | None:
 
 def load_learning(record: pb.LearningRecord) -> Learning:
     """Return a freeze or a resumption."""
-    return Learning(record.placement_id, record.frozen, _load_audit(record.audit))
+    return Learning(record.placement_id, record.frozen, load_audit(record.audit))
 
 
 def load_rollback(record: pb.RollbackRecord) -> Rollback:
@@ -88,7 +90,7 @@ def load_rollback(record: pb.RollbackRecord) -> Rollback:
         record.close_time_us,
         record.close_position,
         record.learned_count,
-        _load_audit(record.audit),
+        load_audit(record.audit),
         record.ledger_time_us,
     )
 
@@ -101,7 +103,7 @@ def load_quarantine(record: pb.QuarantineRecord) -> Quarantine:
         record.end_us,
         record.offer_id,
         record.source,
-        _load_audit(record.audit),
+        load_audit(record.audit),
     )
 
 
@@ -114,20 +116,20 @@ def load_promotion(record: pb.PromotionRecord) -> Promotion:
         record.close_time_us,
         record.close_position,
         record.uses_final,
-        _load_audit(record.audit),
+        load_audit(record.audit),
     )
 
 
 def load_clock_accepted(record: pb.ClockAcceptedRecord) -> ClockAccepted:
     """Return an accepted jump of the clock."""
-    return ClockAccepted(_load_audit(record.audit))
+    return ClockAccepted(load_audit(record.audit))
 
 
 def _record(body: Steering) -> _Record:
     match body:
         case Learning():
             return pb.LearningRecord(
-                placement_id=body.placement_id, frozen=body.frozen, audit=_store_audit(body.audit)
+                placement_id=body.placement_id, frozen=body.frozen, audit=store_audit(body.audit)
             )
         case Rollback():
             return pb.RollbackRecord(
@@ -137,7 +139,7 @@ def _record(body: Steering) -> _Record:
                 close_time_us=body.close_time_us,
                 close_position=body.close_position,
                 learned_count=body.learned_count,
-                audit=_store_audit(body.audit),
+                audit=store_audit(body.audit),
                 ledger_time_us=body.ledger_time_us,
             )
         case Quarantine():
@@ -147,7 +149,7 @@ def _record(body: Steering) -> _Record:
                 end_us=body.end_us,
                 offer_id=body.offer_id,
                 source=body.source,
-                audit=_store_audit(body.audit),
+                audit=store_audit(body.audit),
             )
         case Promotion():
             return pb.PromotionRecord(
@@ -157,26 +159,37 @@ def _record(body: Steering) -> _Record:
                 close_time_us=body.close_time_us,
                 close_position=body.close_position,
                 uses_final=body.uses_final,
-                audit=_store_audit(body.audit),
+                audit=store_audit(body.audit),
             )
         case ClockAccepted():
-            return pb.ClockAcceptedRecord(audit=_store_audit(body.audit))
+            return pb.ClockAcceptedRecord(audit=store_audit(body.audit))
         case _:
             return _own_record(body)
 
 
-def _own_record(body: Thinning | Retention) -> pb.ThinningRecord | pb.RetentionRecord:
-    """Return what the learner alone decides as a record."""
+def _own_record(
+    body: Thinning | Retention | Erasure,
+) -> pb.ThinningRecord | pb.RetentionRecord | pb.ErasureRecord:
+    """Return what the learner alone writes as a record."""
+    if isinstance(body, Erasure):
+        return pb.ErasureRecord(
+            base_position=body.base_position,
+            base_sha256=body.base_sha256,
+            decision_count=body.decision_count,
+            audit=store_audit(body.audit),
+        )
     if isinstance(body, Thinning):
         return pb.ThinningRecord(placement_id=body.placement_id, probability=body.probability)
     return pb.RetentionRecord(position=body.position, base_sha256=body.base_sha256)
 
 
-def _store_audit(audit: Audit) -> pb.Audit:
+def store_audit(audit: Audit) -> pb.Audit:
+    """Return who and why as a message."""
     return pb.Audit(actor=audit.actor, reason=audit.reason, time_us=audit.time_us)
 
 
-def _load_audit(record: pb.Audit) -> Audit:
+def load_audit(record: pb.Audit) -> Audit:
+    """Return who and why."""
     return Audit(record.actor, record.reason, record.time_us)
 
 
@@ -188,12 +201,18 @@ def _load_retention(record: pb.RetentionRecord) -> Retention:
     return Retention(record.position, record.base_sha256)
 
 
+def _load_erasure(record: pb.ErasureRecord) -> Erasure:
+    audit = load_audit(record.audit)
+    return Erasure(record.base_position, record.base_sha256, record.decision_count, audit)
+
+
 _LOADERS: Final[dict[type[Steering], Callable[[bytes], Steering]]] = {
     Learning: lambda data: load_learning(pb.LearningRecord.FromString(data)),
     Rollback: lambda data: load_rollback(pb.RollbackRecord.FromString(data)),
     Quarantine: lambda data: load_quarantine(pb.QuarantineRecord.FromString(data)),
     Promotion: lambda data: load_promotion(pb.PromotionRecord.FromString(data)),
     ClockAccepted: lambda data: load_clock_accepted(pb.ClockAcceptedRecord.FromString(data)),
+    Erasure: lambda data: _load_erasure(pb.ErasureRecord.FromString(data)),
     Thinning: lambda data: _load_thinning(pb.ThinningRecord.FromString(data)),
     Retention: lambda data: _load_retention(pb.RetentionRecord.FromString(data)),
 }

@@ -120,6 +120,7 @@ def decode_decision(data: bytes) -> Decision:
         request_digest=record.request_digest,
         body_digest=record.body_digest,
         imported=record.imported,
+        erased=record.erased,
     )
 
 
@@ -182,6 +183,7 @@ def _has_more(decision: Decision) -> bool:
         or decision.request_digest
         or decision.body_digest
         or decision.imported
+        or decision.erased
     )
 
 
@@ -194,6 +196,7 @@ def _more(decision: Decision) -> bytes:
         request_digest=decision.request_digest,
         body_digest=decision.body_digest,
         imported=decision.imported,
+        erased=decision.erased,
     )
     for budget, spent in decision.budget_spent:
         record.budget_spent.add(budget=budget, spent=spent)

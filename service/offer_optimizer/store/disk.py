@@ -53,6 +53,10 @@ class Disk(Protocol):
         """Return up to `limit` bytes from `offset`; fewer only at the end of the file."""
         ...
 
+    def overwrite(self, path: str, offset: int, data: bytes) -> None:
+        """Put `data` in the place of as many bytes of a file, and return once that survives a power cut."""
+        ...
+
     def rename(self, source: str, target: str, /) -> None:
         """Put `source` in the place of `target` in one step; handles and locks stay with the file."""
         ...
@@ -129,6 +133,17 @@ class OsDisk:
                 offset += len(part)
                 limit -= len(part)
             return b"".join(parts)
+        finally:
+            os.close(fd)
+
+    def overwrite(self, path: str, offset: int, data: bytes) -> None:
+        """See Disk."""
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(fd, data[written:], offset + written)
+            os.fdatasync(fd)
         finally:
             os.close(fd)
 

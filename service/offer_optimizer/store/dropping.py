@@ -19,6 +19,7 @@ from offer_optimizer.store.codec import RecordKind
 from offer_optimizer.store.fold_tables import CloseStatus
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import transaction
+from offer_optimizer.store.visitor_index import VisitorIndex
 
 AT_ONCE: Final = 2000
 """Records taken out in one transaction."""
@@ -126,6 +127,7 @@ class Dropper:
         self._run(f"DELETE FROM record WHERE {condition} AND kind <= ?", (*bounds, int(RecordKind.TICK)))  # noqa: S608
         for name in self._settled:
             self._run(f"DELETE FROM {name} WHERE {condition}", bounds)  # noqa: S608
+        VisitorIndex(self._ledger.connection).drop_between(self._after, end)
         self._after = end
 
     def _kept_up_to(self, end: int) -> list[int]:

@@ -226,6 +226,14 @@ class Files:
             raise
         self.sync_dir(Path(target).parent, f"{step}.sync_dir")
 
+    def overwrite(self, path: StrPath, offset: int, data: bytes, step: str) -> None:
+        """Put `data` in the place of as many bytes that nobody reads any more, durably.
+
+        A crash may leave a part of it. Raises StorageUnavailable.
+        """
+        target = os.fspath(path)
+        self._run(step, "overwrite", target, lambda: self._disk.overwrite(target, offset, data))
+
     def remove(self, path: StrPath, step: str) -> None:
         """Remove a file; one that does not exist is fine. After a power cut it may be back."""
         target = os.fspath(path)

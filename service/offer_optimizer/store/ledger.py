@@ -16,10 +16,12 @@ from typing import Final
 
 from offer_optimizer.core.control import Steering
 from offer_optimizer.core.errors import CannotStart, DamagedFile, StorageUnavailable
+from offer_optimizer.core.redaction import SECRET_BYTES
 from offer_optimizer.store.codec import (
     STEERING_KINDS,
     Body,
     Epoch,
+    EraseChange,
     Merge,
     RecordKind,
     Salt,
@@ -30,7 +32,9 @@ from offer_optimizer.store.codec import (
     encode_catalog,
 )
 from offer_optimizer.store.control_codec import encode_steering
+from offer_optimizer.store.erasure_requests import ErasureRequests
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
+from offer_optimizer.store.visitor_index import VisitorIndex
 
 FORMAT_VERSION: Final = 2
 
@@ -88,6 +92,8 @@ class Ledger:
         with transaction(connection):
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
+            VisitorIndex.create(connection)
+            ErasureRequests.create(connection)
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('format_version', ?)", (FORMAT_VERSION,))
         return cls(connection, entropy)
 
@@ -252,6 +258,12 @@ class Ledger:
         run("INSERT OR IGNORE INTO merged_visitor VALUES (?, ?)", (into_key, into_digest))
         run("DELETE FROM merged_visitor WHERE into_key = ?", (from_key,))
         return Merge(from_key, into_key)
+
+    def ask_erasure(self, change: EraseChange) -> None:
+        """Keep that a visitor is to be erased until that was done; asked for again it is one."""
+        if self._entropy is None:
+            raise RuntimeError("a ledger opened for reading erases nobody")
+        ErasureRequests(self.connection).add(change.digest, change.audit, self._entropy(SECRET_BYTES))
 
     def digests_of(self, visitor_keys: Iterable[int]) -> dict[int, bytes]:
         """Return the digests that visitors go by, by key. Looks at all visitors: keys have no index."""

@@ -31,6 +31,7 @@ class Drawn:
     inline: tuple[InlineCandidate, ...]
     chosen: int
     propensity: float
+    erased: bool = False
 
 
 def read_drawn(ledger: Ledger, positions: Iterable[int]) -> Iterator[tuple[int, Drawn]]:
@@ -64,4 +65,5 @@ def decode_drawn(data: bytes) -> Drawn:
         ),
         -1 if slot is None else slot.chosen,
         0.0 if slot is None else slot.propensity,
+        record.erased,
     )

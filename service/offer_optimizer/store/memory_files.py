@@ -171,6 +171,13 @@ class MemoryDisk:
         """See Disk."""
         return self._named(path).current()[offset : offset + limit]
 
+    def overwrite(self, path: str, offset: int, data: bytes) -> None:
+        """See Disk."""
+        with self._lock:
+            file = self._named(path)
+            file.content[offset : offset + len(data)] = data
+            file.synced = file.current()
+
     def rename(self, source: str, target: str, /) -> None:
         """See Disk."""
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from offer_optimizer.core.control import Retention
+from offer_optimizer.core.control import Erasure, Retention
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.store.codec import RecordKind, Tick
 from offer_optimizer.store.ledger import Ledger
@@ -30,6 +30,29 @@ def newest_retention(ledger: Ledger) -> Retention | None:
         body = record.body() if record.kind is RecordKind.RETENTION else None
         if isinstance(body, Retention):
             newest = body
+    return newest
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBase:
+    """The base snapshot that a ledger goes on behind; `rewritten_at` is where an erasure rewrote it, or 0."""
+
+    position: int
+    sha256: bytes
+    rewritten_at: int = 0
+
+
+def base_named(ledger: Ledger) -> NamedBase | None:
+    """Return the base snapshot that the newest retention or erasure names; None where there is none."""
+    newest = None
+    for record in ledger.rare_records(ledger.last_position()):
+        if record.kind not in (RecordKind.RETENTION, RecordKind.ERASURE):
+            continue
+        match record.body():
+            case Retention(position, sha256):
+                newest = NamedBase(position, sha256)
+            case Erasure(position, sha256) if sha256:
+                newest = NamedBase(position, sha256, record.position)
     return newest
 
 

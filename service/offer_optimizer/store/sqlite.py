@@ -36,6 +36,12 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def checkpoint(connection: sqlite3.Connection) -> bool:
+    """Bring the log into the database and empty it; return False where a reader is in the way."""
+    (busy, *_counts) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commit on leaving; roll back on an exception, also one of the commit itself."""

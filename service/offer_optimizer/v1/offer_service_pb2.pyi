@@ -387,10 +387,14 @@ class MergeVisitorResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class EraseVisitorRequest(_message.Message):
-    __slots__ = ("visitor_id",)
+    __slots__ = ("visitor_id", "reason", "actor")
     VISITOR_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
     visitor_id: str
-    def __init__(self, visitor_id: _Optional[str] = ...) -> None: ...
+    reason: str
+    actor: str
+    def __init__(self, visitor_id: _Optional[str] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class EraseVisitorResponse(_message.Message):
     __slots__ = ("redacted_decision_count",)
@@ -409,9 +413,49 @@ class ExportVisitorRequest(_message.Message):
     def __init__(self, visitor_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ExportVisitorResponse(_message.Message):
-    __slots__ = ("decisions", "next_page_token")
+    __slots__ = ("decisions", "next_page_token", "other_feedback", "caps", "archived_decisions")
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    CAPS_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVED_DECISIONS_FIELD_NUMBER: _ClassVar[int]
     decisions: _containers.RepeatedCompositeFieldContainer[ExplainResponse]
     next_page_token: str
-    def __init__(self, decisions: _Optional[_Iterable[_Union[ExplainResponse, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    other_feedback: _containers.RepeatedCompositeFieldContainer[ExplainedFeedback]
+    caps: _containers.RepeatedCompositeFieldContainer[ExportedCap]
+    archived_decisions: _containers.RepeatedCompositeFieldContainer[ArchivedDecision]
+    def __init__(self, decisions: _Optional[_Iterable[_Union[ExplainResponse, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., other_feedback: _Optional[_Iterable[_Union[ExplainedFeedback, _Mapping]]] = ..., caps: _Optional[_Iterable[_Union[ExportedCap, _Mapping]]] = ..., archived_decisions: _Optional[_Iterable[_Union[ArchivedDecision, _Mapping]]] = ...) -> None: ...
+
+class ExportedCap(_message.Message):
+    __slots__ = ("cap_id", "event_times")
+    CAP_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIMES_FIELD_NUMBER: _ClassVar[int]
+    cap_id: str
+    event_times: _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]
+    def __init__(self, cap_id: _Optional[str] = ..., event_times: _Optional[_Iterable[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]]] = ...) -> None: ...
+
+class ArchivedDecision(_message.Message):
+    __slots__ = ("decision_id", "placement", "decide_time", "reason", "consent", "context", "chosen_offer_id", "propensity", "fate", "reward_final", "feedback")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    DECIDE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    REWARD_FINAL_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    placement: str
+    decide_time: _timestamp_pb2.Timestamp
+    reason: DecisionReason
+    consent: Consent
+    context: Features
+    chosen_offer_id: str
+    propensity: float
+    fate: str
+    reward_final: float
+    feedback: _containers.RepeatedCompositeFieldContainer[ExplainedFeedback]
+    def __init__(self, decision_id: _Optional[str] = ..., placement: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., consent: _Optional[_Union[Consent, str]] = ..., context: _Optional[_Union[Features, _Mapping]] = ..., chosen_offer_id: _Optional[str] = ..., propensity: _Optional[float] = ..., fate: _Optional[str] = ..., reward_final: _Optional[float] = ..., feedback: _Optional[_Iterable[_Union[ExplainedFeedback, _Mapping]]] = ...) -> None: ...

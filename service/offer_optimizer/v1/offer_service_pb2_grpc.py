@@ -112,14 +112,16 @@ class OfferServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseVisitor(self, request, context):
-        """Forget a visitor in every file. Not served yet: UNIMPLEMENTED.
+        """Forget a visitor in every file. Answered when it is durable that it will be done; it takes seconds, or, where
+        days are being moved to the archive or a model is trained anew, until that is over. What is recorded until
+        then goes too. Asked again it changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportVisitor(self, request, context):
-        """Return everything stored about a visitor. Not served yet: UNIMPLEMENTED.
+        """Return everything stored about a visitor, and about all ids that were merged with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -25,6 +25,7 @@ from offer_optimizer.evaluate.story import (
     StoryCandidate,
     StoryFeedback,
 )
+from offer_optimizer.evaluate.visitor_history import VisitorPage
 from offer_optimizer.learn.ports import Asker, KeptModel, Started
 from offer_optimizer.store.fold_tables import CloseStatus
 
@@ -164,6 +165,32 @@ class FakeVisitors:
     def merge(self, from_visitor_id: str, into_visitor_id: str) -> None:
         self.hook()
         self.merged.append((from_visitor_id, into_visitor_id))
+
+
+class FakeErasures:
+    """Remembers who was to be erased, by whom and why."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+
+    def erase(self, visitor_id: str, actor: str, reason: str) -> None:
+        self.asked.append((visitor_id, actor, reason))
+
+
+class FakeHistories:
+    """Has one page about everybody, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.found = VisitorPage(stories=(STORY,), next_token="l9")
+        self.asked: list[tuple[str, str, int]] = []
+
+    def page(self, visitor_id: str, token: str, limit: int, timeout_s: float) -> VisitorPage:
+        del timeout_s
+        self.asked.append((visitor_id, token, limit))
+        return self.found
+
+    def decision_count(self, visitor_id: str) -> int:
+        return len(visitor_id)
 
 
 class FakeStories:
@@ -306,6 +333,7 @@ class FakePorts:
             FakeLog(),
         )
         self.learning = FakeLearning()
+        self.erasures, self.histories = FakeErasures(), FakeHistories()
 
     def ports(self) -> Ports:
         return Ports(
@@ -314,6 +342,8 @@ class FakePorts:
             desk=self.desk,
             models=self.models,
             visitors=self.visitors,
+            erasures=self.erasures,
+            histories=self.histories,
             stories=self.stories,
             reports=self.reports,
             learning=self.learning,

@@ -107,6 +107,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         request_digest=draw(digests),
         body_digest=draw(digests),
         imported=draw(st.booleans()),
+        erased=draw(st.booleans()),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offer_optimizer.core.control import Audit, Erasure
 from offer_optimizer.core.decision import (
     Consent,
     Decision,
@@ -21,6 +22,7 @@ from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.ledger.v1 import records_pb2 as pb
 from offer_optimizer.store.codec import (
     Epoch,
+    EraseChange,
     Merge,
     MergeChange,
     RecordKind,
@@ -39,6 +41,7 @@ from offer_optimizer.store.codec import (
     encode_inbox_entry,
     encode_journal_entry,
 )
+from offer_optimizer.store.control_codec import encode_steering
 from offer_optimizer.store.decision_codec import decode_decision, encode_decision
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -97,6 +100,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         consent=draw(st.sampled_from(Consent)),
         model_pmf=draw(st.one_of(st.none(), pmfs)),
         imported=draw(st.booleans()),
+        erased=draw(st.booleans()),
         holdout_u=draw(st.one_of(st.none(), st.floats(0, 1, exclude_max=True))),
         cap_counts=tuple(draw(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100)), max_size=3))),
         budget_spent=tuple(draw(st.lists(st.tuples(st.integers(0, 300), numbers), max_size=2))),
@@ -164,6 +168,7 @@ def test_every_field_of_the_record_is_written() -> None:
         inline=(InlineCandidate("offer", features),),
         excluded_by_caller=("other",),
         imported=True,
+        erased=True,
     )
     record = pb.DecisionRecord.FromString(encode_decision(decision))
     assert {field.name for field, _ in record.ListFields()} == set(
@@ -237,6 +242,19 @@ def test_merges_come_back_from_a_control_segment_by_digests(change: MergeChange)
     assert decode_control(encode_control(change)) == change
 
 
+audits = st.builds(Audit, texts, texts, times)
+
+
+@given(st.builds(EraseChange, st.binary(max_size=32), audits))
+def test_erasures_come_back_from_a_control_segment_by_digest(change: EraseChange) -> None:
+    assert decode_control(encode_control(change)) == change
+
+
+@given(st.builds(Erasure, st.integers(0, 2**62), st.binary(max_size=32), st.integers(0, 2**40), audits))
+def test_erasures_come_back_from_the_ledger_without_anybody(erasure: Erasure) -> None:
+    assert decode_body(RecordKind.ERASURE, encode_steering(erasure)) == erasure
+
+
 @given(st.builds(StoredCatalog, st.integers(1, 2**31), times, texts, texts))
 def test_catalogs_come_back_from_the_ledger_and_from_a_control_segment(catalog: StoredCatalog) -> None:
     assert decode_body(RecordKind.CATALOG, encode_catalog(catalog)) == catalog
@@ -266,4 +284,5 @@ def test_stored_numbers_never_change() -> None:
         "THINNING": 12,
         "RETENTION": 13,
         "CLOCK_ACCEPTED": 14,
+        "ERASURE": 15,
     }

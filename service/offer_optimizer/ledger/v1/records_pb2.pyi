@@ -63,7 +63,7 @@ class StoredCandidate(_message.Message):
     def __init__(self, offer_id: _Optional[str] = ..., attributes: _Optional[_Union[StoredFeatures, _Mapping]] = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "decide_time_us", "catalog_revision", "placement_id", "candidates", "excluded", "exclusion_reasons", "slots", "context", "policy_epoch", "model_position", "reason", "deferred", "holdout", "ramp", "floor", "baseline", "draw_salt_id", "consent", "cap_counts", "inline_candidates", "model_pmf", "budget_spent", "holdout_u", "excluded_by_caller", "request_digest", "body_digest", "imported")
+    __slots__ = ("decision_id", "decide_time_us", "catalog_revision", "placement_id", "candidates", "excluded", "exclusion_reasons", "slots", "context", "policy_epoch", "model_position", "reason", "deferred", "holdout", "ramp", "floor", "baseline", "draw_salt_id", "consent", "cap_counts", "inline_candidates", "model_pmf", "budget_spent", "holdout_u", "excluded_by_caller", "request_digest", "body_digest", "imported", "erased")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     DECIDE_TIME_US_FIELD_NUMBER: _ClassVar[int]
     CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,7 @@ class DecisionRecord(_message.Message):
     REQUEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     BODY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     IMPORTED_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     decision_id: bytes
     decide_time_us: int
     catalog_revision: int
@@ -120,7 +121,8 @@ class DecisionRecord(_message.Message):
     request_digest: bytes
     body_digest: bytes
     imported: bool
-    def __init__(self, decision_id: _Optional[bytes] = ..., decide_time_us: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., placement_id: _Optional[str] = ..., candidates: _Optional[_Iterable[int]] = ..., excluded: _Optional[_Iterable[int]] = ..., exclusion_reasons: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[_Union[StoredSlot, _Mapping]]] = ..., context: _Optional[_Union[StoredFeatures, _Mapping]] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., reason: _Optional[int] = ..., deferred: _Optional[bool] = ..., holdout: _Optional[bool] = ..., ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline: _Optional[int] = ..., draw_salt_id: _Optional[int] = ..., consent: _Optional[int] = ..., cap_counts: _Optional[_Iterable[_Union[StoredCount, _Mapping]]] = ..., inline_candidates: _Optional[_Iterable[_Union[StoredCandidate, _Mapping]]] = ..., model_pmf: _Optional[_Iterable[float]] = ..., budget_spent: _Optional[_Iterable[_Union[StoredSpent, _Mapping]]] = ..., holdout_u: _Optional[float] = ..., excluded_by_caller: _Optional[_Iterable[str]] = ..., request_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ..., imported: _Optional[bool] = ...) -> None: ...
+    erased: bool
+    def __init__(self, decision_id: _Optional[bytes] = ..., decide_time_us: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., placement_id: _Optional[str] = ..., candidates: _Optional[_Iterable[int]] = ..., excluded: _Optional[_Iterable[int]] = ..., exclusion_reasons: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[_Union[StoredSlot, _Mapping]]] = ..., context: _Optional[_Union[StoredFeatures, _Mapping]] = ..., policy_epoch: _Optional[bytes] = ..., model_position: _Optional[int] = ..., reason: _Optional[int] = ..., deferred: _Optional[bool] = ..., holdout: _Optional[bool] = ..., ramp: _Optional[float] = ..., floor: _Optional[float] = ..., baseline: _Optional[int] = ..., draw_salt_id: _Optional[int] = ..., consent: _Optional[int] = ..., cap_counts: _Optional[_Iterable[_Union[StoredCount, _Mapping]]] = ..., inline_candidates: _Optional[_Iterable[_Union[StoredCandidate, _Mapping]]] = ..., model_pmf: _Optional[_Iterable[float]] = ..., budget_spent: _Optional[_Iterable[_Union[StoredSpent, _Mapping]]] = ..., holdout_u: _Optional[float] = ..., excluded_by_caller: _Optional[_Iterable[str]] = ..., request_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ..., imported: _Optional[bool] = ..., erased: _Optional[bool] = ...) -> None: ...
 
 class FeedbackRecord(_message.Message):
     __slots__ = ("feedback_id", "decision_id", "placement_id", "slot", "kind", "value", "receive_time_us", "occur_time_us", "retracts_feedback_id", "source")
@@ -284,6 +286,18 @@ class RetentionRecord(_message.Message):
     base_sha256: bytes
     def __init__(self, position: _Optional[int] = ..., base_sha256: _Optional[bytes] = ...) -> None: ...
 
+class ErasureRecord(_message.Message):
+    __slots__ = ("base_position", "base_sha256", "decision_count", "audit")
+    BASE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    BASE_SHA256_FIELD_NUMBER: _ClassVar[int]
+    DECISION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    base_position: int
+    base_sha256: bytes
+    decision_count: int
+    audit: Audit
+    def __init__(self, base_position: _Optional[int] = ..., base_sha256: _Optional[bytes] = ..., decision_count: _Optional[int] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
+
 class TickRecord(_message.Message):
     __slots__ = ("time_us",)
     TIME_US_FIELD_NUMBER: _ClassVar[int]
@@ -291,7 +305,7 @@ class TickRecord(_message.Message):
     def __init__(self, time_us: _Optional[int] = ...) -> None: ...
 
 class ControlEntry(_message.Message):
-    __slots__ = ("catalog", "salt", "merge", "learning", "rollback", "quarantine", "promotion", "clock_accepted")
+    __slots__ = ("catalog", "salt", "merge", "learning", "rollback", "quarantine", "promotion", "clock_accepted", "erase")
     CATALOG_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
     MERGE_FIELD_NUMBER: _ClassVar[int]
@@ -300,6 +314,7 @@ class ControlEntry(_message.Message):
     QUARANTINE_FIELD_NUMBER: _ClassVar[int]
     PROMOTION_FIELD_NUMBER: _ClassVar[int]
     CLOCK_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    ERASE_FIELD_NUMBER: _ClassVar[int]
     catalog: CatalogRecord
     salt: SaltRecord
     merge: MergeEntry
@@ -308,7 +323,16 @@ class ControlEntry(_message.Message):
     quarantine: QuarantineRecord
     promotion: PromotionRecord
     clock_accepted: ClockAcceptedRecord
-    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ..., learning: _Optional[_Union[LearningRecord, _Mapping]] = ..., rollback: _Optional[_Union[RollbackRecord, _Mapping]] = ..., quarantine: _Optional[_Union[QuarantineRecord, _Mapping]] = ..., promotion: _Optional[_Union[PromotionRecord, _Mapping]] = ..., clock_accepted: _Optional[_Union[ClockAcceptedRecord, _Mapping]] = ...) -> None: ...
+    erase: EraseEntry
+    def __init__(self, catalog: _Optional[_Union[CatalogRecord, _Mapping]] = ..., salt: _Optional[_Union[SaltRecord, _Mapping]] = ..., merge: _Optional[_Union[MergeEntry, _Mapping]] = ..., learning: _Optional[_Union[LearningRecord, _Mapping]] = ..., rollback: _Optional[_Union[RollbackRecord, _Mapping]] = ..., quarantine: _Optional[_Union[QuarantineRecord, _Mapping]] = ..., promotion: _Optional[_Union[PromotionRecord, _Mapping]] = ..., clock_accepted: _Optional[_Union[ClockAcceptedRecord, _Mapping]] = ..., erase: _Optional[_Union[EraseEntry, _Mapping]] = ...) -> None: ...
+
+class EraseEntry(_message.Message):
+    __slots__ = ("visitor_digest", "audit")
+    VISITOR_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    visitor_digest: bytes
+    audit: Audit
+    def __init__(self, visitor_digest: _Optional[bytes] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
 
 class MergeEntry(_message.Message):
     __slots__ = ("from_digest", "into_digest")

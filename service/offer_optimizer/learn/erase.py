@@ -1,0 +1,246 @@
+"""Erasure: a visitor out of every file of a data directory, beside a running service.
+
+    asked          a control record; the digest waits in the ledger's database
+    drained once   all that was recorded before it is in the ledger, so nothing of it can come behind
+    archive        its Parquet files are written again, by a child process
+    base           the base snapshot is written again, with the models of now, under a name of its own
+    ledger         one transaction: records, tables and indexes are redacted, the map forgets the visitor, an
+                   ERASURE record names the new base, the request goes; only now the erasure counts
+    cleaned        the older base, the hot cache, what was drained of segments and the database's log go
+
+What always holds: a crash between any two steps leaves a request, or the note that something is to be
+cleaned, and whoever starts next goes on from there; each step may be done twice. Nothing here is logged that
+tells who it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol
+
+import structlog
+
+from offer_optimizer.core.control import Erasure
+from offer_optimizer.core.errors import DamagedFile, NotFound
+from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.learn.archive import archived_files
+from offer_optimizer.learn.base_snapshot import base_in_force
+from offer_optimizer.learn.erase_base import write_without
+from offer_optimizer.learn.fold import Fold
+from offer_optimizer.store.backup import PINS
+from offer_optimizer.store.base_file import BaseStore, Row
+from offer_optimizer.store.erasing import LedgerEraser, keys_of, shares_of
+from offer_optimizer.store.erasure_requests import ErasureRequest, ErasureRequests
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.moved import base_named, newest_retention
+from offer_optimizer.store.segment_blank import blank
+from offer_optimizer.store.segment_reader import list_segments
+from offer_optimizer.store.sqlite import checkpoint, transaction
+
+log = structlog.get_logger(__name__)
+
+RETRY_US: Final = 60_000_000
+"""How long after damage, or a failure of the archive's child, it is tried again."""
+ModelRows = Callable[[], list[Row] | None]
+"""Returns the models of now as rows of a base snapshot; None while one of them is being trained anew."""
+
+
+class Archivist(Protocol):
+    """Takes a visitor out of the archive, beside the learner."""
+
+    def start(self, redaction: Redaction) -> None:
+        """Begin; call it only when none is running."""
+        ...
+
+    def poll(self) -> int | None:
+        """Return the exit status once, when it has ended: 0 is success. None while it runs or never began."""
+        ...
+
+
+class EmptiedCache(Protocol):
+    """The hot cache, as far as erasure goes."""
+
+    def doubt(self) -> None:
+        """Have it thrown away."""
+        ...
+
+    def stage(self) -> object | None:
+        """Return how far it is filled; None where it is to be thrown away."""
+        ...
+
+
+class VisitorEraser:
+    """Implements loop.Eraser. `oldest_unwritten` returns the oldest stamp of a record under way, if any."""
+
+    def __init__(
+        self,
+        files: Files,
+        directory: DataDirectory,
+        ledger: Ledger,
+        clock: Callable[[], int],
+        oldest_unwritten: Callable[[], int | None],
+        archivist: Archivist,
+        cache: EmptiedCache,
+    ) -> None:
+        self._files = files
+        self._directory = directory
+        self._ledger = ledger
+        self._clock = clock
+        self._oldest_unwritten = oldest_unwritten
+        self._archivist = archivist
+        self._cache = cache
+        self._bases = BaseStore(files, directory.bases)
+        self._requests = ErasureRequests(ledger.connection)
+        self._fold: Fold | None = None
+        self._drained: set[bytes] = set()
+        self._lock: int | None = None
+        self._archiving: Redaction | None = None
+        self._archived: Redaction | None = None
+        self._is_doubted = False
+        self._next_try_us = 0
+
+    def begin(self, fold: Fold) -> None:
+        """See loop.Eraser."""
+        self._fold = fold
+        self._is_doubted = False
+
+    def step(self, models: ModelRows) -> bool:
+        """See loop.Eraser. Raises sqlite3.Error, StorageUnavailable: then begin again."""
+        if self._requests.is_unclean():
+            self._clean()
+        waiting = self._requests.waiting()
+        ready = next((request for request in waiting if request.digest in self._drained), None)
+        if ready is None:
+            # Whatever is drained from here on was looked for behind these requests.
+            if not self._is_under_way(waiting):
+                self._drained = {request.digest for request in waiting}
+            return False
+        if 0 <= self._next_try_us - self._clock() <= RETRY_US:
+            return False
+        try:
+            return self._go_on(ready, models)
+        except DamagedFile as error:
+            self._hold_up(str(error))
+            return False
+
+    def _hold_up(self, why: str) -> None:
+        self._next_try_us = self._clock() + RETRY_US
+        log.error("erasure_held_up", why=why, effect="tried again in a minute")
+
+    def _is_under_way(self, waiting: list[ErasureRequest]) -> bool:
+        """Return whether a record that was stamped before the last of them may still be written."""
+        oldest_us = self._oldest_unwritten()
+        newest_us = max((request.audit.time_us for request in waiting), default=0)
+        return oldest_us is not None and oldest_us <= newest_us
+
+    def _go_on(self, request: ErasureRequest, models: ModelRows) -> bool:
+        """Take the next step of an erasure; return whether its transaction was committed."""
+        if not self._holds_lock():
+            return False
+        keys = keys_of(self._ledger, request.digest)
+        redaction = Redaction(request.secret, keys, shares_of(self._ledger))
+        if keys and not self._is_archive_done(redaction):
+            return False
+        rows = models() if keys else []
+        if rows is None:
+            return False
+        self._commit(request, redaction, rows)
+        self._archived = None
+        return True
+
+    def _holds_lock(self) -> bool:
+        """Keep retention and backups away: what they make meanwhile would hold the visitor."""
+        if self._lock is None:
+            retention = newest_retention(self._ledger)
+            known = retention.position if retention is not None else 0
+            if self._bases.positions()[-1:] > [known]:
+                return False  # one waits to be noted; that goes first
+        return self._takes_lock()
+
+    def _takes_lock(self) -> bool:
+        if self._lock is None:
+            self._lock = self._files.hold(self._directory.retention_lock_path, b"", "erase.lock")
+        return self._lock is not None
+
+    def close(self) -> None:
+        """Let go of retention's lock, as the end of the process does."""
+        self._archived = None
+        if self._lock is not None:
+            self._files.close(self._lock)
+            self._lock = None
+
+    def _is_archive_done(self, redaction: Redaction) -> bool:
+        if self._archived == redaction or not any(archived_files(self._files, self._directory)):
+            return True
+        if self._archiving is None:
+            self._archivist.start(redaction)
+            self._archiving = redaction
+            return False
+        status = self._archivist.poll()
+        if status is None:
+            return False
+        # A merge may have brought more keys meanwhile: then it is done again with those.
+        done, self._archiving = self._archiving, None
+        if status == 0:
+            self._archived = done
+        else:
+            self._hold_up("the archive could not be written again")
+        return self._archived == redaction
+
+    def _commit(self, request: ErasureRequest, redaction: Redaction, models: list[Row]) -> None:
+        fold, ledger = self._fold, self._ledger
+        if fold is None:
+            raise RuntimeError("erasure was not begun")
+        position = ledger.last_position() + 1
+        with transaction(ledger.connection):
+            eraser = LedgerEraser(ledger, redaction)
+            count = eraser.erase(request.digest)
+            base_position, checksum = 0, b""
+            if redaction.keys:
+                base = base_in_force(ledger, self._bases)
+                base_position, checksum = write_without(
+                    self._bases, base, position, redaction, eraser.decisions, models, self._size_of
+                )
+            record = ledger.append_body(Erasure(base_position, checksum, count, request.audit))
+            fold.apply(record)
+            fold.save_state()
+            self._requests.finish(request.digest)
+        self._drained.discard(request.digest)
+        log.info("visitor_erased", decisions=count, effect="caches and logs of the database follow")
+
+    def _size_of(self, path: str) -> int:
+        try:
+            return self._files.size(self._directory.archive / path)
+        except NotFound:
+            return 0
+
+    def _clean(self) -> None:
+        """Take what was erased out of what only copies the ledger; not done is tried again."""
+        if not self._takes_lock():
+            return  # a backup reads segments that it has pinned
+        shutil.rmtree(self._directory.path / PINS, ignore_errors=True)
+        named = base_named(self._ledger)
+        if named is not None and named.rewritten_at:
+            kept = self._bases.path_of(named.position, named.rewritten_at)
+            self._bases.keep_only(kept, named.position)
+        if not self._is_doubted:
+            self._cache.doubt()
+            self._is_doubted = True
+        elif (
+            self._cache.stage() is not None and self._blank_segments() and checkpoint(self._ledger.connection)
+        ):
+            with transaction(self._ledger.connection):
+                self._requests.note_clean()
+            self.close()
+            log.info("erasure_cleaned")
+
+    def _blank_segments(self) -> bool:
+        offsets = self._ledger.segment_offsets()
+        for segment in list_segments(self._files, self._directory.segments):
+            with suppress(NotFound):
+                blank(self._files, segment.path, offsets.get(str(segment.name), 0))
+        return True

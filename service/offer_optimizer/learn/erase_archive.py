@@ -1,0 +1,86 @@
+"""A visitor out of the archive: every Parquet file that holds the key is written again without.
+
+Runs in a process of its own, since Parquet takes memory that the learner has not. What always holds: a file
+has all its old rows or all its new ones; begun again after a crash it does what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, cast
+
+import pyarrow.parquet as pq
+
+from offer_optimizer.core.catalog_revision import CatalogRevision
+from offer_optimizer.core.errors import DamagedFile, NotFound
+from offer_optimizer.core.history import History
+from offer_optimizer.core.outcome import LoggedDecision
+from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.formats.history_file import HISTORY_NAME, decode_history, encode_history
+from offer_optimizer.formats.parquet_rows import from_table
+from offer_optimizer.formats.parquet_schema import PLACEMENT_KEY
+from offer_optimizer.formats.parquet_visitors import holds
+from offer_optimizer.formats.parquet_write import ParquetLogWriter
+from offer_optimizer.learn.archive import archive_folders, archived_files
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.layout import DataDirectory
+
+
+def erase_archived(files: Files, directory: DataDirectory, redaction: Redaction) -> int:
+    """Redact a visitor in all files of the archive; return how many rows were theirs.
+
+    Raises DamagedFile, StorageUnavailable, having left files whole.
+    """
+    for folder in archive_folders(files, directory):
+        files.remove_leftovers(folder, "erase.leftovers")
+    paths = [path for path, _ in archived_files(files, directory)]
+    theirs = [path for path in paths if holds(path, redaction.keys)]
+    history_path = directory.archive / HISTORY_NAME
+    try:
+        history = decode_history(files.read(history_path), str(history_path))
+    except NotFound:
+        if theirs:
+            raise DamagedFile(str(history_path), "is missing: its files can't be written again") from None
+        return 0
+    count = sum(_rewrite(files, path, redaction, history.catalogs) for path in theirs)
+    _rewrite_history(files, history_path, history, redaction)
+    return count
+
+
+def _rewrite(files: Files, path: Path, redaction: Redaction, catalogs: Mapping[int, CatalogRevision]) -> int:
+    file = pq.ParquetFile(path)
+    placement_id = file.schema_arrow.metadata[PLACEMENT_KEY].decode()
+    count = 0
+    with files.replacing(path, "erase.archive") as sink:
+        writer = ParquetLogWriter(cast("IO[bytes]", sink), placement_id, catalogs)
+        for logged in _rows(file):
+            is_theirs = logged.visitor_key in redaction.keys
+            count += is_theirs
+            writer.add(redacted(logged, redaction) if is_theirs else logged)
+        writer.close()
+    return count
+
+
+def _rows(file: pq.ParquetFile) -> Iterator[LoggedDecision]:
+    for group in range(file.metadata.num_row_groups):
+        yield from from_table(file.read_row_group(group))
+
+
+def redacted(logged: LoggedDecision, redaction: Redaction) -> LoggedDecision:
+    """Return a row of the visitor as the ledger would have it now."""
+    key = logged.visitor_key
+    feedback = tuple(replace(one, item=redaction.feedback(one.item)) for one in logged.outcome.feedback)
+    return replace(
+        logged,
+        visitor_key=None if key is None else redaction.key(key),
+        decision=redaction.decision(logged.decision),
+        outcome=replace(logged.outcome, feedback=feedback),
+    )
+
+
+def _rewrite_history(files: Files, path: Path, history: History, redaction: Redaction) -> None:
+    merged = {redaction.key(old): redaction.key(now) for old, now in history.merged.items()}
+    if merged != history.merged:
+        files.replace(path, encode_history(replace(history, merged=merged)), "erase.history")

@@ -1,0 +1,190 @@
+"""Taking a visitor out of the ledger and of the fold's tables, within one transaction of the caller's.
+
+What always holds: whoever folds the redacted records derives the redacted tables, because keys and ids of
+feedback are replaced by others one for one, and nothing else that the fold reads is touched. Counters of the
+visitor are dropped: nobody asks for them by the new key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from offer_optimizer.core.catalog import Catalog
+from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.feedback import Feedback
+from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.store import hot_records as records
+from offer_optimizer.store.codec import Merge, RecordKind, StoredCatalog, encode_body, encode_feedback
+from offer_optimizer.store.counter_tables import visitor_name
+from offer_optimizer.store.decision_codec import encode_decision
+from offer_optimizer.store.ledger import Ledger, LedgerRecord
+from offer_optimizer.store.outcomes import merged_keys
+from offer_optimizer.store.visitor_index import VisitorIndex
+
+_KEYED: Final = ("open_feedback", "ended_decision")
+
+
+def keys_of(ledger: Ledger, digest: bytes) -> frozenset[int]:
+    """Return the keys that a visitor's records carry: the own one, and those of all who were merged into it.
+
+    Ids that were merged are one person: whoever erases one erases all. Empty for somebody unknown.
+    """
+    key = ledger.known_visitor_key(digest)
+    if key is None:
+        return frozenset()
+    return frozenset({key} | {old for old, now in merged_keys(ledger).items() if now == key})
+
+
+def shares_of(ledger: Ledger) -> tuple[float, ...]:
+    """Return all shares of holdouts that a catalog revision declared, ascending, with 0."""
+    found = {0.0}
+    for record in ledger.rare_records(ledger.last_position()):
+        body = record.body() if record.kind is RecordKind.CATALOG else None
+        if isinstance(body, StoredCatalog):
+            catalog = Catalog.model_validate_json(body.canonical)
+            own = (placement.holdout for placement in catalog.placements)
+            found |= {share for share in (catalog.holdout, *own) if share is not None}
+    return tuple(sorted(found))
+
+
+class LedgerEraser:
+    """Redacts one visitor in the ledger's database."""
+
+    def __init__(self, ledger: Ledger, redaction: Redaction) -> None:
+        self._ledger = ledger
+        self._redaction = redaction
+        self._run = ledger.connection.execute
+        self._many = ledger.connection.executemany
+        self._index = VisitorIndex(ledger.connection)
+        self._decisions: list[int] = []
+        self._done: set[int] = set()
+
+    @property
+    def decisions(self) -> frozenset[int]:
+        """The positions of the visitor's decisions that the ledger held, once `erase` ran."""
+        return frozenset(self._decisions)
+
+    def erase(self, digest: bytes) -> int:
+        """Redact everything and forget who it was; return how many decisions. Raises sqlite3.Error."""
+        for position in self._index.positions(self._redaction.keys):
+            if self._ledger.has(position):
+                self._redact(self._ledger.record_at(position))
+        for position in self._feedback_of(self._decisions):
+            if self._ledger.has(position):
+                self._redact(self._ledger.record_at(position))
+        self._redact_merges()
+        self._index.rename(self._redaction.new_keys())
+        self._rename_open()
+        self._rename_spent()
+        self._drop_counters()
+        self._forget(digest)
+        return len(self._decisions)
+
+    def _feedback_of(self, decisions: Iterable[int]) -> list[int]:
+        rows = self._run(
+            "SELECT fate.position FROM json_each(?) AS wanted "
+            "CROSS JOIN fate ON decision_position = wanted.value",
+            (json.dumps(list(decisions)),),
+        )
+        return sorted({position for (position,) in rows} - self._done)
+
+    def _redact(self, record: LedgerRecord) -> None:
+        body, key = record.body(), record.visitor_key
+        if isinstance(body, Decision):
+            self._decisions.append(record.position)
+            data = encode_decision(self._redaction.decision(body))
+        elif isinstance(body, Feedback):
+            self._done.add(record.position)
+            data = encode_feedback(self._redaction.feedback(body))
+        else:
+            return
+        new_key = None if key is None else self._redaction.key(key)
+        self._run(
+            "UPDATE record SET visitor_key = ?, body = ? WHERE position = ?", (new_key, data, record.position)
+        )
+
+    def _redact_merges(self) -> None:
+        rows = self._run(
+            "SELECT position FROM record WHERE kind = ? AND kind > 3", (int(RecordKind.MERGE),)
+        ).fetchall()
+        for (position,) in rows:
+            body = self._ledger.record_at(position).body()
+            if isinstance(body, Merge) and body.into_key in self._redaction.keys:
+                new = Merge(self._redaction.key(body.from_key), self._redaction.key(body.into_key))
+                self._run("UPDATE record SET body = ? WHERE position = ?", (encode_body(new), position))
+
+    def _rename_open(self) -> None:
+        """Rename what is open, and the ids of its feedback, however it was addressed."""
+        for position in self._decisions:
+            rows = self._run(
+                "SELECT feedback_id, retracts, position FROM open_feedback WHERE decision_position = ?",
+                (position,),
+            ).fetchall()
+            name = self._redaction.feedback_id
+            self._rename_decision(position)
+            self._many(
+                "UPDATE open_feedback SET feedback_id = ?, retracts = ? WHERE position = ?",
+                [(name(feedback_id), name(retracts), at) for feedback_id, retracts, at in rows],
+            )
+        for table in _KEYED:
+            for old, new in self._redaction.new_keys().items():
+                self._run(f"UPDATE {table} SET visitor_key = ? WHERE visitor_key = ?", (new, old))  # noqa: S608
+
+    def _rename_decision(self, position: int) -> None:
+        """Rename the visitor of a decision whose window is open; a merge may have changed it since."""
+        row = self._run("SELECT visitor_key FROM open_decision WHERE position = ?", (position,)).fetchone()
+        if row is not None and row[0] is not None:
+            new = self._redaction.key(row[0])
+            self._run("UPDATE open_decision SET visitor_key = ? WHERE position = ?", (new, position))
+
+    def _rename_spent(self) -> None:
+        for old, new in self._redaction.new_keys().items():
+            rows = self._run("SELECT * FROM spent_feedback WHERE visitor_key = ?", (old,)).fetchall()
+            self._run("DELETE FROM spent_feedback WHERE visitor_key = ?", (old,))
+            self._many(
+                "INSERT OR REPLACE INTO spent_feedback VALUES (?, ?, ?, ?, ?)",
+                [
+                    (new, placement_id, self._redaction.feedback_id(feedback_id), at, until_us)
+                    for _, placement_id, feedback_id, at, until_us in rows
+                ],
+            )
+
+    def _drop_counters(self) -> None:
+        keys = self._redaction.keys
+        self._many("DELETE FROM visitor_counter WHERE visitor_key = ?", [(key,) for key in keys])
+        remembered = self._run(
+            "SELECT name, value FROM counter WHERE name >= ? AND name < ?",
+            (records.DECISION, bytes([records.DECISION[0] + 1])),
+        ).fetchall()
+        for name, value in remembered:
+            changed = without_visitor(name, value, keys)
+            if changed is not None:
+                kept, request_digest = changed
+                self._run("UPDATE counter SET value = ? WHERE name = ?", (kept, name))
+                self._run("DELETE FROM counter WHERE name = ?", (records.REQUEST + request_digest,))
+
+    def _forget(self, digest: bytes) -> None:
+        key = self._ledger.known_visitor_key(digest)
+        if key is None:
+            return
+        if self._run("SELECT 1 FROM merged_visitor WHERE into_key = ?", (key,)).fetchone():
+            # Others were merged into this one. Keys have no index, so all visitors are looked at.
+            self._run("DELETE FROM visitor WHERE visitor_key = ?", (key,))
+            self._run("DELETE FROM merged_visitor WHERE into_key = ?", (key,))
+        else:
+            self._run("DELETE FROM visitor WHERE digest = ?", (digest,))
+        self._ledger.forget_cached_keys()
+
+
+def without_visitor(name: bytes, value: bytes, keys: frozenset[int]) -> tuple[bytes, bytes] | None:
+    """Return a remembered decision of the fold's without its visitor, and its request digest.
+
+    None where it is of somebody else. What it reserved stays reserved, and feedback still settles it.
+    """
+    recent, request_digest = records.decode_recent(name[1:], value)
+    if recent.visitor_digest not in {visitor_name(key) for key in keys}:
+        return None
+    return records.encode_recent(replace(recent, visitor_digest=b"", record=b""), b""), request_digest

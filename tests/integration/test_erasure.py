@@ -1,0 +1,351 @@
+"""A visitor is taken out of a ledger that lives through days; what is derived from it stays what it was."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from offer_optimizer.core.control import Audit, Erasure
+from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.features import Features
+from offer_optimizer.core.ids import make_decision_id
+from offer_optimizer.core.outcome import LoggedDecision
+from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.formats.parquet import ParquetLog
+from offer_optimizer.learn.base_snapshot import model_row
+from offer_optimizer.learn.erase import VisitorEraser
+from offer_optimizer.learn.erase_archive import erase_archived
+from offer_optimizer.learn.trainer import restore_model
+from offer_optimizer.store.codec import EraseChange
+from offer_optimizer.store.erasing import keys_of
+from offer_optimizer.store.files import Files
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.outcomes import logged_decisions, merged_keys
+from offer_optimizer.store.sqlite import transaction
+from tests.integration.days import SLOW, Days
+from tests.integration.test_retention_crash import DyingDisk, Killed
+from tests.traces import traces
+from tests.unit.learn.worlds import PLACEMENT, decision_of
+
+VISITOR = "v3"
+AUDIT = Audit("ann", "asked by mail", 1)
+
+
+class HereArchivist:
+    """Redacts the archive in this process."""
+
+    def __init__(self, days: Days) -> None:
+        self._days = days
+        self._status: int | None = None
+
+    def start(self, redaction: Redaction) -> None:
+        """See Archivist."""
+        erase_archived(self._days.files, self._days.directory, redaction)
+        self._status = 0
+
+    def poll(self) -> int | None:
+        """See Archivist."""
+        status, self._status = self._status, None
+        return status
+
+
+class NoCache:
+    """A hot cache that is always full and never holds anybody."""
+
+    def doubt(self) -> None:
+        """See EmptiedCache."""
+
+    def stage(self) -> str:
+        """See EmptiedCache."""
+        return "ready"
+
+
+class ErasingDays(Days):
+    """Days whose contexts name their visitor, so that traces can be looked for."""
+
+    lives = 0
+
+    def described(self, decision: Decision, visitor: str) -> Decision:
+        """See Days."""
+        context = Features(categories=(("who", f"canary-{visitor}-"),))
+        return replace(decision, context=context, holdout_u=0.625)
+
+    def reopen(self) -> None:
+        """See Days. Another life has other entropy."""
+        super().reopen()
+        self.lives += 1
+        self.world.ledger = Ledger.create(self.world.connection, random.Random(self.lives).randbytes)
+        self.world.reopen()
+
+    def ask(self, visitor: str = VISITOR) -> None:
+        """Ask for an erasure, as a drained control record does."""
+        with transaction(self.world.connection):
+            self.world.ledger.ask_erasure(EraseChange(digest_of(visitor), AUDIT))
+
+    def eraser(self) -> VisitorEraser:
+        """Return one that has just started."""
+        archivist, cache = HereArchivist(self), NoCache()
+        self.directory.segments.mkdir(exist_ok=True)
+        found = VisitorEraser(
+            self.files, self.directory, self.world.ledger, lambda: self.now_us, lambda: None, archivist, cache
+        )
+        found.begin(self.world.fold)
+        return found
+
+    def live_hours(self, count: int, visitor: str) -> None:
+        """Let hours go by in which a visitor comes again."""
+        for _ in range(count):
+            self._hour()
+        with transaction(self.world.connection):
+            self.number += 1
+            decision = decision_of(0, self.now_us, epoch=self.epochs[PLACEMENT].id)
+            decision_id = make_decision_id(self.now_us, self.number.to_bytes(10, "big"))
+            self.world.decide(self.described(replace(decision, decision_id=decision_id), visitor), visitor)
+            self.world.tick(self.now_us)
+
+    def erase(self) -> None:
+        """Erase who waits, and start anew as the learner does."""
+        eraser = self.eraser()
+        for _ in range(4):
+            if eraser.step(lambda: [model_row(model) for model in self.models.values()]):
+                break
+        else:
+            raise AssertionError("nobody was erased")
+        self.world.reopen()
+        eraser.begin(self.world.fold)
+        for _ in range(3):
+            eraser.step(lambda: None)
+
+    def shas_from_base(self) -> dict[str, tuple[int, str]]:
+        """Return the live models after a restart from what they saved."""
+        for name, model in self.models.items():
+            epoch = self.world.fold.revisions.epoch(model.policy_epoch)
+            assert epoch is not None
+            self.models[name] = restore_model(epoch, model.policy.save(), model.cursor, model.learned_count)
+            model.policy.close()
+        return self.shas()
+
+
+def digest_of(visitor: str) -> bytes:
+    """Return what stands for a visitor in this world."""
+    return visitor.encode()
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Iterator[ErasingDays]:
+    found = ErasingDays(tmp_path / "days")
+    yield found
+    found.close()
+
+
+def _rows(days: Days) -> list[LoggedDecision]:
+    return list(logged_decisions(days.world.ledger, 0, days.world.fold.position, lambda _done, _all: None))
+
+
+def _everything(days: Days) -> list[LoggedDecision]:
+    archive = days.directory.archive
+    names = [name for name in (PLACEMENT, SLOW) if (archive / name).exists()]
+    return [row for name in names for row in ParquetLog.open(archive, name).rows()] + _rows(days)
+
+
+def _left(days: ErasingDays, keys: frozenset[int], visitor: str = VISITOR) -> list[str]:
+    """Return where a context, the digest or a key of the visitor can still be found."""
+    wanted = {"context": f"canary-{visitor}-".encode()}
+    for key in keys:
+        wanted |= {f"key {key}": str(key).encode(), f"bytes of {key}": key.to_bytes(8, "big")}
+    return traces(days.path, wanted)
+
+
+def test_a_rebuild_derives_what_is_left_and_models_stay(days: ErasingDays) -> None:
+    days.live(2)
+    keys = keys_of(days.world.ledger, digest_of(VISITOR))
+    before, shas = _rows(days), days.shas()
+    assert _left(days, keys)
+    days.ask()
+    days.erase()
+    assert days.rebuilt() == []
+    assert days.shas() == shas, "models keep what they learned"
+    assert _left(days, keys) == []
+    days.live(1)
+    assert days.rebuilt() == []
+    assert days.shas_from_base() == days.shas()
+    after = {row.position: row for row in _rows(days)}
+    for row in before:
+        _check_row(row, after[row.position], keys)
+
+
+def _check_row(old: LoggedDecision, new: LoggedDecision, keys: frozenset[int]) -> None:
+    """See that an erased row has what estimates need, under one other key, and that others are untouched."""
+    if old.visitor_key not in keys:
+        assert repr(old.decision) == repr(new.decision)
+        assert old.visitor_key == new.visitor_key
+        return
+    assert new.visitor_key not in keys
+    assert new.visitor_key is not None
+    assert (new.decision.context.count(), new.decision.holdout_u, new.decision.erased) == (0, 0.0, True)
+    assert repr(new.decision.slots) == repr(old.decision.slots)
+    assert [item.item.feedback_id[:7] for item in new.outcome.feedback[: len(old.outcome.feedback)]] == [
+        "erased-" for _ in old.outcome.feedback
+    ]
+
+
+def test_clusters_stay_clusters_and_ids_that_were_merged_are_one_person(days: ErasingDays) -> None:
+    """The unit of inference is the visitor, whoever it was."""
+    days.live(1)
+    with transaction(days.world.connection):
+        merge = days.world.ledger.merge_visitors(digest_of("v5"), digest_of(VISITOR))
+        assert merge is not None
+        days.world.take(days.world.ledger.append_body(merge))
+        days.world.fold.save_state()
+    days.live(1)
+    keys = keys_of(days.world.ledger, digest_of(VISITOR))
+    assert len(keys) == 2
+    assert keys == keys_of(days.world.ledger, digest_of("v5"))
+
+    def clusters() -> list[list[int]]:
+        now, found = merged_keys(days.world.ledger), defaultdict(list)
+        for row in _rows(days):
+            found[now.get(row.visitor_key or 0, row.visitor_key)].append(row.position)
+        return sorted(found.values())
+
+    before = clusters()
+    days.ask("v5")
+    days.erase()
+    assert clusters() == before
+    assert _left(days, keys) == []
+    assert keys_of(days.world.ledger, digest_of("v5")) == keys_of(days.world.ledger, digest_of(VISITOR))
+    assert keys_of(days.world.ledger, digest_of(VISITOR)) == frozenset()
+    assert days.rebuilt() == []
+
+
+def test_archive_and_base_forget_too_and_retention_goes_on_behind(days: ErasingDays) -> None:
+    days.live(3)
+    days.prepare()
+    days.retire()
+    days.live(1)
+    keys = keys_of(days.world.ledger, digest_of(VISITOR))
+    before = {row.decision.decision_id: row for row in _everything(days)}
+    days.ask()
+    days.erase()
+    assert _left(days, keys) == []
+    assert days.rebuilt() == []
+    after = {row.decision.decision_id: row for row in _everything(days)}
+    assert before.keys() == after.keys()
+    archived = [decision_id for decision_id, row in before.items() if row.visitor_key in keys]
+    assert len(archived) > 5
+    for decision_id, row in before.items():
+        _check_row(row, after[decision_id], keys)
+    days.live(1)
+    days.ask("v4")
+    days.erase()
+    days.live(1)
+    assert days.rebuilt() == []
+    assert days.prepare() is not None
+    assert days.retire()
+    assert days.rebuilt() == []
+    assert len(list(days.directory.bases.iterdir())) == 1
+    days.live(1)
+    assert days.rebuilt() == []
+
+
+def test_a_base_that_waits_to_be_noted_goes_first(days: ErasingDays) -> None:
+    """It was made with the visitor in it."""
+    days.live(3)
+    days.prepare()
+    days.ask()
+    eraser = days.eraser()
+    rows = lambda: [model_row(model) for model in days.models.values()]  # noqa: E731
+    assert not any(eraser.step(rows) for _ in range(4))
+    days.retire()
+    eraser.begin(days.world.fold)
+    assert any(eraser.step(rows) for _ in range(4))
+
+
+def test_nobody_is_erased_while_a_model_is_trained_anew_or_a_record_is_under_way(days: ErasingDays) -> None:
+    days.live(1)
+    days.ask()
+    eraser = days.eraser()
+    assert not any(eraser.step(lambda: None) for _ in range(4))
+    busy = VisitorEraser(
+        days.files, days.directory, days.world.ledger, lambda: days.now_us, lambda: 0, HereArchivist(days),
+        NoCache(),
+    )  # fmt: skip
+    busy.begin(days.world.fold)
+    assert not any(busy.step(list) for _ in range(4))
+
+
+def test_somebody_unknown_is_erased_by_a_record_alone(days: ErasingDays) -> None:
+    days.live(1)
+    days.ask("nobody")
+    days.erase()
+    last = days.world.ledger.record_at(days.world.ledger.last_position()).body()
+    assert last == Erasure(0, b"", 0, AUDIT)
+    assert days.rebuilt() == []
+
+
+def test_a_kill_at_any_step_is_finished_by_the_next_life(
+    days: ErasingDays, figure: Callable[[str], None]
+) -> None:
+    days.live(1)
+    killed = 0
+    while _is_killed_and_finished(days, VISITOR, "", killed):
+        killed += 1
+        days.live_hours(1, VISITOR)
+    assert killed > 10
+    figure(
+        f"An erasure was killed at each of its {killed} steps outside of SQLite; the next life finished it."
+    )
+
+
+def test_a_kill_while_the_archive_is_written_again_is_finished_by_the_next_life(days: ErasingDays) -> None:
+    days.live(3)
+    days.prepare()
+    days.retire()
+    killed = [_is_killed_and_finished(days, f"v{number + 1}", "erase.archive", number) for number in range(6)]
+    assert all(killed)
+
+
+def _is_killed_and_finished(days: ErasingDays, visitor: str, prefix: str, number: int) -> bool:
+    """Erase somebody, die at a step, come back; return whether it died."""
+    days.ask(visitor)
+    keys = keys_of(days.world.ledger, digest_of(visitor))
+    is_killed = _erase_until(days, prefix, number)
+    days.reopen()
+    assert days.rebuilt() == [], number
+    _finish(days)
+    assert _left(days, keys, visitor) == [], number
+    assert days.rebuilt() == [], number
+    return is_killed
+
+
+def _erase_until(days: ErasingDays, prefix: str, number: int) -> bool:
+    """Erase, and die at a step by its number among those that begin so; return whether it died."""
+    steps, disk = itertools.count(), DyingDisk()
+
+    def die(step: str, moment: str) -> None:
+        if moment == "before" and step.startswith(prefix) and next(steps) == number:
+            raise Killed
+
+    days.files = Files(die, disk)
+    try:
+        days.erase()
+    except Killed:
+        return True
+    finally:
+        disk.end()
+        days.files = Files()
+    return False
+
+
+def _finish(days: ErasingDays) -> None:
+    eraser = days.eraser()
+    for _ in range(6):
+        if eraser.step(lambda: [model_row(model) for model in days.models.values()]):
+            days.world.reopen()
+            eraser.begin(days.world.fold)

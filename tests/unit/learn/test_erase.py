@@ -1,0 +1,229 @@
+"""Erasure by a learner: what is recorded before it goes, whoever drains it when; what comes after is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from offer_optimizer.core.control import Audit, Erasure
+from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.features import Features
+from offer_optimizer.core.feedback import Fate
+from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.learn.erase import VisitorEraser
+from offer_optimizer.policy.epoch import epoch_of
+from offer_optimizer.store.codec import EraseChange, RecordKind, encode_control
+from offer_optimizer.store.erasing import keys_of
+from offer_optimizer.store.fold_tables import FoldTables
+from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells
+from tests.unit.learn.service_in_memory import RUN, SEGMENTS, ServiceInMemory, Writer
+from tests.unit.learn.worlds import catalog, decision_of, feedback_of, placement, stored
+
+AUDIT = Audit("ann", "by mail", 1)
+CANARY = Features(categories=(("who", "canary-visitor"),))
+
+
+class NoArchivist:
+    """There is no archive."""
+
+    def start(self, redaction: Redaction) -> None:
+        """See Archivist."""
+        raise AssertionError(f"nothing to redact with {redaction}")
+
+    def poll(self) -> int | None:
+        """See Archivist."""
+        return None
+
+
+class CountingCache:
+    """A hot cache that is emptied and filled at once."""
+
+    emptied = 0
+
+    def doubt(self) -> None:
+        """See EmptiedCache."""
+        self.emptied += 1
+
+    def stage(self) -> str:
+        """See EmptiedCache."""
+        return "ready"
+
+
+class Erasing(ServiceInMemory):
+    """A service whose learner erases."""
+
+    def start(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  (as ServiceInMemory has it)
+        """Start a learner with an eraser."""
+        learner = super().start()
+        self.cache = CountingCache()
+        learner.eraser = VisitorEraser(
+            self.files,
+            DataDirectory(Path("/data")),
+            self.ledger,
+            lambda: self.clock_us,
+            lambda: oldest_unwritten(read_cells(self.files, RUN)),
+            NoArchivist(),
+            self.cache,
+        )
+        learner.eraser.begin(learner.fold)
+        return learner
+
+    def ask(self, writer: Writer, visitor: str) -> None:
+        """Ask for an erasure, as the API does."""
+        change = EraseChange(visitor.encode(), replace(AUDIT, time_us=self.clock_us))
+        writer.control.append_durable(encode_control(change))
+
+    def rounds(self, count: int) -> None:
+        """Let some rounds go by within a moment."""
+        for _ in range(count):
+            self.clock_us += 1000
+            self.learner.step()
+
+    def decisions(self) -> list[tuple[int | None, Decision]]:
+        """Return all decisions with their visitors' keys."""
+        found = [record for record in self.ledger.records() if record.kind is RecordKind.DECISION]
+        bodies = [(record.visitor_key, record.body()) for record in found]
+        return [(key, body) for key, body in bodies if isinstance(body, Decision)]
+
+    def erasures(self) -> list[Erasure]:
+        """Return what the ledger says of erasures."""
+        bodies = [record.body() for record in self.ledger.rare_records(self.ledger.last_position())]
+        return [body for body in bodies if isinstance(body, Erasure)]
+
+
+@pytest.fixture
+def service() -> Erasing:
+    return Erasing()
+
+
+@pytest.fixture
+def writers(service: Erasing) -> Iterator[tuple[Writer, Writer]]:
+    """Return two deciders; the first has put a catalog in force."""
+    found = service.writer(1), service.writer(2)
+    content = catalog(placement())
+    service.apply(found[0], stored(1, content))
+    service.epoch = epoch_of(content.placements[0]).id  # type: ignore[attr-defined]
+    yield found
+    for writer in found:
+        writer.die()
+
+
+def decide(service: Erasing, writer: Writer, number: int, visitor: str = "v") -> None:
+    """Record a decision of now."""
+    decision = decision_of(number, service.clock_us, epoch=service.epoch)  # type: ignore[attr-defined]
+    writer.decide(replace(decision, context=CANARY), visitor)
+
+
+def test_what_was_recorded_before_it_goes_even_if_it_is_drained_behind_it(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    """Control is drained first, and the other decider's journal may be looked at before it was written."""
+    one, other = writers
+    decide(service, one, 1)
+    service.rounds(2)
+    look = service.learner.drainer._look
+
+    def meanwhile(kind: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        if kind == "control":
+            decide(service, other, 2)
+            service.ask(one, "v")
+            service.learner.drainer._look = look  # type: ignore[method-assign]
+        return look(kind)
+
+    service.learner.drainer._look = meanwhile  # type: ignore[method-assign]
+    service.rounds(6)
+    assert [decision.erased for _, decision in service.decisions()] == [True, True]
+    assert [erasure.decision_count for erasure in service.erasures()] == [2]
+
+
+def test_a_record_under_way_is_waited_for(service: Erasing, writers: tuple[Writer, Writer]) -> None:
+    one, other = writers
+    decide(service, one, 1)
+    with other.journal.stamp():
+        service.ask(one, "v")
+        service.rounds(6)
+        assert service.erasures() == []
+        decide(service, other, 2)
+    service.rounds(6)
+    assert [erasure.decision_count for erasure in service.erasures()] == [2]
+
+
+def test_a_later_visit_is_of_somebody_new_and_late_feedback_brings_nobody_back(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    one, _ = writers
+    decide(service, one, 1)
+    service.rounds(3)
+    old = service.decisions()[0][0]
+    service.ask(one, "v")
+    service.rounds(6)
+    one.hear(feedback_of("by-decision", service.clock_us, decision=1))
+    one.hear(feedback_of("by-visitor", service.clock_us), "v")
+    service.rounds(2)
+    decide(service, one, 2)
+    service.rounds(3)
+    (gone, erased), (new, decision) = service.decisions()
+    assert len({old, gone, new}) == 3
+    assert (erased.erased, decision.erased, decision.context) == (True, False, CANARY)
+    tables = FoldTables(service.connection)
+    fates = [
+        tables.fate_of(record.position)
+        for record in service.ledger.records()
+        if record.kind is RecordKind.FEEDBACK
+    ]
+    assert fates == [Fate.APPLIED, Fate.UNATTRIBUTED]
+    assert keys_of(service.ledger, b"v") == {new}
+
+
+def test_an_open_decision_closes_and_is_not_learned(service: Erasing, writers: tuple[Writer, Writer]) -> None:
+    one, _ = writers
+    for number in range(4):
+        decide(service, one, number, visitor="v" if number % 2 else "other")
+    service.rounds(2)
+    service.ask(one, "v")
+    service.rounds(6)
+    service.run_for(30)
+    erased_at = service.ledger.find_decision(bytes(15) + b"\1")
+    assert FoldTables(service.connection).closed_at(erased_at or 0) is not None
+    (pair,) = service.learner._models.pairs.values()
+    assert pair.serving.learned_count == 2
+
+
+def test_segments_hold_nothing_of_anybody_that_was_drained_and_the_cache_is_emptied(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    one, _ = writers
+    decide(service, one, 1, visitor="visitor-digest")
+    service.rounds(2)
+    files = [SEGMENTS / name for name in service.files.list(SEGMENTS)]
+    assert any(b"visitor-digest" in service.files.read(path) for path in files)
+    service.ask(one, "visitor-digest")
+    service.rounds(8)
+    for path in files:
+        content = service.files.read(path)
+        assert b"visitor-digest" not in content
+        assert b"canary" not in content
+    assert service.cache.emptied >= 1
+    decide(service, one, 2, visitor="visitor-digest")
+    service.rounds(2)
+    assert len(service.decisions()) == 2
+
+
+def test_several_are_erased_one_after_the_other_and_twice_is_once_more_nothing(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    one, _ = writers
+    for number, visitor in enumerate("abca"):
+        decide(service, one, number, visitor)
+    for visitor in "aab":
+        service.ask(one, visitor)
+    service.rounds(12)
+    assert sorted(erasure.decision_count for erasure in service.erasures()) == [1, 2]
+    service.ask(one, "a")
+    service.rounds(8)
+    assert [erasure.decision_count for erasure in service.erasures()][-1] == 0
+    assert [decision.erased for _, decision in service.decisions()] == [True, True, False, True]
