@@ -128,9 +128,14 @@ def features(message: pb.Features, where: str, limit: int) -> Features:
 
 
 def _tags(message: pb.Features) -> dict[str, tuple[str, ...]]:
+    found = {}
+    tags = message.tags
     # By name: the items of such a map are made in Python.
-    found = [(name, tuple(message.tags[name].values)) for name in message.tags]
-    return {name: values for name, values in found if values}
+    for name in tags:
+        values = tuple(tags[name].values)
+        if values:
+            found[name] = values
+    return found
 
 
 def required_id(text: str, where: str) -> str:

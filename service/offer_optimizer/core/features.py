@@ -28,7 +28,7 @@ class Features:
 
     def count(self) -> int:
         """Return how many features there are; every value of a tag set counts as one."""
-        return len(self.categories) + len(self.numbers) + sum(len(values) for _, values in self.tags)
+        return len(self.categories) + len(self.numbers) + sum([len(values) for _, values in self.tags])
 
 
 EMPTY = Features()
@@ -47,68 +47,71 @@ def build_features(
     `where` begins the field path of errors; `limit` is the largest allowed feature count, inclusive.
     Raises InvalidInput naming field and limit.
     """
-    # Maps of protobuf are passed as they are: looking up the sorted names is what copying one would cost.
-    texts = [(name, categories[name]) for name in sorted(categories)]
-    # Adding zero turns -0.0 into 0.0, and an integer into a float: equal features must give equal bytes.
-    amounts = [(name, numbers[name] + 0.0) for name in sorted(numbers)]
-    if not _are_plain(texts):
-        _check_categories(texts, where)
-    _check_numbers(amounts, where)
-    found = Features(tuple(texts), tuple(amounts), _sorted_tags(tags, where) if tags else ())
+    text_names, number_names, tag_names = sorted(categories), sorted(numbers), sorted(tags)
+    found = Features(
+        _checked_categories(text_names, categories, where),
+        _checked_numbers(number_names, numbers, where),
+        _checked_tags(tag_names, tags, where),
+    )
     if found.count() > limit:
         raise InvalidInput(where, f"{found.count()} features, at most {limit}")
-    names = [name for group in (texts, amounts, found.tags) for name, _ in group]
+    names = [*text_names, *number_names, *tag_names]
     if len(names) != len(set(names)):
         twice = min(name for name in names if names.count(name) > 1)
         raise InvalidInput(where, f"{show(twice)} is used in more than one map")
     return found
 
 
-# The path of an error is built only for an error: these run for every feature of every request.
+# These run for every feature of every request: so maps of protobuf are passed as they are, since looking up
+# their names costs what copying them would, and the path of an error is built only for an error.
 
 
-def _are_plain(texts: list[tuple[str, str]]) -> bool:
-    """Return whether no name is empty and nothing can be over the limit, whatever its characters."""
-    return not texts or (texts[0][0] != "" and max([len(text) for pair in texts for text in pair]) <= _SHORT)
-
-
-def _check_categories(texts: list[tuple[str, str]], where: str) -> None:
-    for name, value in texts:
-        if not _fits_name(name):
+def _checked_categories(
+    names: list[str], categories: Mapping[str, str], where: str
+) -> tuple[tuple[str, str], ...]:
+    found = []
+    for name in names:
+        value = categories[name]
+        if not name or (len(name) > _SHORT and _is_over(name)):
             check_name(name, f"{where}.categories")
-        if not _fits_text(value):
+        if len(value) > _SHORT and _is_over(value):
             check_text(value, f"{where}.categories[{show(name)}]")
+        found.append((name, value))
+    return tuple(found)
 
 
-def _check_numbers(amounts: list[tuple[str, float]], where: str) -> None:
-    for name, number in amounts:
-        if not 0 < len(name) <= _SHORT:
+def _checked_numbers(
+    names: list[str], numbers: Mapping[str, float], where: str
+) -> tuple[tuple[str, float], ...]:
+    found = []
+    for name in names:
+        number = numbers[name]
+        if not name or (len(name) > _SHORT and _is_over(name)):
             check_name(name, f"{where}.numbers")
         if not -limits.NUMBER_MAGNITUDE <= number <= limits.NUMBER_MAGNITUDE:
             check_number(number, f"{where}.numbers[{show(name)}]")
+        # Adding zero turns -0.0 into 0.0, and an integer into a float: equal features must give equal bytes.
+        found.append((name, number + 0.0))
+    return tuple(found)
 
 
-def _sorted_tags(tags: Mapping[str, Iterable[str]], where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _checked_tags(
+    names: list[str], tags: Mapping[str, Iterable[str]], where: str
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found = []
-    for name in sorted(tags):
-        if not _fits_name(name):
+    for name in names:
+        if not name or (len(name) > _SHORT and _is_over(name)):
             check_name(name, f"{where}.tags")
         values = tuple(sorted(set(tags[name])))
         for value in values:
-            if len(value) > _SHORT:
+            if len(value) > _SHORT and _is_over(value):
                 check_text(value, f"{where}.tags[{show(name)}]")
         found.append((name, values))
     return tuple(found)
 
 
-def _fits_text(text: str) -> bool:
-    # An ASCII character takes one byte.
-    length = len(text)
-    return length * 4 <= limits.NAME_BYTES or (length <= limits.NAME_BYTES and text.isascii())
-
-
-def _fits_name(name: str) -> bool:
-    return bool(name) and _fits_text(name)
+def _is_over(text: str) -> bool:
+    return len(text) > limits.NAME_BYTES or len(text.encode()) > limits.NAME_BYTES
 
 
 def show(name: str) -> str:
@@ -125,7 +128,7 @@ def check_name(name: str, where: str) -> None:
 
 def check_text(text: str, where: str) -> None:
     """Raise InvalidInput unless `text` fits the limit in UTF-8 bytes; any character is allowed."""
-    if len(text) > limits.NAME_BYTES or len(text.encode()) > limits.NAME_BYTES:
+    if _is_over(text):
         raise InvalidInput(where, f"{show(text)} is {len(text.encode())} bytes, at most {limits.NAME_BYTES}")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import starmap
 from math import asinh
 from typing import Final
 from urllib.parse import quote
@@ -64,9 +65,13 @@ def label_number(number: float) -> str:
 
 def _tokens(features: Features) -> str:
     """Return every feature as ` token`, in the canonical order; one letter by type comes first."""
-    tokens = [_category(name, value) for name, value in features.categories]
-    tokens += [f"{_number_name(name)}{feature_number(number)}" for name, number in features.numbers]
-    tokens += [_tag(name, value) for name, values in features.tags for value in values]
+    tokens = [*starmap(_category, features.categories)]
+    # Loops, because each comprehension is a call of its own.
+    for name, number in features.numbers:
+        tokens += (_number_name(name), feature_number(number))
+    for name, values in features.tags:
+        for value in values:
+            tokens.append(_tag(name, value))
     return "".join(tokens)
 
 
