@@ -14,7 +14,9 @@ from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.app.life import Life
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.app.preparer import ChildPreparer
-from offer_optimizer.core.errors import StorageUnavailable
+from offer_optimizer.core.errors import NotFound
+from offer_optimizer.core.shadow_edit import promote_in_document
+from offer_optimizer.evaluate.shadow_judge import ShadowJudge
 from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.drain import Drainer
@@ -23,6 +25,7 @@ from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.loop import Learner
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.retire import LedgerRetirer
+from offer_optimizer.learn.shadows import Shadows
 from offer_optimizer.learn.verifier import ChildVerifier
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.clock_file import ClockFile
@@ -33,6 +36,7 @@ from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.lmdb_cache import LmdbCache
 from offer_optimizer.store.restore import require_ledger
 from offer_optimizer.store.salts import load_or_create_salts
+from offer_optimizer.store.shadow_file import ShadowStore
 from offer_optimizer.store.snapshots import SnapshotStore
 from offer_optimizer.store.visitor_index import VisitorIndex
 from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells, remove_dead
@@ -46,11 +50,11 @@ PUBLISH_PACE_US: Final = 200_000
 """Deciders load at most five models a second, 4 to 5 ms each, however many placements learn at once."""
 
 
-class _NoControl:
-    """The learner reads revisions and never adds one."""
+class _FromFile:
+    """The learner takes the one revision that it adds, a gate's promotion, right from its file."""
 
     def append_durable(self, _payload: bytes) -> None:
-        raise StorageUnavailable("the learner writes no control records")
+        """Need nothing: the file is durable, and `Drainer.bring` reads it."""
 
 
 def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: int | None = None) -> None:
@@ -61,7 +65,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     require_ledger(files, directory)
     ledger = Ledger.open_for_writing(directory.ledger_path, entropy)
     catalog = CatalogStore(
-        files, directory.catalog, directory.catalog_lock_path, _NoControl(), wall_clock_us, check_policy
+        files, directory.catalog, directory.catalog_lock_path, _FromFile(), wall_clock_us, check_policy
     )
     boot = boot_id()
     watch = ClockWatch(wall_clock_us, boot_clock_us, ClockFile(files, directory.clock_path, boot))
@@ -84,6 +88,13 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     retirer = LedgerRetirer(files, directory, ledger, wall_clock_us, preparer, keep_days)
     archivist = ChildArchivist(directory)
     eraser = VisitorEraser(files, directory, ledger, wall_clock_us, oldest_stamp, archivist, cache)
+    shadows = Shadows(
+        ShadowStore(files, directory.shadows),
+        ShadowJudge,
+        time.monotonic,
+        time.process_time,
+        lambda placement_id, name: _exchange(catalog, placement_id, name),
+    )
     learner = Learner(
         ledger,
         make_drainer,
@@ -95,6 +106,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
         eraser,
         VisitorIndex(ledger.connection),
         time.monotonic,
+        shadows,
     )
     calm_collector()
     life.say_ready()
@@ -112,6 +124,16 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     cache.close()
     ledger.connection.close()
     files.close(fd)
+
+
+def _exchange(catalog: CatalogStore, placement_id: str, name: str) -> int:
+    """Make a shadow the policy of its placement; return the revision. Raises OfferOptimizerError."""
+    revision = catalog.refresh()
+    placement = revision.catalog.placement_by_id.get(placement_id)
+    if placement is None:
+        raise NotFound(f"placement {placement_id} is not in the catalog any more")
+    document = promote_in_document(revision.document, placement, name)
+    return catalog.apply(document, revision.revision).revision
 
 
 def _round(learner: Learner) -> bool:

@@ -9,6 +9,7 @@ from offer_optimizer.core.control import (
     Quarantine,
     Retention,
     Rollback,
+    ShadowPolicy,
     Steering,
     Thinning,
 )
@@ -65,6 +66,9 @@ def _steering_line(body: Steering) -> str:
             return f"{where}: silence is learned with probability {body.probability:g}"
         case Retention():
             return f"records up to {body.position} were moved out"
+        case ShadowPolicy():
+            epochs = f"{body.policy_epoch.hex()} beside {body.incumbent_epoch.hex()}"
+            return f"{where}: shadow {body.name}, {epochs}, on {body.share:g} of what closes"
         case Learning():
             what = "learning is frozen" if body.frozen else "learning goes on"
         case Rollback():

@@ -125,6 +125,30 @@ class Reward(Part):
     default: float = 0.0
 
 
+class ShadowGate(Part):
+    """When a shadow is promoted without being asked about: its gain is above `margin`, for certain.
+
+    Judged by the lower end of the confidence sequence of the difference to the incumbent, in rewards a
+    decision, after `visitors` visitors at the soonest.
+    """
+
+    margin: float = 0.0
+    visitors: Annotated[int, Field(ge=limits.GATE_VISITORS_LEAST)] = 1000
+
+
+class ShadowChoice(Part):
+    """A policy that learns beside the placement's own, is judged on its traffic and never served.
+
+    `share` of closed decisions are judged and learned, weighted by its inverse; the learner lowers it while
+    the shadow can't keep up. Without a `gate` only a command promotes it.
+    """
+
+    name: Id
+    policy: PolicyChoice
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    gate: ShadowGate | None = None
+
+
 class Placement(Part):
     """Where something is shown: its candidates, its baseline, its policy, its reward and its window.
 
@@ -148,6 +172,7 @@ class Placement(Part):
     trust_occur_time: bool = False
     grace_s: Annotated[float, Field(ge=0.0, le=limits.GRACE_MAX_S)] = 0.0
     close_on: tuple[str, ...] = ()
+    shadows: tuple[ShadowChoice, ...] = ()
 
 
 class Catalog(Part):

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, cast
 from offer_optimizer.core import limits
 from offer_optimizer.core.catalog import Kind, Offer, OfferStatus, OfferType, Placement, PolicyChoice, Reward
 from offer_optimizer.core.catalog_section import Section
+from offer_optimizer.core.catalog_shadows import read_shadows
 from offer_optimizer.core.catalog_time import format_time
 from offer_optimizer.core.counting import DECIDE
 from offer_optimizer.core.errors import InvalidInput
@@ -36,6 +37,7 @@ _OFFER_KEYS: Final = (
 _PLACEMENT_KEYS: Final = (
     *("id", "description", "offers", "baseline", "policy", "ramp", "floor", "window", "reward"),
     *("consent_default", "eligible", "holdout", "sticky_for", "trust_occur_time", "grace", "close_on"),
+    "shadows",
 )
 _PLACEMENT_RESERVED: Final = ("slots", "attribution")
 _LIMITS: Final = {
@@ -148,6 +150,7 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
     sticky_for_s = section.duration_s("sticky_for", 0.0, 0.0, limits.REPEAT_S)
     trust_occur_time, grace_s = _trust(section)
     close_on = section.identifiers("close_on", limits.KINDS)
+    shadows = read_shadows(section, lambda inner: _policy(inner, check_policy))
     if placement_id is None:
         return None
     placement = Placement(
@@ -167,6 +170,7 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
         trust_occur_time=trust_occur_time,
         grace_s=grace_s,
         close_on=tuple(kind for _, kind in close_on),
+        shadows=shadows,
     )
     return PlacementDraft(placement, section, tuple(offers), tuple(baseline), formula_line, tuple(close_on))
 

@@ -294,6 +294,16 @@ class Section:
             return None
         return Section(node, self.where, self._problems, f"{self._prefix}{key}.")
 
+    def parts(self, key: str, limit: int) -> list[Section]:
+        """Return the sections of a list of mappings; what is none is noted and left out."""
+        found = []
+        for number, node in enumerate(self.items(key, limit)):
+            if isinstance(node, Entries):
+                found.append(Section(node, self.where, self._problems, f"{self._prefix}{key}[{number}]."))
+            else:
+                self.problem(key, f"must list mappings (is {describe(node)})", line=node.line)
+        return found
+
     def entries(self) -> Iterable[tuple[str, Node]]:
         """Return keys and nodes in the order of the document."""
         return [(key, node) for key, (_, node) in self._nodes.items()]

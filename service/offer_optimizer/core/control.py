@@ -114,7 +114,24 @@ class Erasure:
     audit: Audit
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowPolicy:
+    """A policy is judged beside a placement's own from ledger time `time_us` on, on what closes behind it.
+
+    Judged are decisions of `incumbent_epoch`, learned are all, and of both `share` (in (0, 1]). A second
+    record of the same epochs changes the share alone; another epoch on either side begins anew.
+    """
+
+    placement_id: str
+    name: str
+    policy_epoch: bytes
+    description: str
+    incumbent_epoch: bytes
+    share: float
+    time_us: int
+
+
 Control = Learning | Rollback | Quarantine | Promotion | ClockAccepted
 """What people ask for, through a control segment."""
-Steering = Control | Thinning | Retention | Erasure
+Steering = Control | Thinning | Retention | Erasure | ShadowPolicy
 """All that steers learning, as the ledger keeps it."""

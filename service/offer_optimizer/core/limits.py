@@ -36,6 +36,12 @@ CAPS: Final = 100
 """Caps of a catalog."""
 CAP_LIMIT: Final = 100
 """A cap's limit: the hot cache keeps so many times of events a visitor and cap."""
+GATE_VISITORS_LEAST: Final = 400
+"""Visitors that a gate waits for at least: with fewer an interval covers less than it says."""
+SHADOW_SHARE_LEAST: Final = 1.0 / 16.0
+"""The least share of closed decisions that a shadow policy is declared for, or thinned to."""
+SHADOWS: Final = 20
+"""Shadow policies of a placement."""
 BUDGETS: Final = 100
 """Budgets of a catalog."""
 RULE_BYTES: Final = 2000

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from offer_optimizer.core.control import ClockAccepted, Control, Promotion, Rollback, Thinning
+from offer_optimizer.core.control import ClockAccepted, Control, Promotion, Rollback, ShadowPolicy, Thinning
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import DamagedFile, NotFound
 from offer_optimizer.core.feedback import Feedback
@@ -158,10 +158,20 @@ class Drainer:
             self._remove_finished(kind_ends)
         return count
 
-    def note(self, body: Thinning | Tick) -> None:
+    def note(self, body: Thinning | Tick | ShadowPolicy) -> None:
         """Put what the learner itself decided into the ledger."""
         with self._commit():
             self._fold.apply(self._ledger.append_body(body))
+
+    def promote(self, promotion: Promotion) -> None:
+        """Put a promotion that a gate asked for into the ledger, as one that people ask for."""
+        with self._commit():
+            self._steer(promotion)
+
+    def bring(self, revision: int) -> None:
+        """Take catalog revisions up to a number into the ledger from their files."""
+        with self._commit():
+            self._bring_revisions(revision)
 
     def _tick_time(self) -> int | None:
         now_us = self._clock()
@@ -279,6 +289,8 @@ class Drainer:
             if self._fold.revisions.epoch(epoch.id) is None:
                 body = Epoch(placement.id, revision, epoch.id, epoch.description)
                 self._fold.apply(self._ledger.append_body(body))
+            for shadow in self._fold.shadows.missing(placement, self._fold.time_us):
+                self._fold.apply(self._ledger.append_body(shadow))
 
     def _remove_finished(self, ends: list[SegmentEnd]) -> None:
         """Delete segments that nobody will append to and that are in the ledger whole."""

@@ -10,7 +10,7 @@ from offer_optimizer.core.control import Quarantine
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.feedback import Fate, Feedback
-from offer_optimizer.learn.lineage import Lineage
+from offer_optimizer.learn.lineage import Lineage, Start
 from offer_optimizer.learn.rescore import Rescorer
 from offer_optimizer.learn.revisions import Revisions
 from offer_optimizer.policy.contract import Example
@@ -32,7 +32,10 @@ class ExampleMaker:
 
         None too where its visitor was erased: without its context it would teach what is not so.
         """
-        decision = self.decision(closed)
+        return self.example_of(closed, self.decision(closed), lineage)
+
+    def example_of(self, closed: ClosedDecision, decision: Decision, lineage: Lineage) -> Example | None:
+        """Return what `make` does, of a decision that was read already."""
         if decision.erased or self.is_left_out(closed, decision, lineage):
             return None
         slot = decision.slots[0]
@@ -68,13 +71,21 @@ class ExampleMaker:
     def _scaled_reward(self, closed: ClosedDecision, decision: Decision, lineage: Lineage) -> float:
         if lineage.start is not None and _is_history(closed, lineage):
             reward = self.rescorer.reward(lineage.start)
-            value = self.rescorer.earned(closed, decision, lineage.start).reward
+            value = self._value(closed, decision, lineage.start)
         else:
             rules = self._revisions.rules(decision.catalog_revision, decision.placement_id)
             if rules is None:
                 raise KeyError(decision.catalog_revision)
             reward, value = rules.reward, closed.reward
         return (value - reward.min) / (reward.max - reward.min)
+
+    def _value(self, closed: ClosedDecision, decision: Decision, start: Start) -> float:
+        """Return what history earns by the reward of a start. By its own, that is what was learned."""
+        own = self._revisions.rules(decision.catalog_revision, decision.placement_id)
+        is_own = own is not None and own.reward == self.rescorer.reward(start)
+        if is_own and not start.promotion.uses_final:
+            return closed.reward
+        return self.rescorer.earned(closed, decision, start).reward
 
     def _is_left_out(
         self, quarantine: Quarantine, closed: ClosedDecision, decision: Decision, late_up_to: int

@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from offer_optimizer.core.catalog import Catalog
-from offer_optimizer.core.control import Learning, Promotion, Quarantine, Retention, Rollback, Thinning
+from offer_optimizer.core.control import (
+    Erasure,
+    Learning,
+    Promotion,
+    Quarantine,
+    Retention,
+    Rollback,
+    ShadowPolicy,
+    Thinning,
+)
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import SHOWN, Fate, Feedback
 from offer_optimizer.learn.attribution import Arrival, Attribution, Verdict
@@ -24,6 +33,7 @@ from offer_optimizer.learn.lineage import SteeringRecords
 from offer_optimizer.learn.parking import Parking
 from offer_optimizer.learn.revisions import PlacementRules, Revisions
 from offer_optimizer.learn.rollups import Rollups
+from offer_optimizer.learn.shadow_records import ShadowRecords
 from offer_optimizer.store.codec import Epoch, Merge, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import DROPPED, ClosedDecision, CloseStatus, FoldTables
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
@@ -57,6 +67,7 @@ class Fold:
         self._tables = tables
         self.revisions = Revisions()
         self.steering = SteeringRecords()
+        self.shadows = ShadowRecords()
         self.kept_share: dict[str, float] = {}
         """The share of silence that is learned, by placement; 1 where none is named."""
         self._attribution = Attribution(ledger, tables, self.revisions)
@@ -116,6 +127,7 @@ class Fold:
         match record.body():
             case StoredCatalog() as stored:
                 self.revisions.add(stored.revision, Catalog.model_validate_json(stored.canonical))
+                self.shadows.apply(self.revisions.catalog(stored.revision))
             case Epoch() as epoch:
                 self.revisions.add_epoch(epoch)
             case Retention(position=position) if record.position > self.position:
@@ -123,6 +135,10 @@ class Fold:
                 self._tables.set_state(DROPPED, position)
             case Thinning() as thinning:
                 self.kept_share[thinning.placement_id] = thinning.probability
+            case ShadowPolicy() as shadow:
+                self.shadows.add(record.position, shadow)
+            case Erasure(decision_count=count) if count:
+                self.shadows.erased(record.position)
             case Salt():
                 pass  # kept for readers who repeat draws; the fold draws nothing
             case Learning() | Rollback() | Quarantine() | Promotion() as steering:

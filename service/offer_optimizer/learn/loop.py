@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import structlog
@@ -18,6 +18,7 @@ from offer_optimizer.core.control import Thinning
 from offer_optimizer.core.errors import DamagedFile, PolicyFault, StorageUnavailable
 from offer_optimizer.learn.drain import Drainer, Feed
 from offer_optimizer.learn.fold import Fold
+from offer_optimizer.learn.lineage import Lineage
 from offer_optimizer.learn.models import Models, Pair
 from offer_optimizer.learn.pressure import Pressure
 from offer_optimizer.learn.publish import Publisher
@@ -84,6 +85,26 @@ class Eraser(Protocol):
         ...
 
 
+class Shadowing(Protocol):
+    """Who judges shadow policies."""
+
+    def begin(self, ledger: Ledger, tables: FoldTables, fold: Fold, drainer: Drainer) -> None:
+        """Start from what is committed: a fold was made anew."""
+        ...
+
+    def step(self, prepared: AbstractSet[bytes], *, is_behind: bool) -> bool:
+        """Do a slice of what there is to do; return whether there is more."""
+        ...
+
+    def hand_over(self, epoch: Epoch, lineage: Lineage) -> Model | None:
+        """Return a shadow's model where it is what training a promotion anew would come to."""
+        ...
+
+    def close(self) -> None:
+        """Save what was learned since, and let go of all."""
+        ...
+
+
 MakeDrainer = Callable[[Ledger, Fold], Drainer]
 
 
@@ -107,6 +128,7 @@ class Learner:
     """Makes visitors findable in the ledger, a block at a time."""
     seconds: Callable[[], float] = lambda: 0.0
     """A clock that only goes forward; one that stands still leaves slices of training to their count."""
+    shadows: Shadowing | None = None
     retry_s: float = 0.0
     """How long to wait before the next round: more than 0 behind one that failed."""
     _complaint: str = ""
@@ -144,6 +166,8 @@ class Learner:
         self.pressure = Pressure(self.tables)
         kept = self.retirer.model if self.retirer is not None else _none
         restorer = Restorer(self.snapshots, self.tables, self.fold, kept)
+        if self.shadows is not None:
+            restorer = replace(restorer, handed=self.shadows.hand_over)
         self._models = Models(self.trainer, restorer, self.publisher, self.seconds)
         self._has_begun = True
         self.drainer = self.make_drainer(self.ledger, self.fold)
@@ -155,6 +179,8 @@ class Learner:
             self.retirer.begin(self.fold)
         if self.eraser is not None:
             self.eraser.begin(self.fold)
+        if self.shadows is not None:
+            self.shadows.begin(self.ledger, self.tables, self.fold, self.drainer)
         self._in_force = (0, [])
         self._prepared = (-1, set())
         self._is_stale = False
@@ -168,6 +194,8 @@ class Learner:
             if self.keeper is not None:
                 self.keeper.step()
             taught = self._teach()
+            if self.shadows is not None:
+                self.shadows.step(self._prepared[1], is_behind=taught >= BATCH)
             retires = self.retirer is not None and self.retirer.step()
             indexes = self.index is not None and self.index.step(self.fold.position)
             if self.eraser is not None and self.eraser.step(self._model_rows):
@@ -218,6 +246,8 @@ class Learner:
     def close(self) -> None:
         """Publish and let go of models."""
         self.publish_all()
+        if self.shadows is not None and self._has_begun:
+            self.shadows.close()
         self._drop_models()
 
     def _teach(self) -> int:

@@ -17,12 +17,14 @@ from offer_optimizer.learn.base_snapshot import base_cursor, base_model
 from offer_optimizer.learn.compare import Comparison
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.lineage import Cursor, Lineage
+from offer_optimizer.learn.shadow_training import MakeJudge, ShadowTrainer
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
 from offer_optimizer.policy.epoch import is_of_this_release
 from offer_optimizer.store.base_file import BaseFile
 from offer_optimizer.store.dropping import load_tables
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
+from offer_optimizer.store.shadow_file import ShadowState
 from offer_optimizer.store.snapshots import Snapshot
 from offer_optimizer.store.sqlite import open_writer
 
@@ -138,6 +140,33 @@ class Rebuilt:
             hashlib.sha256(snapshot.state).hexdigest(),
             hashlib.sha256(state).hexdigest(),
             model.learned_count,
+        )
+
+    def compare_shadow(self, state: ShadowState, make_judge: MakeJudge) -> ModelComparison | None:
+        """Train and judge a shadow to where its file stands and compare both.
+
+        None where the ledger does not hold any more what the file was made of: it ended, something was erased
+        since, or retention moved out what it had learned.
+        """
+        begun = self.fold.shadows.in_force.get((state.placement_id, state.name))
+        is_gone = begun is None or begun.position != state.begun_position or self._base is not None
+        if begun is None or is_gone or state.taken_position < self.fold.shadows.erased_position:
+            return None
+        trainer = ShadowTrainer(self._ledger, self.tables, self.fold, make_judge)
+        shadow = trainer.first(begun, state.taken_position)
+        try:
+            while trainer.teach(shadow, (state.close_time_us, state.close_position), BATCH) == BATCH:
+                pass
+            sums, model = shadow.judge.save(), shadow.model.policy.save()
+        finally:
+            shadow.model.policy.close()
+        return ModelComparison(
+            f"{state.placement_id}, shadow {state.name}",
+            state.policy_epoch.hex(),
+            state.learned_count,
+            hashlib.sha256(state.model + state.sums).hexdigest(),
+            hashlib.sha256(model + sums).hexdigest(),
+            shadow.model.learned_count,
         )
 
     def differing_rows(self, live: FoldTables, most: int = 10) -> list[str]:

@@ -30,6 +30,8 @@ class Restorer:
     fold: Fold
     kept: Callable[[Epoch], Model | None] = lambda _epoch: None
     """Returns the model that the base snapshot has of an epoch: nothing before it can be learned again."""
+    handed: Callable[[Epoch, Lineage], Model | None] = lambda _epoch, _lineage: None
+    """Returns a shadow's model where it is what training anew in a lineage would come to."""
 
     def lineage(self, epoch: Epoch, trained_to: int | None = None) -> Lineage:
         """Return the lineage of an epoch's model now; `trained_to` as for SteeringRecords."""
@@ -55,7 +57,7 @@ class Restorer:
             model = self._continued(epoch, snapshot, lineage)
             if model is not None:
                 return model
-        return self._first(epoch, lineage)
+        return self.handed(epoch, lineage) or self._first(epoch, lineage)
 
     def _first(self, epoch: Epoch, lineage: Lineage) -> Model:
         """Return the model that a history begins with: the initial one, or the base snapshot's.

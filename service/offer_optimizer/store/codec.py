@@ -20,6 +20,7 @@ from offer_optimizer.core.control import (
     Quarantine,
     Retention,
     Rollback,
+    ShadowPolicy,
     Steering,
     Thinning,
 )
@@ -60,6 +61,7 @@ class RecordKind(IntEnum):
     RETENTION = 13
     CLOCK_ACCEPTED = 14
     ERASURE = 15
+    SHADOW = 16
 
 
 STEERING_KINDS: Final[dict[RecordKind, type[Steering]]] = {
@@ -71,6 +73,7 @@ STEERING_KINDS: Final[dict[RecordKind, type[Steering]]] = {
     RecordKind.RETENTION: Retention,
     RecordKind.CLOCK_ACCEPTED: ClockAccepted,
     RecordKind.ERASURE: Erasure,
+    RecordKind.SHADOW: ShadowPolicy,
 }
 """Which body each kind of record that steers learning has."""
 

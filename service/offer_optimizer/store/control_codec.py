@@ -15,6 +15,7 @@ from offer_optimizer.core.control import (
     Quarantine,
     Retention,
     Rollback,
+    ShadowPolicy,
     Steering,
     Thinning,
 )
@@ -29,6 +30,7 @@ _Record = (
     | pb.RetentionRecord
     | pb.ErasureRecord
     | pb.ClockAcceptedRecord
+    | pb.ShadowRecord
 )
 
 
@@ -168,9 +170,19 @@ def _record(body: Steering) -> _Record:
 
 
 def _own_record(
-    body: Thinning | Retention | Erasure,
-) -> pb.ThinningRecord | pb.RetentionRecord | pb.ErasureRecord:
+    body: Thinning | Retention | Erasure | ShadowPolicy,
+) -> pb.ThinningRecord | pb.RetentionRecord | pb.ErasureRecord | pb.ShadowRecord:
     """Return what the learner alone writes as a record."""
+    if isinstance(body, ShadowPolicy):
+        return pb.ShadowRecord(
+            placement_id=body.placement_id,
+            name=body.name,
+            policy_epoch=body.policy_epoch,
+            description=body.description,
+            incumbent_epoch=body.incumbent_epoch,
+            share=body.share,
+            time_us=body.time_us,
+        )
     if isinstance(body, Erasure):
         return pb.ErasureRecord(
             base_position=body.base_position,
@@ -206,6 +218,18 @@ def _load_erasure(record: pb.ErasureRecord) -> Erasure:
     return Erasure(record.base_position, record.base_sha256, record.decision_count, audit)
 
 
+def _load_shadow(record: pb.ShadowRecord) -> ShadowPolicy:
+    return ShadowPolicy(
+        record.placement_id,
+        record.name,
+        record.policy_epoch,
+        record.description,
+        record.incumbent_epoch,
+        record.share,
+        record.time_us,
+    )
+
+
 _LOADERS: Final[dict[type[Steering], Callable[[bytes], Steering]]] = {
     Learning: lambda data: load_learning(pb.LearningRecord.FromString(data)),
     Rollback: lambda data: load_rollback(pb.RollbackRecord.FromString(data)),
@@ -214,5 +238,6 @@ _LOADERS: Final[dict[type[Steering], Callable[[bytes], Steering]]] = {
     ClockAccepted: lambda data: load_clock_accepted(pb.ClockAcceptedRecord.FromString(data)),
     Erasure: lambda data: _load_erasure(pb.ErasureRecord.FromString(data)),
     Thinning: lambda data: _load_thinning(pb.ThinningRecord.FromString(data)),
+    ShadowPolicy: lambda data: _load_shadow(pb.ShadowRecord.FromString(data)),
     Retention: lambda data: _load_retention(pb.RetentionRecord.FromString(data)),
 }

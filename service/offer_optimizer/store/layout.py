@@ -47,6 +47,7 @@ class DataDirectory:
         self.bases = self.path / "bases"
         self.hot = self.path / "hot"
         self.audit = self.path / "audit"
+        self.shadows = self.path / "shadows"
         self.hot_lock_path = self.path / "hot.lock"
         self.ledger_path = self.path / "ledger.sqlite"
         self.secret_path = self.path / "secret"

@@ -298,6 +298,24 @@ class ErasureRecord(_message.Message):
     audit: Audit
     def __init__(self, base_position: _Optional[int] = ..., base_sha256: _Optional[bytes] = ..., decision_count: _Optional[int] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
 
+class ShadowRecord(_message.Message):
+    __slots__ = ("placement_id", "name", "policy_epoch", "description", "incumbent_epoch", "share", "time_us")
+    PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    INCUMBENT_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    placement_id: str
+    name: str
+    policy_epoch: bytes
+    description: str
+    incumbent_epoch: bytes
+    share: float
+    time_us: int
+    def __init__(self, placement_id: _Optional[str] = ..., name: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., description: _Optional[str] = ..., incumbent_epoch: _Optional[bytes] = ..., share: _Optional[float] = ..., time_us: _Optional[int] = ...) -> None: ...
+
 class TickRecord(_message.Message):
     __slots__ = ("time_us",)
     TIME_US_FIELD_NUMBER: _ClassVar[int]
