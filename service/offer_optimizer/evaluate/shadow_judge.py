@@ -31,6 +31,8 @@ BLOCK: Final = 256
 """Rows summed at a time: one at a time costs ten times as much."""
 PRIOR: Final = 20.0
 """Decisions that the mean of all offers counts for in an offer's own: an estimate stays right at any."""
+ROUNDING: Final = 1e-6
+"""Pmfs are stored in single precision: a difference of less, in parts of the reward, is none."""
 _KNOWN_OFFERS: Final = 2_000
 """Offers with a mean of their own; later new ones have that of all."""
 Row = tuple[float, float, float, int, float, float, float, float, float]
@@ -61,11 +63,19 @@ def _gain(batch: Batch, logged: Floats) -> Partial:
     """Sum differences of two doubly robust terms: 0 where both policies would do the same."""
     assert batch.predicted is not None
     terms = doubly_robust(batch) - (logged + batch.reward - batch.predicted)
-    return Partial.of(batch, terms, np.ones(len(batch)))
+    scale = np.abs(batch.reward) + np.abs(batch.predicted)
+    return Partial.of(batch, _above_rounding(terms, scale), np.ones(len(batch)))
 
 
 def _gain_ips(batch: Batch, _logged: Floats) -> Partial:
-    return Partial.of(batch, (batch.weight - 1.0) * batch.reward, np.ones(len(batch)))
+    terms = (batch.weight - 1.0) * batch.reward
+    return Partial.of(batch, _above_rounding(terms, np.abs(batch.reward)), np.ones(len(batch)))
+
+
+def _above_rounding(terms: Floats, scale: Floats) -> Floats:
+    """Return terms without those that are rounding: of a policy like the incumbent no other are there."""
+    kept: Floats = np.where(np.abs(terms) > ROUNDING * scale, terms, 0.0)
+    return kept
 
 
 _PARTS: Final[dict[str, Callable[[Batch, Floats], Partial]]] = {

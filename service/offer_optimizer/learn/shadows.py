@@ -82,8 +82,6 @@ class Shadows:
         `prepared` are promoted epochs whose model is published; `is_behind`: models that serve lag.
         """
         self._finish_gates(prepared)
-        if not self._fold.shadows.in_force and not self._live:
-            return False
         self._follow()
         has_more = False if is_behind else self._teach()
         for key, shadow in list(self._live.items()):

@@ -112,8 +112,4 @@ class ShadowStore:
             return []
 
 
-_FIELDS: Final = tuple(
-    name
-    for name in ShadowState.__slots__
-    if name not in ("sums", "model")
-)
+_FIELDS: Final = tuple(name for name in ShadowState.__slots__ if name not in ("sums", "model"))
