@@ -157,6 +157,10 @@ class FixedDecision:
         """Know nothing to report."""
         raise NotFound("this server remembers nothing")
 
+    def shadows(self, _placement_id: str, _timeout_s: float) -> Mapping[str, Any]:
+        """Have none."""
+        return {"shadows": []}
+
     def error(self, event: str, **fields: object) -> None:
         """Print a fault: there should be none."""
         print(event, fields, file=sys.stderr, flush=True)
@@ -177,6 +181,7 @@ def edge_server() -> grpc.Server:
         reports=fixed,
         learning=fixed,
         health=fixed,
+        shadows=fixed,
         log=fixed,
         make_error_id=lambda: "bench",
     )

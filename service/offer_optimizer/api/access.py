@@ -41,6 +41,7 @@ ROLES: Final[Mapping[str, Role]] = {
     "InsightService.ListModels": Role.READ,
     "InsightService.GetPlacementReport": Role.READ,
     "InsightService.GetLoopHealth": Role.READ,
+    "InsightService.ListShadows": Role.READ,
 }
 
 NO_KEY: Final = "no key"
@@ -74,6 +75,7 @@ ASKED: Final[Mapping[str, Callable[[bytes], Iterable[str]]]] = {
     "InsightService.GetPlacementReport": lambda data: (
         insight_pb.GetPlacementReportRequest.FromString(data).placement,
     ),
+    "InsightService.ListShadows": lambda data: (insight_pb.ListShadowsRequest.FromString(data).placement,),
     "InsightService.GetLoopHealth": lambda data: (
         insight_pb.GetLoopHealthRequest.FromString(data).placement,
     ),

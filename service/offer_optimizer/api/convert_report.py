@@ -50,6 +50,35 @@ def report_response(found: Values) -> pb.GetPlacementReportResponse:
     )
 
 
+def shadows_response(found: Values) -> pb.ListShadowsResponse:
+    """Build the reply to ListShadows, of what ShadowDesk returns."""
+    return pb.ListShadowsResponse(shadows=[_shadow_status(shadow) for shadow in found["shadows"]])
+
+
+def _shadow_status(found: Values) -> pb.ShadowStatus:
+    gate = found["gate"]
+    return pb.ShadowStatus(
+        placement=found["placement_id"],
+        name=found["name"],
+        policy=found["policy"],
+        policy_epoch=found["policy_epoch"],
+        incumbent_epoch=found["incumbent_epoch"],
+        begin_time=None if found["begin_us"] is None else timestamp(found["begin_us"]),
+        share=found["share"],
+        learned_count=found["learned_count"],
+        judged_count=found["judged_count"],
+        lag_s=found["lag_us"] / 1e6,
+        cost_us=found["cost_us"],
+        incumbent=_estimate(found["incumbent"]),
+        value=_estimate(found["dr"]),
+        value_ips=_estimate(found["ips"]),
+        value_snips=_estimate(found["snips"]),
+        gain=_estimate(found["gain"]),
+        gain_ips=_estimate(found["gain_ips"]),
+        gate=None if gate is None else pb.ShadowGate(margin=gate["margin"], visitor_count=gate["visitors"]),
+    )
+
+
 def _estimate(found: Values) -> pb.Estimate:
     return pb.Estimate(
         value=found["value"],

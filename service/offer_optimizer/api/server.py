@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from offer_optimizer.api.admission import PoolSplit, Share, split_pool
 from offer_optimizer.api.handlers import Call, Guard, service_handlers, unguarded
 from offer_optimizer.api.health import HealthServicer, Readiness
-from offer_optimizer.api.history import LoopHealthServicer, ReportServicer, StoryServicer
+from offer_optimizer.api.history import LoopHealthServicer, ReportServicer, ShadowServicer, StoryServicer
 from offer_optimizer.api.privacy import PrivacyServicer
 from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy
@@ -36,7 +36,7 @@ from offer_optimizer.decide.ports import (
     VisitorDesk,
     VisitorErasure,
 )
-from offer_optimizer.evaluate.ports import HealthDesk, ReportDesk, StoryDesk, VisitorHistory
+from offer_optimizer.evaluate.ports import HealthDesk, ReportDesk, ShadowDesk, StoryDesk, VisitorHistory
 from offer_optimizer.learn.ports import LearningDesk
 from offer_optimizer.v1 import catalog_service_pb2, insight_service_pb2, offer_service_pb2
 
@@ -110,6 +110,7 @@ class Ports:
     reports: ReportDesk
     learning: LearningDesk
     health: HealthDesk
+    shadows: ShadowDesk
     log: ErrorLog
     make_error_id: Callable[[], str]
     guard: Guard = unguarded
@@ -168,6 +169,7 @@ def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[Servic
             **KeptModelsServicer(ports.learning, operator).calls(),
             **ReportServicer(ports.reports, report).calls(),
             **LoopHealthServicer(ports.health, report).calls(),
+            **ShadowServicer(ports.shadows, report).calls(),
         },
     }
 

@@ -28,7 +28,7 @@ from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import REFRESH_S, ModelShelf
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
-from offer_optimizer.evaluate.desks import ChildHealth, ChildReports, LedgerStories
+from offer_optimizer.evaluate.desks import ChildHealth, ChildReports, ChildShadows, LedgerStories
 from offer_optimizer.evaluate.visitor_history import LedgerVisitors
 from offer_optimizer.learn.desk import ControlDesk
 from offer_optimizer.learn.reach import LedgerReach
@@ -128,6 +128,7 @@ def run_decider(
             LedgerReach(files, directory),
         ),
         health=ChildHealth(directory.path, wall_clock_us),
+        shadows=ChildShadows(directory.path),
         log=log,
         make_error_id=lambda: entropy(6).hex(),
         guard=_gate(files, directory, writer_id, how, life).guard,

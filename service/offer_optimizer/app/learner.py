@@ -16,7 +16,6 @@ from offer_optimizer.app.policies import check_policy
 from offer_optimizer.app.preparer import ChildPreparer
 from offer_optimizer.core.errors import NotFound
 from offer_optimizer.core.shadow_edit import promote_in_document
-from offer_optimizer.evaluate.shadow_judge import ShadowJudge
 from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.drain import Drainer
@@ -25,8 +24,10 @@ from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.loop import Learner
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.retire import LedgerRetirer
-from offer_optimizer.learn.shadows import Shadows
+from offer_optimizer.learn.shadow_training import Judge
+from offer_optimizer.learn.shadows import GATE, Shadows
 from offer_optimizer.learn.verifier import ChildVerifier
+from offer_optimizer.store.audit import AuditTrail
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.clock_file import ClockFile
 from offer_optimizer.store.files import Files
@@ -88,13 +89,6 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     retirer = LedgerRetirer(files, directory, ledger, wall_clock_us, preparer, keep_days)
     archivist = ChildArchivist(directory)
     eraser = VisitorEraser(files, directory, ledger, wall_clock_us, oldest_stamp, archivist, cache)
-    shadows = Shadows(
-        ShadowStore(files, directory.shadows),
-        ShadowJudge,
-        time.monotonic,
-        time.process_time,
-        lambda placement_id, name: _exchange(catalog, placement_id, name),
-    )
     learner = Learner(
         ledger,
         make_drainer,
@@ -106,7 +100,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
         eraser,
         VisitorIndex(ledger.connection),
         time.monotonic,
-        shadows,
+        _shadows(files, directory, catalog),
     )
     calm_collector()
     life.say_ready()
@@ -126,14 +120,35 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     files.close(fd)
 
 
-def _exchange(catalog: CatalogStore, placement_id: str, name: str) -> int:
+def _shadows(files: Files, directory: DataDirectory, catalog: CatalogStore) -> Shadows:
+    audit = AuditTrail(files, directory.audit, "learner", wall_clock_us)
+
+    def exchange(placement_id: str, name: str) -> int:
+        return _exchange(catalog, audit, placement_id, name)
+
+    store = ShadowStore(files, directory.shadows)
+    return Shadows(store, _judge, time.monotonic, time.process_time, exchange)
+
+
+def _judge(state: bytes) -> Judge:
+    """Return the judge of a shadow. What it needs takes a second to load: not where there is no shadow."""
+    from offer_optimizer.evaluate.shadow_judge import ShadowJudge  # noqa: PLC0415
+
+    return ShadowJudge(state)
+
+
+def _exchange(catalog: CatalogStore, audit: AuditTrail, placement_id: str, name: str) -> int:
     """Make a shadow the policy of its placement; return the revision. Raises OfferOptimizerError."""
     revision = catalog.refresh()
     placement = revision.catalog.placement_by_id.get(placement_id)
     if placement is None:
         raise NotFound(f"placement {placement_id} is not in the catalog any more")
     document = promote_in_document(revision.document, placement, name)
-    return catalog.apply(document, revision.revision).revision
+    call = f"Promote {name} at {placement_id}"
+    audit.note(GATE, "the learner", call, "asked")
+    applied = catalog.apply(document, revision.revision).revision
+    audit.note(GATE, "the learner", call, "done")
+    return applied
 
 
 def _round(learner: Learner) -> bool:

@@ -60,6 +60,7 @@ COMMANDS: Final = (
     Command("export-visitor", "export_visitor", "Print everything stored about a visitor.", "export_visitor"),
     Command("export", "export", "Write a log as dsjson for Vowpal Wabbit, or as OBP's feedback."),
     Command("import", "import_log", "Begin a data directory with the log of another system.", "import_log"),
+    Command("shadow", "shadow_app", "Judge policies beside the one that serves, and promote them."),
     Command("status", "status", "Say how the learning loop is: alarms first, each with what to do."),
     Command("doctor", "doctor", "Look at every file of a data directory; change none."),
     Command("salvage", "salvage", "Give up the damaged bytes of a segment, and keep the rest."),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from offer_optimizer.store.files import Files
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.shadow_file import ShadowStore
 from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 
 
@@ -119,9 +121,24 @@ def _check(directory: DataDirectory, *, quiet: bool) -> tuple[list[ModelComparis
             for snapshot in snapshots
             if rebuilt.is_of_this_release(snapshot.policy_epoch) and not rebuilt.is_before_base(snapshot)
         ]
+        comparisons += _shadows(directory, rebuilt)
     differing = rebuilt.differing_rows(live)
     rebuilt.close()
     return comparisons, differing, position, origin_of(base)
+
+
+def _shadows(directory: DataDirectory, rebuilt: Rebuilt) -> Iterator[ModelComparison]:
+    """Yield the comparison of every shadow that the ledger can still derive, sums and all."""
+    store = ShadowStore(Files(), directory.shadows)
+    for key in store.names():
+        state = store.read(*key)
+        if state is None or state.ledger_position > rebuilt.fold.position:
+            continue
+        from offer_optimizer.evaluate.shadow_judge import ShadowJudge
+
+        found = rebuilt.compare_shadow(state, ShadowJudge)
+        if found is not None:
+            yield found
 
 
 def origin_of(base: BaseFile | None) -> str:

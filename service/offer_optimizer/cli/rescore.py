@@ -7,17 +7,17 @@ deciders switch from one trained model to another.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
-from offer_optimizer.cli.operator_call import call, local_user, say, stubs
+from offer_optimizer.cli.operator_call import say
+from offer_optimizer.cli.promotion import Asked, put_in_force
 from offer_optimizer.cli.report_text import figure
 from offer_optimizer.core.catalog import Placement, Reward
 from offer_optimizer.core.catalog_document import parse_catalog
@@ -34,11 +34,6 @@ from offer_optimizer.store.files import Files
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
-from offer_optimizer.v1 import insight_service_pb2 as insight_pb
-
-POLL_S: Final = 0.2
-"""How often a promotion asks whether its model is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,43 +100,16 @@ def sentences(change: RewardChange) -> Iterator[str]:
 
 def promote(wanted: Wanted, reason: str, target: str, timeout_s: float) -> None:
     """Have the model trained, wait for it, and put the catalog in force that it belongs to."""
-    with stubs(target) as (catalog, insight):
-        current = catalog_pb.GetCatalogRequest()
-        in_force = call(lambda: catalog.GetCatalog(current, timeout=timeout_s), target, timeout_s)
-        document = _rewarded(in_force.document, wanted)
-        start = catalog_pb.StartEpochRequest(
-            placement=wanted.placement_id,
-            document=document,
-            uses_final=wanted.uses_final,
-            reason=reason,
-            actor=local_user(),
-        )
-        started = call(lambda: catalog.StartEpoch(start, timeout=timeout_s), target, timeout_s)
-        listing = insight_pb.ListModelsRequest(
-            placement=wanted.placement_id, policy_epoch=started.policy_epoch
-        )
-
-        def is_there() -> bool:
-            kept = call(lambda: insight.ListModels(listing, timeout=timeout_s), target, timeout_s).models
-            promoted = {model.model_version for model in kept if model.is_promoted}
-            return not promoted <= set(started.promoted_versions)
-
-        _wait_until(is_there)
-        if document == in_force.document:
-            say(f"{wanted.placement_id} serves the new model; the catalog stays as it is.", "green")
-            return
-        apply = catalog_pb.ApplyCatalogRequest(document=document, expected_revision=in_force.revision)
-        done = call(lambda: catalog.ApplyCatalog(apply, timeout=timeout_s), target, timeout_s)
-    say(f"Revision {done.revision} is in force: {wanted.placement_id} serves the new model.", "green")
+    revision = put_in_force(
+        wanted.placement_id,
+        lambda document: _rewarded(document, wanted),
+        Asked(reason, target, timeout_s, uses_final=wanted.uses_final),
+    )
+    if revision is None:
+        say(f"{wanted.placement_id} serves the new model; the catalog stays as it is.", "green")
+        return
+    say(f"Revision {revision} is in force: {wanted.placement_id} serves the new model.", "green")
     say("Write the new reward into the catalog file too, or the next apply puts the old one back.", "dim")
-
-
-def _wait_until(holds: Callable[[], bool]) -> None:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        progress.add_task("the service trains the new model; the present one serves", total=None)
-        while not holds():
-            time.sleep(POLL_S)
 
 
 def _rewarded(document: str, wanted: Wanted) -> str:

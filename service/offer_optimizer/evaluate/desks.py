@@ -105,6 +105,18 @@ class ChildHealth:
         return ask_child("health_child", question, timeout_s)
 
 
+class ChildShadows:
+    """Says how shadow policies do, each time in a child process. Implements ShadowDesk."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def shadows(self, placement_id: str, timeout_s: float) -> Mapping[str, Any]:
+        """Say. Raises UnknownPlacement, HistoryUnreadable, ReportTooLong."""
+        question = {"directory": str(self._directory), "placement": placement_id}
+        return ask_child("shadow_child", question, timeout_s)
+
+
 def ask_child(module: str, question: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
     """Let a module of this package answer a question.
 

@@ -46,6 +46,17 @@ class ReportDesk(Protocol):
         ...
 
 
+class ShadowDesk(Protocol):
+    """Says how shadow policies do."""
+
+    def shadows(self, placement_id: str, timeout_s: float) -> Mapping[str, Any]:
+        """Return {"shadows": [...]} of what `ShadowStatus.to_dict` of evaluate.shadow_status returns.
+
+        An empty id asks for all placements. Raises UnknownPlacement, HistoryUnreadable, ReportTooLong.
+        """
+        ...
+
+
 class HealthDesk(Protocol):
     """Says how the learning loop is."""
 

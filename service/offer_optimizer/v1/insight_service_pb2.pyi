@@ -283,3 +283,63 @@ class GetLoopHealthResponse(_message.Message):
     unknown_count: int
     placements: _containers.RepeatedCompositeFieldContainer[PlacementHealth]
     def __init__(self, alarms: _Optional[_Iterable[_Union[Alarm, _Mapping]]] = ..., learner_lag_s: _Optional[float] = ..., ledger_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., join_share: _Optional[float] = ..., unknown_count: _Optional[int] = ..., placements: _Optional[_Iterable[_Union[PlacementHealth, _Mapping]]] = ...) -> None: ...
+
+class ListShadowsRequest(_message.Message):
+    __slots__ = ("placement",)
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    placement: str
+    def __init__(self, placement: _Optional[str] = ...) -> None: ...
+
+class ShadowGate(_message.Message):
+    __slots__ = ("margin", "visitor_count")
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    VISITOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    margin: float
+    visitor_count: int
+    def __init__(self, margin: _Optional[float] = ..., visitor_count: _Optional[int] = ...) -> None: ...
+
+class ShadowStatus(_message.Message):
+    __slots__ = ("placement", "name", "policy", "policy_epoch", "incumbent_epoch", "begin_time", "share", "learned_count", "judged_count", "lag_s", "cost_us", "incumbent", "value", "value_ips", "value_snips", "gain", "gain_ips", "gate")
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    INCUMBENT_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_TIME_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LAG_S_FIELD_NUMBER: _ClassVar[int]
+    COST_US_FIELD_NUMBER: _ClassVar[int]
+    INCUMBENT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_IPS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_SNIPS_FIELD_NUMBER: _ClassVar[int]
+    GAIN_FIELD_NUMBER: _ClassVar[int]
+    GAIN_IPS_FIELD_NUMBER: _ClassVar[int]
+    GATE_FIELD_NUMBER: _ClassVar[int]
+    placement: str
+    name: str
+    policy: str
+    policy_epoch: str
+    incumbent_epoch: str
+    begin_time: _timestamp_pb2.Timestamp
+    share: float
+    learned_count: int
+    judged_count: int
+    lag_s: float
+    cost_us: float
+    incumbent: Estimate
+    value: Estimate
+    value_ips: Estimate
+    value_snips: Estimate
+    gain: Estimate
+    gain_ips: Estimate
+    gate: ShadowGate
+    def __init__(self, placement: _Optional[str] = ..., name: _Optional[str] = ..., policy: _Optional[str] = ..., policy_epoch: _Optional[str] = ..., incumbent_epoch: _Optional[str] = ..., begin_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., share: _Optional[float] = ..., learned_count: _Optional[int] = ..., judged_count: _Optional[int] = ..., lag_s: _Optional[float] = ..., cost_us: _Optional[float] = ..., incumbent: _Optional[_Union[Estimate, _Mapping]] = ..., value: _Optional[_Union[Estimate, _Mapping]] = ..., value_ips: _Optional[_Union[Estimate, _Mapping]] = ..., value_snips: _Optional[_Union[Estimate, _Mapping]] = ..., gain: _Optional[_Union[Estimate, _Mapping]] = ..., gain_ips: _Optional[_Union[Estimate, _Mapping]] = ..., gate: _Optional[_Union[ShadowGate, _Mapping]] = ...) -> None: ...
+
+class ListShadowsResponse(_message.Message):
+    __slots__ = ("shadows",)
+    SHADOWS_FIELD_NUMBER: _ClassVar[int]
+    shadows: _containers.RepeatedCompositeFieldContainer[ShadowStatus]
+    def __init__(self, shadows: _Optional[_Iterable[_Union[ShadowStatus, _Mapping]]] = ...) -> None: ...

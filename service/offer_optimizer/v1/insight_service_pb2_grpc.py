@@ -55,6 +55,11 @@ class InsightServiceStub:
                 request_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetLoopHealthRequest.SerializeToString,
                 response_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetLoopHealthResponse.FromString,
                 _registered_method=True)
+        self.ListShadows = channel.unary_unary(
+                '/offer_optimizer.v1.InsightService/ListShadows',
+                request_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.ListShadowsRequest.SerializeToString,
+                response_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.ListShadowsResponse.FromString,
+                _registered_method=True)
 
 
 class InsightServiceServicer:
@@ -90,6 +95,14 @@ class InsightServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListShadows(self, request, context):
+        """Say what shadow policies would have earned beside the policy that serves. Made by a process of its own, one
+        at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InsightServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +125,11 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.GetLoopHealth,
                     request_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetLoopHealthRequest.FromString,
                     response_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.GetLoopHealthResponse.SerializeToString,
+            ),
+            'ListShadows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShadows,
+                    request_deserializer=offer__optimizer_dot_v1_dot_insight__service__pb2.ListShadowsRequest.FromString,
+                    response_serializer=offer__optimizer_dot_v1_dot_insight__service__pb2.ListShadowsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +241,33 @@ class InsightService:
             '/offer_optimizer.v1.InsightService/GetLoopHealth',
             offer__optimizer_dot_v1_dot_insight__service__pb2.GetLoopHealthRequest.SerializeToString,
             offer__optimizer_dot_v1_dot_insight__service__pb2.GetLoopHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShadows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/offer_optimizer.v1.InsightService/ListShadows',
+            offer__optimizer_dot_v1_dot_insight__service__pb2.ListShadowsRequest.SerializeToString,
+            offer__optimizer_dot_v1_dot_insight__service__pb2.ListShadowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

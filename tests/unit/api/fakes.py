@@ -267,6 +267,18 @@ class FakeHealth:
         return self.found
 
 
+class FakeShadows:
+    """Remembers what it was asked. Answers with `found`."""
+
+    def __init__(self, found: Mapping[str, Any] | None = None) -> None:
+        self.found = found or {"shadows": []}
+        self.asked: list[tuple[str, float]] = []
+
+    def shadows(self, placement_id: str, timeout_s: float) -> Mapping[str, Any]:
+        self.asked.append((placement_id, timeout_s))
+        return self.found
+
+
 class Aborted(Exception):
     """A call ended with a status."""
 
@@ -332,7 +344,7 @@ class FakePorts:
             FakeHealth(),
             FakeLog(),
         )
-        self.learning = FakeLearning()
+        self.learning, self.shadows = FakeLearning(), FakeShadows()
         self.erasures, self.histories = FakeErasures(), FakeHistories()
 
     def ports(self) -> Ports:
@@ -348,6 +360,7 @@ class FakePorts:
             reports=self.reports,
             learning=self.learning,
             health=self.health,
+            shadows=self.shadows,
             log=self.log,
             make_error_id=error_id,
         )

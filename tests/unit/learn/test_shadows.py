@@ -97,9 +97,9 @@ def test_kills_and_restarts_anywhere_come_to_the_bytes_of_an_uninterrupted_run(
     for start in range(0, 600, 60):
         serve(service, writer, part, range(start, start + 60), by_offer)
         service.run_for(float(chance.random()) * WINDOW_S)
-        if chance.random() < 0.3:
-            service.learner.close()
         if chance.random() < 0.6:
+            if chance.random() < 0.5:
+                service.learner.close()
             service.start()
     service.run_for(2 * WINDOW_S)
     service.learner.close()
