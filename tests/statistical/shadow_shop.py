@@ -1,4 +1,4 @@
-"""A shop with a known truth: two kinds of context, three offers, an incumbent and a shadow with given pmfs."""
+"""A shop with a known truth: two contexts, three offers, an incumbent and shadows with given pmfs."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from offer_optimizer.cli import rescore
+from offer_optimizer.cli import promotion
 from offer_optimizer.cli.rescore import Wanted, promote, sentences
 from offer_optimizer.core.catalog import Reward
 from offer_optimizer.core.catalog_document import parse_catalog
@@ -74,8 +74,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     def stubs(_target: str) -> Iterator[tuple[Any, Any]]:
         yield fake, fake
 
-    monkeypatch.setattr(rescore, "stubs", stubs)
-    monkeypatch.setattr(rescore, "POLL_S", 0.0)
+    monkeypatch.setattr(promotion, "stubs", stubs)
+    monkeypatch.setattr(promotion, "POLL_S", 0.0)
     return fake
 
 
