@@ -13,9 +13,10 @@ from itertools import count
 from typing import Any
 
 from offer_optimizer.core.catalog import Placement, PolicyChoice, ShadowChoice
-from offer_optimizer.core.errors import InvalidInput, NotFound
+from offer_optimizer.core.catalog_document import parse_catalog
+from offer_optimizer.core.errors import InvalidCatalog, InvalidInput, NotFound
 from offer_optimizer.core.features import show
-from offer_optimizer.core.yaml_tree import Entries, Items, Scalar, read_tree
+from offer_optimizer.core.yaml_tree import Entries, Items, Scalar, plain, read_tree
 
 PREVIOUS = "previous"
 """What the policy that served is called as a shadow."""
@@ -33,15 +34,23 @@ def shadow_named(placement: Placement, name: str) -> ShadowChoice:
 def promote_in_document(document: str, placement: Placement, name: str) -> str:
     """Return the document with a shadow as the placement's policy, and the policy as a shadow.
 
-    Raises NotFound for a shadow that the placement has not, InvalidInput for a placement that is written in
-    brackets: people change that one by hand.
+    Raises NotFound for a shadow that the placement has not, InvalidInput for a document that can't be changed
+    line by line: people change that one by hand.
     """
     promoted = shadow_named(placement, name)
     rest = [shadow for shadow in placement.shadows if shadow.name != name]
     free = next(one for one in _names() if one not in {shadow.name for shadow in rest})
     shadows = [*rest, ShadowChoice(name=free, policy=placement.policy)]
-    document = _set_entry(document, placement.id, "policy", _policy(promoted.policy))
-    return _set_entry(document, placement.id, "shadows", [_shadow(shadow) for shadow in shadows])
+    values = {"policy": _policy(promoted.policy), "shadows": [_shadow(shadow) for shadow in shadows]}
+    changed = document
+    if _placement(document, placement.id).flow:
+        changed = _rewrite_flow(document, placement.id, values)
+    else:
+        for key, value in values.items():
+            changed = _set_entry(changed, placement.id, key, value)
+    wanted = placement.model_copy(update={"policy": promoted.policy, "shadows": tuple(shadows)})
+    _check(document, changed, wanted)
+    return changed
 
 
 def _names() -> Iterator[str]:
@@ -66,19 +75,12 @@ def _shadow(shadow: ShadowChoice) -> dict[str, Any]:
 def _set_entry(document: str, placement_id: str, key: str, value: object) -> str:
     """Write an entry of a placement on one line, in the place of what is there, else behind its id."""
     placement = _placement(document, placement_id)
-    if placement.flow:
-        problem = f"placement {show(placement_id)} is written in brackets"
-        raise InvalidInput("document", f"{problem}: exchange policy and shadow by hand, and apply that")
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
-    lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", document)
-    line_end = "\r\n" if "\r\n" in document else "\n"
+    lines, line_end = _lines(document)
+    text = json.dumps(value)
     if key in placement.nodes:
         line, node = placement.nodes[key]
-        head = lines[line - 1]
-        # Behind a dash where it is the first of the entries.
-        lead = (
-            head[: placement.column] if head[placement.column :].startswith(key) else head[: head.index(key)]
-        )
+        # What stands in front of it may be a dash.
+        lead = lines[line - 1][: lines[line - 1].index(key)]
         lines[line - 1 : max(node.end, line)] = [f"{lead}{key}: {text}{line_end}"]
     else:
         last = placement.nodes["id"][1].end
@@ -86,6 +88,37 @@ def _set_entry(document: str, placement_id: str, key: str, value: object) -> str
             lines[last - 1] += line_end
         lines.insert(last, f"{' ' * placement.column}{key}: {text}{line_end}")
     return "".join(lines)
+
+
+def _rewrite_flow(document: str, placement_id: str, values: dict[str, object]) -> str:
+    """Write a placement in brackets anew, on one line."""
+    placement = _placement(document, placement_id)
+    content = plain(placement)
+    assert isinstance(content, dict)
+    lines, line_end = _lines(document)
+    lead = lines[placement.line - 1].partition("{")[0]
+    text = json.dumps({**content, **values})
+    lines[placement.line - 1 : placement.end] = [f"{lead}{text}{line_end}"]
+    return "".join(lines)
+
+
+def _lines(document: str) -> tuple[list[str], str]:
+    """Return the lines with their ends, and the end that new ones get."""
+    lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", document)
+    return lines, "\r\n" if "\r\n" in document else "\n"
+
+
+def _check(before: str, after: str, wanted: Placement) -> None:
+    """Raise InvalidInput unless just the one placement is another, and is what is wanted."""
+    old = parse_catalog(before)
+    placements = tuple(wanted if one.id == wanted.id else one for one in old.placements)
+    try:
+        is_right = parse_catalog(after) == old.model_copy(update={"placements": placements})
+    except InvalidCatalog:
+        is_right = False
+    if not is_right:
+        problem = f"the lines of placement {show(wanted.id)} hold more than it"
+        raise InvalidInput("document", f"{problem}: exchange policy and shadow by hand, and apply that")
 
 
 def _placement(document: str, placement_id: str) -> Entries:

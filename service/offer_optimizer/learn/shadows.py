@@ -152,7 +152,7 @@ class Shadows:
             state = None
         found = self._trainer.restored(begun, state) if state is not None else None
         shadow = found or self._trainer.first(begun)
-        shadow.saved_s = self.seconds()
+        shadow.saved_s = self.seconds() - SAVE_S  # what it learns first is shown at once
         if found is None and state is not None:
             self._save(shadow)  # what was learned before may hold what is to be forgotten
         return shadow

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offer_optimizer.core.control import Audit, Erasure
+from offer_optimizer.core.control import Audit, Erasure, ShadowPolicy
 from offer_optimizer.core.decision import (
     Consent,
     Decision,
@@ -255,6 +255,11 @@ def test_erasures_come_back_from_the_ledger_without_anybody(erasure: Erasure) ->
     assert decode_body(RecordKind.ERASURE, encode_steering(erasure)) == erasure
 
 
+def test_shadows_come_back_from_the_ledger() -> None:
+    shadow = ShadowPolicy("home", "new", bytes(range(16)), '{"a": 1}', bytes(16), 0.25, 1_000_000)
+    assert decode_body(RecordKind.SHADOW, encode_steering(shadow)) == shadow
+
+
 @given(st.builds(StoredCatalog, st.integers(1, 2**31), times, texts, texts))
 def test_catalogs_come_back_from_the_ledger_and_from_a_control_segment(catalog: StoredCatalog) -> None:
     assert decode_body(RecordKind.CATALOG, encode_catalog(catalog)) == catalog
@@ -285,4 +290,5 @@ def test_stored_numbers_never_change() -> None:
         "RETENTION": 13,
         "CLOCK_ACCEPTED": 14,
         "ERASURE": 15,
+        "SHADOW": 16,
     }
