@@ -17,7 +17,13 @@ import structlog
 
 from offer_optimizer.core.catalog import Placement, ShadowChoice
 from offer_optimizer.core.control import Audit, Promotion
-from offer_optimizer.core.errors import DamagedFile, OfferOptimizerError, PolicyFault, StorageUnavailable
+from offer_optimizer.core.errors import (
+    DamagedFile,
+    InvalidInput,
+    OfferOptimizerError,
+    PolicyFault,
+    StorageUnavailable,
+)
 from offer_optimizer.learn.drain import Drainer
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.lineage import Lineage
@@ -74,6 +80,7 @@ class Shadows:
         self._close_all()
         self._tables, self._fold, self._drainer = tables, fold, drainer
         self._trainer = ShadowTrainer(ledger, tables, fold, self.make_judge)
+        self.store.tidy()
         self._seen = (-1, -1)
 
     def step(self, prepared: AbstractSet[bytes], *, is_behind: bool) -> bool:
@@ -93,6 +100,7 @@ class Shadows:
 
     def hand_over(self, epoch: Epoch, lineage: Lineage) -> Model | None:
         """Return a copy of a shadow's model where it is what training a promotion anew would come to."""
+        self._follow()
         shadow = next(
             (one for one in self._live.values() if one.begun.record.policy_epoch == epoch.policy_epoch), None
         )
@@ -173,7 +181,8 @@ class Shadows:
         started_s = self.busy_s()
         try:
             return self._trainer.teach(shadow)
-        except PolicyFault as error:
+        except (PolicyFault, InvalidInput, KeyError, ValueError) as error:
+            # Whatever is wrong with a shadow, models that serve learn on.
             log.error("shadow_failed", placement=key[0], shadow=key[1], error=str(error), effect="it stops")
             self._failed.add(shadow.begun.position)
             self._live.pop(key).model.policy.close()

@@ -93,6 +93,11 @@ class ShadowStore:
         except NotFound:
             return None
 
+    def tidy(self) -> None:
+        """Remove what a writer that died left unfinished. Raises StorageUnavailable."""
+        for placement_id in self._listed(self._directory):
+            self._files.remove_leftovers(self._directory / placement_id, "shadow.leftovers")
+
     def names(self) -> list[tuple[str, str]]:
         """Return (placement, name) of every file."""
         found = []

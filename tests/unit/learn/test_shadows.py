@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from offer_optimizer.core.catalog import Placement, ShadowChoice
-from offer_optimizer.core.control import Audit, Promotion, Quarantine, ShadowPolicy
+from offer_optimizer.core.control import Audit, Erasure, Promotion, Quarantine, ShadowPolicy
 from offer_optimizer.evaluate.shadow_judge import ShadowJudge
 from offer_optimizer.learn import models, shadows
 from offer_optimizer.learn.rebuild import Rebuilt
+from offer_optimizer.learn.shadow_training import Judged
+from offer_optimizer.policy import registry
+from offer_optimizer.policy.contract import Example
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import RecordKind
+from offer_optimizer.store.sqlite import transaction
 from tests.unit.learn.histories import check, current
 from tests.unit.learn.service_in_memory import Writer
 from tests.unit.learn.shadowed_service import LINEAR, OTHER, ShadowedService, gated, serve, shadowed
@@ -35,6 +39,19 @@ def service() -> ShadowedService:
 @pytest.fixture
 def writer(service: ShadowedService) -> Writer:
     return service.writer(1)
+
+
+class ListeningJudge(ShadowJudge):
+    """Remembers what it was told."""
+
+    def __init__(self, state: bytes = b"") -> None:
+        super().__init__(state)
+        self.heard: list[Judged] = []
+
+    def add(self, judged: Judged) -> None:
+        """See Judge."""
+        self.heard.append(judged)
+        super().add(judged)
 
 
 def begin(service: ShadowedService, writer: Writer, *choices: ShadowChoice) -> Placement:
@@ -215,4 +232,58 @@ def test_a_shadow_that_lags_is_thinned_by_a_record_and_stays_right(
     service.run_for(2 * WINDOW_S)
     service.learner.close()
     assert service.saved("other").judged_count < 200
+    assert rebuilt_shadows(service) == [True]
+
+
+def test_a_shadow_answers_before_it_learns_what_it_is_judged_by(
+    service: ShadowedService, writer: Writer
+) -> None:
+    """By hand, from the decisions alone: learning first would give other probabilities."""
+    judges: list[ListeningJudge] = []
+
+    def listen(state: bytes) -> ListeningJudge:
+        judges.append(ListeningJudge(state))
+        return judges[-1]
+
+    service.shadows.make_judge = listen
+    service.learner.restart()
+    part = begin(service, writer, OTHER)
+    serve(service, writer, part, range(60), by_offer)
+    service.run_for(WINDOW_S + 2)
+    heard = judges[-1].heard
+    assert len(heard) == 60
+    policy = registry.create(OTHER.policy.name, OTHER.policy.options, ())
+    moved = 0
+    for judged in heard:
+        slot, context = judged.decision.slots[0], judged.decision.context
+        assert policy.pmf(context, judged.actions).tolist() == judged.pmf.tolist()
+        reward = (judged.reward - part.reward.min) / (part.reward.max - part.reward.min)
+        policy.learn(Example(context, judged.actions, slot.chosen, slot.propensity, reward))
+        moved += policy.pmf(context, judged.actions).tolist() != judged.pmf.tolist()
+    policy.close()
+    assert moved > 30
+
+
+def test_an_erasure_has_shadows_begin_anew_in_their_files_too(
+    service: ShadowedService, writer: Writer
+) -> None:
+    part = begin(service, writer, OTHER)
+    serve(service, writer, part, range(30), by_offer)
+    service.run_for(WINDOW_S + 2)
+    service.learner.close()
+    assert service.saved("other").taken_position == 0
+    fold = service.start().fold
+    with transaction(service.ledger.connection):
+        fold.apply(service.ledger.append_body(Erasure(0, b"", 1, AUDIT)))
+        fold.save_state()
+    position = fold.position
+    service.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shadows, "STEP_LESSONS", 0)
+        service.run_for(0.1)
+    assert service.saved("other").taken_position == position
+    assert service.saved("other").judged_count == 0
+    service.run_for(1.0)
+    service.learner.close()
+    assert service.saved("other").judged_count == 30
     assert rebuilt_shadows(service) == [True]
