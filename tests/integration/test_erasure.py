@@ -17,6 +17,8 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.core.ids import make_decision_id
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.evaluate import evaluate, read_log
+from offer_optimizer.evaluate.visitor_history import LedgerVisitors, VisitorPage
 from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.learn.base_snapshot import model_row
 from offer_optimizer.learn.erase import VisitorEraser
@@ -349,3 +351,58 @@ def _finish(days: ErasingDays) -> None:
         if eraser.step(lambda: [model_row(model) for model in days.models.values()]):
             days.world.reopen()
             eraser.begin(days.world.fold)
+
+
+def test_estimates_of_policies_that_read_no_context_are_what_they_were(days: ErasingDays) -> None:
+    """Values, intervals and effective sample sizes, by visitor: a key for each row would narrow them."""
+    days.live(5)
+
+    def judged() -> dict[str, float]:
+        log = read_log(days.directory.ledger_path, placement=PLACEMENT)
+        found = evaluate(log, ["logged", "always:save5", "uniform"], estimators=["ips", "snips"], force=True)
+        return dict(_numbers("", found.to_dict()["policies"]))
+
+    before = judged()
+    assert any(".snips" in name and ".low" in name and value for name, value in before.items())
+    for visitor in (VISITOR, "v4", "v5"):
+        days.ask(visitor)
+        days.erase()
+    assert judged() == pytest.approx(before, rel=1e-9, abs=1e-12, nan_ok=True)
+
+
+def _numbers(name: str, value: object) -> Iterator[tuple[str, float]]:
+    """Yield the numbers within, by their paths."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _numbers(f"{name}.{key}", item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _numbers(f"{name}.{index}", item)
+    elif isinstance(value, int | float):
+        yield name, float(value)
+
+
+def test_an_export_tells_of_archive_and_ledger_page_by_page(days: ErasingDays) -> None:
+    days.live(3)
+    days.prepare()
+    days.retire()
+    days.live(1)
+    keys = keys_of(days.world.ledger, digest_of(VISITOR))
+    wanted = {row.decision.decision_id for row in _everything(days) if row.visitor_key in keys}
+    histories = LedgerVisitors(
+        days.directory.ledger_path, days.directory.archive, digest_of, lambda: days.now_us
+    )
+    token, found, archived = "", [], 0
+    for _ in range(50):
+        page = histories.page(VISITOR, token, 3, 60.0)
+        archived += len(page.archived)
+        found += [bytes.fromhex(row["decision_id"]) for row in page.archived]
+        found += [story.decision_id for story in page.stories]
+        assert all(row["categories"] == {"who": f"canary-{VISITOR}-"} for row in page.archived)
+        token = page.next_token
+        if not token:
+            break
+    assert set(found) == wanted
+    assert archived > 3
+    assert histories.decision_count(VISITOR) <= len(wanted)
+    assert histories.page("nobody", "", 7, 60.0) == VisitorPage()
