@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from offer_optimizer.app.archivist import ChildArchivist
+from offer_optimizer.app.erasing import decode_redaction, encode_redaction
 from offer_optimizer.core.control import Erasure
 from offer_optimizer.core.outcome import LoggedDecision
+from offer_optimizer.core.redaction import Redaction
 from offer_optimizer.evaluate import evaluate, read_log
 from offer_optimizer.evaluate.visitor_history import LedgerVisitors, VisitorPage
 from offer_optimizer.formats.parquet import ParquetLog
@@ -294,3 +298,29 @@ def test_an_export_tells_of_archive_and_ledger_page_by_page(days: ErasingDays) -
     assert archived > 3
     assert histories.decision_count(VISITOR) <= len(wanted)
     assert histories.page("nobody", "", 7, 60.0) == VisitorPage()
+
+
+def test_the_child_takes_a_visitor_out_of_the_archive(days: ErasingDays) -> None:
+    """It hears who on its standard input, where nobody else can see it."""
+    days.live(3)
+    days.prepare()
+    days.retire()
+    keys = keys_of(days.world.ledger, digest_of("v4"))
+    redaction = Redaction(bytes(range(32)), keys, (0.0, 0.1))
+    assert decode_redaction(encode_redaction(redaction)) == redaction
+    before = [row for row in _archived(days) if row.visitor_key in keys]
+    assert before
+    child = ChildArchivist(days.directory)
+    child.start(redaction)
+    deadline_s = time.monotonic() + 60
+    while (status := child.poll()) is None and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert status == 0
+    assert [row for row in _archived(days) if row.visitor_key in keys] == []
+    theirs = [row for row in _archived(days) if row.visitor_key in set(redaction.new_keys().values())]
+    assert [row.position for row in theirs] == [row.position for row in before]
+    assert all(row.decision.erased and row.decision.holdout_u == 0.1 for row in theirs)
+
+
+def _archived(days: Days) -> list[LoggedDecision]:
+    return [row for name in (PLACEMENT, SLOW) for row in ParquetLog.open(days.directory.archive, name).rows()]
