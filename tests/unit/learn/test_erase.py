@@ -14,6 +14,7 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.core.feedback import Fate
 from offer_optimizer.core.redaction import Redaction
 from offer_optimizer.learn.erase import VisitorEraser
+from offer_optimizer.learn.loop import Learner
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import EraseChange, RecordKind, encode_control
 from offer_optimizer.store.erasing import keys_of
@@ -56,11 +57,15 @@ class CountingCache:
 class Erasing(ServiceInMemory):
     """A service whose learner erases."""
 
-    def start(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  (as ServiceInMemory has it)
-        """Start a learner with an eraser."""
+    eraser: VisitorEraser | None = None
+
+    def start(self) -> Learner:
+        """Start a learner with an eraser; the one before is dead, and its locks are free."""
+        if self.eraser is not None:
+            self.eraser.close()
         learner = super().start()
         self.cache = CountingCache()
-        learner.eraser = VisitorEraser(
+        self.eraser = learner.eraser = VisitorEraser(
             self.files,
             DataDirectory(Path("/data")),
             self.ledger,
@@ -69,7 +74,7 @@ class Erasing(ServiceInMemory):
             NoArchivist(),
             self.cache,
         )
-        learner.eraser.begin(learner.fold)
+        self.eraser.begin(learner.fold)
         return learner
 
     def ask(self, writer: Writer, visitor: str) -> None:
@@ -227,3 +232,21 @@ def test_several_are_erased_one_after_the_other_and_twice_is_once_more_nothing(
     service.rounds(8)
     assert [erasure.decision_count for erasure in service.erasures()][-1] == 0
     assert [decision.erased for _, decision in service.decisions()] == [True, True, False, True]
+
+
+def test_a_learner_that_was_killed_in_between_is_followed_by_one_that_erases(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    """Before it was drained, when it was noted, and behind its transaction, before anything was cleaned."""
+    one, _ = writers
+    decide(service, one, 1)
+    service.rounds(2)
+    service.ask(one, "v")
+    for rounds in (0, 1, 2):
+        service.start()
+        service.rounds(rounds)
+    service.start()
+    service.rounds(6)
+    assert [erasure.decision_count for erasure in service.erasures()] == [1]
+    files = [SEGMENTS / name for name in service.files.list(SEGMENTS)]
+    assert not any(b"canary" in service.files.read(path) for path in files)
