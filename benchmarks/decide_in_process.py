@@ -3,9 +3,9 @@
 20 offers, 12 context features, the vw policy; bare, with 20 distinct rules, and with 5 caps on top, counted
 in the shared hot cache. The rules read 8 categories and a number, which repeat from visitor to visitor as
 devices, countries and visits do; one row has a number that never repeats. The caps count decisions; in the
-last row one of them counts dismissals, so that decisions have to be remembered. The floors of the same run are
-the policy's answer alone, and Vowpal Wabbit asked with naive text under the same options. All take turns; the
-figure is CPU time, the least of the turns.
+last row one of them counts dismissals, so that decisions have to be remembered. The floors of the same run
+are the policy's answer alone, and Vowpal Wabbit asked with naive text under the same options. All take turns;
+the figure is CPU time, the least of the turns.
 """
 
 from __future__ import annotations
