@@ -121,26 +121,27 @@ class Edge:
 
 def build_server(ports: Ports, options: ServerOptions) -> Edge:
     """Put a server together. Then `bind` it, start it, set readiness; end it with `graceful.drain`."""
-    split = split_pool(options.threads)
-    failures = FailureBook(ports.log, ports.make_error_id)
     server = grpc.server(
         ThreadPoolExecutor(options.threads, thread_name_prefix="rpc"),
         options=options.channel_args(),
         maximum_concurrent_rpcs=options.concurrent_rpcs,
     )
-    server.add_generic_rpc_handlers(
-        [
-            service_handlers(service, calls, failures, ports.guard)
-            for service, calls in _calls(ports, split, failures).items()
-        ]
-    )
+    server.add_generic_rpc_handlers(api_handlers(ports, options))
     checks = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if options.reflection:
         listed = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        mirror = ReflectionServicer(listed, Share("ServerReflection", split.reflection))
+        share = Share("ServerReflection", split_pool(options.threads).reflection)
+        mirror = ReflectionServicer(listed, share)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(mirror, server)  # type: ignore[no-untyped-call]
     return Edge(server, Readiness(SERVICE_NAMES, checks.set))
+
+
+def api_handlers(ports: Ports, options: ServerOptions) -> list[grpc.GenericRpcHandler]:
+    """Return the handlers of our services, from bytes to bytes: all of the API that needs no socket."""
+    failures = FailureBook(ports.log, ports.make_error_id)
+    calls = _calls(ports, split_pool(options.threads), failures)
+    return [service_handlers(service, served, failures, ports.guard) for service, served in calls.items()]
 
 
 def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[ServiceDescriptor, dict[str, Call]]:
