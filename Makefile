@@ -11,7 +11,7 @@ TEST := $(RUN) pytest -n $(WORKERS) --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint format types layers tree proto proto-check buf \
-	bench bench-short crash-short proof lock clean ci venv
+	bench bench-short crash-short fuzz fuzz-short proof lock clean ci venv
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,12 @@ bench: $(READY) ## Run the benchmarks in full and write results/
 
 crash-short: $(READY) ## Kill processes for a while: the size of a continuous check
 	$(TEST) --size ci tests/crash
+
+fuzz-short: $(READY) ## Send hostile messages for a while: the size of a continuous check
+	$(TEST) --size ci tests/fuzz
+
+fuzz: $(READY) ## Send a million hostile messages to the whole service, in process (ten minutes)
+	$(TEST) --size proof tests/fuzz
 
 proof: $(READY) ## Run every check at its full size and write results/proof.md (an hour or more)
 	$(PYTHON_BIN) tools/proof.py

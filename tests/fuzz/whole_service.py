@@ -1,7 +1,7 @@
 """The service in one process: every handler of the API from bytes to bytes, runtime, counters and learner.
 
-All that production has, but for sockets, child processes and syncs: files are real ones whose syncs return at
-once, saved models are verified in this process, reports are made in it, and the clock stands until told to go.
+All that production has, but for sockets, child processes and syncs: files are real ones whose syncs return
+at once, models are verified and reports are made in this process, and the clock stands until told to go.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from tests.unit.learn.service_in_memory import LocalVerifier
 BOOT: Final = "01234567-89ab-cdef-0123-456789abcdef"
 START_US: Final = 1_790_000_000_000_000
 WRITER: Final = "00112233aabbccdd"
-RUNNING_AGES_S: Final = 60.0
+PUBLISH_INTERVAL_US: Final = 3_000_000
 
 
 class UnsyncedDisk(OsDisk):
@@ -196,7 +196,7 @@ class WholeService:
             return oldest_unwritten(read_cells(self.files, self.directory.run))
 
         keeper = CacheKeeper(self.cache, self.ledger, oldest, self.clock)
-        publisher = Publisher(self.snapshots, LocalVerifier(), self.clock, 500_000)
+        publisher = Publisher(self.snapshots, LocalVerifier(), self.clock, PUBLISH_INTERVAL_US)
         return Learner(self.ledger, make_drainer, self.snapshots, publisher, self.salts, keeper)
 
     def _ports(self) -> Ports:
@@ -248,7 +248,7 @@ class WholeService:
 
     def model_digests(self) -> dict[str, str]:
         """Return the SHA-256 of every model's saved state, by placement."""
-        pairs = self.learner._models.pairs.values()  # noqa: SLF001  (no one else asks for live models)
+        pairs = self.learner._models.pairs.values()
         return {
             pair.epoch.placement_id: hashlib.sha256(pair.serving.policy.save()).hexdigest() for pair in pairs
         }
