@@ -130,34 +130,40 @@ def _asked(ask: Any) -> Mapping[str, Any]:  # noqa: ANN401
 
 
 class WholeService:
-    """One data directory in `folder` with a catalog in force, and everything that works on it."""
+    """One data directory in `folder` with a catalog in force, and everything that works on it.
 
-    def __init__(self, folder: Path, catalog: str, seed: int) -> None:
+    A later life on the same folder takes another `writer_id`, sixteen hexadecimal digits, and starts later.
+    """
+
+    def __init__(
+        self, folder: Path, catalog: str, seed: int, writer_id: str = WRITER, start_us: int = START_US
+    ) -> None:
         self._chance = random.Random(seed)
-        self.clock_us = START_US
+        self.clock_us = start_us
         self.log = FakeLog()
         files = self.files = Files(disk=UnsyncedDisk())
         self.directory = DataDirectory(folder / "data")
         self.directory.prepare(files)
-        self._lay_out(catalog)
+        self._lay_out(catalog, writer_id)
         self._put_together()
 
     def clock(self) -> int:
         """Return the time, in microseconds."""
         return self.clock_us
 
-    def _lay_out(self, catalog: str) -> None:
+    def _lay_out(self, catalog: str, writer_id: str) -> None:
         files, directory = self.files, self.directory
-        self.cells = WriterCells.create(files, directory.run, WRITER, os.getpid(), time.monotonic_ns())
+        self.cells = WriterCells.create(files, directory.run, writer_id, os.getpid(), time.monotonic_ns())
         self.segments = {
-            kind: SegmentWriter(files, directory.segments, kind, BOOT, WRITER)
+            kind: SegmentWriter(files, directory.segments, kind, BOOT, writer_id)
             for kind in ("journal", "inbox", "control")
         }
         self.control = ControlSegment(self.segments["control"])
         self.store = CatalogStore(
             files, directory.catalog, directory.catalog_lock_path, self.control, self.clock, check_policy
         )
-        self.store.apply(catalog, 0)
+        if self.store.newest_number() == 0:
+            self.store.apply(catalog, 0)
         self.identity = Identity.load_or_create(files, directory.secret_path, self._chance.randbytes)
         self.salts = load_or_create_salts(files, directory.salts_path, self._chance.randbytes)
         self.snapshots = SnapshotStore(files, directory.snapshots)

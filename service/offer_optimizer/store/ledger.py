@@ -29,9 +29,8 @@ from offer_optimizer.store.codec import (
     encode_catalog,
 )
 from offer_optimizer.store.control_codec import encode_steering
+from offer_optimizer.store.migrations import FORMAT_VERSION, check_format, migrate
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
-
-FORMAT_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -71,11 +70,9 @@ class Ledger:
 
     @classmethod
     def open_for_writing(cls, path: Path, entropy: Callable[[int], bytes]) -> Ledger:
-        """Open or create the ledger. Raises CannotStart, changing nothing, when its format is another."""
-        connection = open_writer(path)
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            cls(connection).check_format(path)
-        return cls.create(connection, entropy)
+        """Open or create the ledger, in this release's format. Raises CannotStart as `migrate` does."""
+        migrate(path)
+        return cls.create(open_writer(path), entropy)
 
     @classmethod
     def create(cls, connection: sqlite3.Connection, entropy: Callable[[int], bytes]) -> Ledger:
@@ -91,16 +88,9 @@ class Ledger:
         """Open the ledger beside its writer."""
         if not path.exists():
             raise CannotStart(f"{path}: there is no ledger")
-        return cls(open_reader(path)).check_format(path)
-
-    def check_format(self, path: Path) -> Ledger:
-        """Return itself. Raises CannotStart when the format is another than this release's."""
-        (version,) = self.connection.execute(
-            "SELECT value FROM meta WHERE name = 'format_version'"
-        ).fetchone()
-        if version != FORMAT_VERSION:
-            raise CannotStart(f"{path}: format {version}, this release reads format {FORMAT_VERSION}")
-        return self
+        connection = open_reader(path)
+        check_format(connection, path)
+        return cls(connection)
 
     def last_position(self) -> int:
         """Return the position of the newest record; 0 when there is none."""
