@@ -171,7 +171,7 @@ HEAD: Final = (
 
 
 def main() -> None:
-    """Run all rates, print the table, and end with 1 where a figure is not reached and `--check` was given."""
+    """Run all rates and print the table; with `--check`, end with 1 where a figure is not reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description=__doc__)
     parser.add_argument("--short", action="store_true", help="two seconds a rate")
     parser.add_argument("--channels", type=int, default=16, help="connections")
