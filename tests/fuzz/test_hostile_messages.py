@@ -33,7 +33,7 @@ def test_no_message_gets_an_answer_that_the_api_does_not_promise(
     tmp_path: Path, size: Size, figure: Callable[[str], None], part: int
 ) -> None:
     """Nothing dies, nothing is UNKNOWN or INTERNAL; verify and rebuild agree with what is left."""
-    count = size.pick(test=600, ci=15_000, proof=250_000)
+    count = size.pick(test=600, ci=12_500, proof=250_000)
     merges = part < 2
     messages = Messages(f"part {part}", merges=merges)
     service = WholeService(tmp_path, CATALOG, seed=part)
