@@ -146,7 +146,7 @@ def run_decider(
     edge.readiness.set(True)
     life.say_ready()
     life.stop.wait()
-    drain(edge, life.grace_s)
+    drain(edge, life.grace_s, life.lead_s)
     syncer.stop()
     for writer in (journal, inbox, control):
         writer.close()

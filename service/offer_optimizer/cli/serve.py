@@ -20,6 +20,7 @@ from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.migrations import FORMAT_VERSION, migrate
 from offer_optimizer.store.recorders import ControlSegment
 from offer_optimizer.store.restore import require_ledger, restore_catalog
 from offer_optimizer.store.salts import load_or_create_salts
@@ -114,6 +115,7 @@ def serve(
             with held:
                 require_ledger(files, directory)
                 _settle_secrets(files, directory)
+                _settle_format(directory)
                 _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
                 protection += ["--journal-sync-ms", str(journal_sync_ms)]
                 status = _supervise(files, directory, address, workers, protection, keep_days)
@@ -171,6 +173,17 @@ def _settle_secrets(files: Files, directory: DataDirectory) -> None:
                 )
     Identity.load_or_create(files, directory.secret_path, entropy)
     load_or_create_salts(files, directory.salts_path, entropy)
+
+
+def _settle_format(directory: DataDirectory) -> None:
+    """Migrate an older ledger before anybody reads it. Raises CannotStart for a newer one."""
+    found = migrate(directory.ledger_path)
+    if found is not None and found != FORMAT_VERSION:
+        print(
+            f"{directory.ledger_path}: migrated from format {found} to {FORMAT_VERSION}; learning goes on"
+            " once its records are folded again",
+            file=sys.stderr,
+        )
 
 
 def _settle_catalog(

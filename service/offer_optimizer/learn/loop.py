@@ -21,6 +21,7 @@ from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.models import Models, Pair
 from offer_optimizer.learn.pressure import Pressure
 from offer_optimizer.learn.publish import Publisher
+from offer_optimizer.learn.refold import refold
 from offer_optimizer.learn.restore import Restorer
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer
 from offer_optimizer.policy import registry
@@ -140,6 +141,7 @@ class Learner:
         self.tables = FoldTables.create(self.ledger.connection)
         self.ledger.forget_cached_keys()
         self.fold = Fold(self.ledger, self.tables)
+        refold(self.ledger, self.fold)
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
         self.pressure = Pressure(self.tables)
         kept = self.retirer.model if self.retirer is not None else _none
