@@ -81,6 +81,8 @@ class Learner:
     retirer: Retirer | None = None
     seconds: Callable[[], float] = lambda: 0.0
     """A clock that only goes forward; one that stands still leaves slices of training to their count."""
+    is_behind: bool = field(default=False, init=False)
+    """The last round left work that was there when it began: the next one should begin at once."""
     _models: Models = field(init=False)
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
     _prepared: tuple[int, set[bytes]] = field(default_factory=lambda: (-1, set()))
@@ -117,7 +119,8 @@ class Learner:
         self._is_stale = False
 
     def step(self) -> bool:
-        """Do one round; return whether there is more to do at once."""
+        """Do one round; return whether it found anything, so that another may have more to do."""
+        self.is_behind = False
         try:
             if self._is_stale:
                 self.restart()
@@ -132,7 +135,8 @@ class Learner:
             self._is_stale = True
             self._models.keep_only(())
             return False
-        return drained > 0 or taught >= BATCH or retires
+        self.is_behind = taught >= BATCH or retires
+        return drained > 0 or self.is_behind
 
     def publish_all(self) -> None:
         """Publish every model that learned something, whatever its interval: before stopping."""
