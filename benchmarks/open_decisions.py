@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks import question
+from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.core.catalog import Catalog, Offer, OfferType, Placement, PolicyChoice, Reward
 from offer_optimizer.core.decision import Consent, Decision, ModelVersion, Reason, SlotChoice
 from offer_optimizer.core.features import build_features
@@ -38,6 +39,7 @@ from offer_optimizer.store.codec import Epoch, RecordKind, StoredCatalog, Tick, 
 from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.open_buckets import BUCKET
 from offer_optimizer.store.sqlite import transaction
 
 OFFERS: Final = 20
@@ -142,6 +144,8 @@ class Fixture:
         names = [column[0] for column in cursor.description]
         form = dict(zip(names, cursor.fetchone(), strict=True))
         first = self.ledger.last_position() + 1
+        buckets = [("home", number, BUCKET) for number in range(1, count // BUCKET + 1)]
+        self.connection.executemany("INSERT INTO open_bucket VALUES (?, ?, ?)", buckets)
         for start in range(1, count, CHUNK):
             made = [self.decision(number) for number in range(start, min(start + CHUNK, count))]
             self._insert(first + start - 1, made, form)
@@ -163,6 +167,7 @@ class Fixture:
                 "decide_time_us": decision.decide_time_us,
                 "close_time_us": end_us,
                 "window_end_us": end_us,
+                "bucket": position // BUCKET,
             }
             opened.append(tuple(own.get(name, value) for name, value in form.items()))
         kind = int(RecordKind.DECISION)
@@ -200,6 +205,7 @@ def measure(path: Path) -> dict[str, Any]:
     """Close windows and learn, turn by turn; return CPU seconds of each part, and peak memory in MB."""
     import offer_optimizer.app.learner  # noqa: F401, PLC0415  (what a learner has in memory)
 
+    calm_collector()
     ledger = Ledger.open_for_writing(path, random.Random(2).randbytes)
     tables = FoldTables.create(ledger.connection)
     fold = Fold(ledger, tables)

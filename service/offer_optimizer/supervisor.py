@@ -21,14 +21,16 @@ import structlog
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.hot_lock import stuck_holder
 from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.process_state import is_stuck, read_process
 from offer_optimizer.store.writer_cells import read_cells
 
 log = structlog.get_logger(__name__)
 
 SILENCE_LIMIT_NS: Final = 2_000_000_000
-"""A process without a heartbeat for so long is killed."""
+"""A process without a heartbeat for so long is killed, unless it is only starved of the processor."""
 LOCK_LIMIT_NS: Final = 500_000_000
-"""A process that holds the counters' lock for so long is killed: others go without counters meanwhile."""
+"""A stopped process that holds the counters' lock for so long is killed: others have no counters meanwhile.
+One that is not stopped has as long as one that is silent."""
 STARTUP_LIMIT_NS: Final = 30_000_000_000
 """A process that is still starting beats late: it imports and loads first."""
 BACK_OFF_FIRST_S: Final = 0.1
@@ -51,6 +53,8 @@ class Child:
     started_s: float = 0.0
     back_off_s: float = BACK_OFF_FIRST_S
     restart_at_s: float = 0.0
+    beat_ns: int = 0
+    cpu_at_beat_ns: int = 0
 
 
 @dataclass
@@ -152,17 +156,30 @@ class Supervisor:
             child = running.get(reading.pid)
             if child is None or child.process is None or not reading.alive:
                 continue
+            state = read_process(reading.pid)
+            if state is None:
+                continue
+            if reading.heartbeat_ns != child.beat_ns:
+                child.beat_ns, child.cpu_at_beat_ns = reading.heartbeat_ns, state.cpu_ns
             limit_ns = SILENCE_LIMIT_NS if child.is_ready else STARTUP_LIMIT_NS
-            if now_ns - reading.heartbeat_ns > limit_ns:
+            if is_stuck(state, child.cpu_at_beat_ns, now_ns - reading.heartbeat_ns, limit_ns):
                 log.error(
                     "process_silent", process=child.name, pid=reading.pid, effect="killed and restarted"
                 )
                 child.process.kill()
+        self._kill_stuck_holder(running, now_ns)
+
+    def _kill_stuck_holder(self, running: dict[int, Child], now_ns: int) -> None:
         holder = stuck_holder(self.directory.hot_lock_path, now_ns, LOCK_LIMIT_NS)
         child = running.get(holder) if holder is not None else None
-        if child is not None and child.process is not None:
-            log.error("lock_holder_stuck", process=child.name, pid=holder, effect="killed and restarted")
-            child.process.kill()
+        if holder is None or child is None or child.process is None:
+            return
+        state = read_process(holder)
+        patient = state is not None and not state.is_stopped
+        if patient and stuck_holder(self.directory.hot_lock_path, now_ns, SILENCE_LIMIT_NS) != holder:
+            return
+        log.error("lock_holder_stuck", process=child.name, pid=holder, effect="killed and restarted")
+        child.process.kill()
 
     def _drain(self) -> None:
         running = [child.process for child in self.children if child.process is not None]

@@ -87,10 +87,14 @@ def test_reflection_lists_the_services_and_describes_decide(service: RunningServ
     """From another process, as grpcurl would ask."""
     printed = run_python(
         """
-        import sys, grpc
+        import json, sys, grpc
         from google.protobuf.descriptor_pool import DescriptorPool
         from grpc_reflection.v1alpha import proto_reflection_descriptor_database as reflected
-        with grpc.insecure_channel(sys.argv[1]) as channel:
+        # The reflection client sets neither a deadline nor wait_for_ready: a retry policy does as well.
+        retry = {"maxAttempts": 4, "initialBackoff": "0.2s", "maxBackoff": "2s", "backoffMultiplier": 2,
+                 "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]}
+        config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": retry}]})
+        with grpc.insecure_channel(sys.argv[1], [("grpc.service_config", config)]) as channel:
             database = reflected.ProtoReflectionDescriptorDatabase(channel)
             print(*sorted(database.get_services()))
             found = DescriptorPool(database).FindServiceByName("offer_optimizer.v1.OfferService")

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from offer_optimizer.app.clocks import boot_clock_us, boot_id, entropy, wall_clock_us
+from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.app.life import Life
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.app.preparer import ChildPreparer
@@ -77,6 +78,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     preparer = ChildPreparer(directory)
     retirer = LedgerRetirer(files, directory, ledger, wall_clock_us, preparer, keep_days)
     learner = Learner(ledger, make_drainer, snapshots, publisher, salts, keeper, retirer, time.monotonic)
+    calm_collector()
     life.say_ready()
     while not life.stop.is_set():
         started_s = time.monotonic()

@@ -52,6 +52,7 @@ COMMANDS: Final = (
     Command("explain", "explain", "Tell the whole story of one past decision."),
     Command("rebuild", "rebuild", "Derive models again from the ledger, and compare."),
     Command("retention", "retention_app", "Move old days out of the ledger into an archive."),
+    Command("backup", "backup", "Copy a data directory beside the running service."),
     Command("verify", "verify", "Derive every logged decision again, and report what does not agree."),
     Command("keys", "keys_app", "Make keys for callers, and see which there are."),
     Command("audit", "audit", "Say who changed what through the API."),

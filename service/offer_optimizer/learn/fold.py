@@ -98,6 +98,7 @@ class Fold:
         """Write position, ledger time and counters into the tables; call it before a commit."""
         self._counters.save()
         self._rollups.save()
+        self._tables.save_buckets()
         self._tables.set_state("position", self.position)
         self._tables.set_state("time_us", self.time_us)
 

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final, Literal
 
 from offer_optimizer.core.feedback import Fate
+from offer_optimizer.store.open_buckets import BUCKET_SCHEMA
 from offer_optimizer.store.open_tables import OPEN_SCHEMA, OpenTables
 from offer_optimizer.store.parked_table import PARKED_SCHEMA
 
@@ -90,7 +91,7 @@ class FoldTables(OpenTables):
     @classmethod
     def create(cls, connection: sqlite3.Connection) -> FoldTables:
         """Make the tables where they don't exist yet."""
-        for statement in f"{OPEN_SCHEMA};{PARKED_SCHEMA};{_SCHEMA}".split(";"):
+        for statement in f"{BUCKET_SCHEMA};{OPEN_SCHEMA};{PARKED_SCHEMA};{_SCHEMA}".split(";"):
             connection.execute(statement)
         return cls(connection)
 

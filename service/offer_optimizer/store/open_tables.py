@@ -12,15 +12,18 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from offer_optimizer.store.open_buckets import OpenBuckets
+
 OPEN_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS open_decision(
     position INTEGER PRIMARY KEY, decision_id BLOB NOT NULL, visitor_key INTEGER, placement_id TEXT NOT NULL,
     catalog_revision INTEGER NOT NULL, slot_count INTEGER NOT NULL, policy_epoch BLOB NOT NULL,
     learnable INTEGER NOT NULL, active INTEGER NOT NULL, decide_time_us INTEGER NOT NULL,
-    close_time_us INTEGER NOT NULL, window_end_us INTEGER NOT NULL, grace_us INTEGER);
+    close_time_us INTEGER NOT NULL, window_end_us INTEGER NOT NULL, grace_us INTEGER,
+    bucket INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS open_decision_close ON open_decision(close_time_us, position);
 CREATE INDEX IF NOT EXISTS open_decision_id ON open_decision(decision_id);
-CREATE INDEX IF NOT EXISTS open_decision_visitor ON open_decision(visitor_key, placement_id, position)
+CREATE INDEX IF NOT EXISTS open_decision_bucket ON open_decision(placement_id, bucket, visitor_key, position)
     WHERE visitor_key IS NOT NULL;
 CREATE TABLE IF NOT EXISTS open_feedback(
     position INTEGER PRIMARY KEY, decision_position INTEGER NOT NULL, feedback_id TEXT NOT NULL,
@@ -100,11 +103,12 @@ class OpenTables:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self._buckets = OpenBuckets(connection)
 
     def open(self, decision: OpenDecision) -> None:
-        """Add a decision whose window opens."""
+        """Add a decision whose window opens; call `save_buckets` before the transaction commits."""
         self.connection.execute(
-            "INSERT INTO open_decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO open_decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 decision.position,
                 decision.decision_id,
@@ -119,8 +123,13 @@ class OpenTables:
                 decision.close_time_us,
                 decision.window_end_us,
                 decision.grace_us,
+                self._buckets.take(decision.placement_id),
             ),
         )
+
+    def save_buckets(self) -> None:
+        """Write how full the buckets are."""
+        self._buckets.save()
 
     def shift_time(self, position: int, decide_time_us: int) -> None:
         """Keep the effective time of a decision that is stamped behind ledger time: the clock went back."""
@@ -166,9 +175,8 @@ class OpenTables:
         Which of the two times counts, is the decision's own. Drained together, a decision precedes feedback
         that was received before it was made: hence the window's start.
         """
-        query = "SELECT * FROM open_decision WHERE visitor_key = :visitor AND placement_id = :placement "
         row = self.connection.execute(
-            query + "AND active" + _CONTAINS,
+            _DECISIONS_OF_VISITOR + "WHERE open_bucket.placement_id = :placement AND active" + _CONTAINS,
             {"visitor": visitor_key, "placement": placement_id, "arrival": arrival_us, "occur": occur_us},
         ).fetchone()
         return None if row is None else _open_decision(row)
@@ -204,8 +212,12 @@ class OpenTables:
 
     def merge_visitor(self, from_key: int, into_key: int) -> None:
         """Give what is open of one visitor to another; what is closed keeps the key it has."""
+        rows = self.connection.execute(_DECISIONS_OF_VISITOR, {"visitor": from_key}).fetchall()
+        self.connection.executemany(
+            "UPDATE open_decision SET visitor_key = ? WHERE position = ?",
+            [(into_key, row[0]) for row in rows],
+        )
         for statement in (
-            "UPDATE open_decision SET visitor_key = ? WHERE visitor_key = ?",
             "UPDATE open_feedback SET visitor_key = ? WHERE visitor_key = ?",
             "UPDATE ended_decision SET visitor_key = ? WHERE visitor_key = ?",
             # Where both gave one feedback_id, it is taken by either.
@@ -337,6 +349,7 @@ class OpenTables:
         """Drop feedback_ids whose grace ended at or before a time, and decisions that would have closed."""
         self.connection.execute("DELETE FROM spent_feedback WHERE until_us <= ?", (time_us,))
         self.connection.execute("DELETE FROM ended_decision WHERE until_us <= ?", (time_us,))
+        self._buckets.forget_empty()
 
     def due(self, time_us: int, limit: int) -> list[OpenDecision]:
         """Return open decisions whose window ends at or before a time, in closing order."""
@@ -347,6 +360,11 @@ class OpenTables:
         return [_open_decision(row) for row in rows]
 
 
+_DECISIONS_OF_VISITOR: Final = """
+    SELECT open_decision.* FROM open_bucket CROSS JOIN open_decision
+    ON open_decision.placement_id = open_bucket.placement_id
+    AND open_decision.bucket = open_bucket.bucket AND open_decision.visitor_key = :visitor
+"""
 _CONTAINS: Final = """
     AND window_end_us + COALESCE(grace_us, 0) > :arrival
     AND decide_time_us <= iif(grace_us IS NULL, :arrival, :occur)
@@ -356,7 +374,7 @@ _CONTAINS: Final = """
 
 
 def _open_decision(
-    row: tuple[int, bytes, int | None, str, int, int, bytes, int, int, int, int, int, int | None],
+    row: tuple[int, bytes, int | None, str, int, int, bytes, int, int, int, int, int, int | None, int],
 ) -> OpenDecision:
     position, decision_id, visitor_key, placement_id, revision, slots, epoch, learnable, active = row[:9]
     return OpenDecision(
@@ -369,5 +387,5 @@ def _open_decision(
         epoch,
         bool(learnable),
         bool(active),
-        *row[9:],
+        *row[9:13],
     )
