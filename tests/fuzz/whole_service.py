@@ -19,9 +19,10 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from offer_optimizer.api.server import Ports, ServerOptions, api_handlers
-from offer_optimizer.app.in_force import InForce, VisitorMerges
+from offer_optimizer.app.in_force import InForce, VisitorErasures, VisitorMerges
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.core.errors import UnknownPlacement
+from offer_optimizer.decide.batch import Decisions
 from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
 from offer_optimizer.decide.models import ModelShelf
@@ -30,6 +31,7 @@ from offer_optimizer.decide.runtime import Runtime
 from offer_optimizer.evaluate import health_child, report_child
 from offer_optimizer.evaluate.desks import LedgerStories
 from offer_optimizer.evaluate.errors import HistoryUnreadable
+from offer_optimizer.evaluate.visitor_history import LedgerVisitors
 from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.desk import ControlDesk
@@ -176,10 +178,11 @@ class WholeService:
         self.learner = self._learner()
         shelf = ModelShelf(self.snapshots)
         self.in_force = InForce(self.store, shelf, self.cache, prepare_catalog(self.store.refresh()))
+        self.journal = Journal(self.segments["journal"], self.cells, self.clock)
         self.runtime = Runtime(
             catalog=lambda: self.in_force.prepared,
             drafter=Drafter(shelf, newest_salt(self.salts, "holdout")),
-            journal=Journal(self.segments["journal"], self.cells, self.clock),
+            journal=self.journal,
             cache=self.cache,
             clock=self.clock,
             digest=self.identity.digest,
@@ -211,11 +214,15 @@ class WholeService:
         inbox = Inbox(GroupSync(self.segments["inbox"]), self.cells, self.clock)
         reach = LedgerReach(self.files, self.directory)
         return Ports(
-            decisions=self.runtime,
+            decisions=Decisions(self.runtime, self.journal),
             intake=Intake(inbox, self.cache, self.identity.digest, limits_of, has_limits),
             desk=self.store,
             models=self.in_force,
             visitors=VisitorMerges(self.control, self.cache, self.identity.digest),
+            erasures=VisitorErasures(self.control, self.identity.digest, self.clock),
+            histories=LedgerVisitors(
+                self.directory.ledger_path, self.directory.archive, self.identity.digest, self.clock
+            ),
             stories=LedgerStories(self.directory.ledger_path, self.in_force.current_model),
             reports=reports,
             learning=ControlDesk(

@@ -111,6 +111,8 @@ class Learner:
     retry_s: float = 0.0
     """How long to wait before the next round: more than 0 behind one that failed."""
     _complaint: str = ""
+    is_behind: bool = field(default=False, init=False)
+    """The last round left work that was there when it began: the next one should begin at once."""
     _models: Models = field(init=False)
     _has_begun: bool = False
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
@@ -162,7 +164,8 @@ class Learner:
         self._is_stale = False
 
     def step(self) -> bool:
-        """Do one round; return whether there is more to do at once."""
+        """Do one round; return whether it found anything, so that another may have more to do."""
+        self.is_behind = False
         try:
             if self._is_stale:
                 self.restart()
@@ -179,7 +182,8 @@ class Learner:
             self.give_up_round(str(error))
             return False
         self.retry_s, self._complaint = 0.0, ""
-        return drained > 0 or taught >= BATCH or retires or indexes
+        self.is_behind = taught >= BATCH or retires or indexes
+        return drained > 0 or self.is_behind
 
     def _model_rows(self) -> list[Row] | None:
         """Return every model that has learned something; None while one of them is being trained anew."""
@@ -199,6 +203,7 @@ class Learner:
 
     def _note_failure(self, problem: str) -> None:
         """Say what is wrong, once until it changes, and wait longer before each further try."""
+        self.is_behind = False
         self.retry_s = min(max(2 * self.retry_s, RETRY_FIRST_S), RETRY_MOST_S)
         if problem != self._complaint:
             self._complaint = problem
