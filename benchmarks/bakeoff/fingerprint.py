@@ -1,6 +1,7 @@
 """What a piece of code is made of, as a hash: its module and every first-party module that it imports.
 
-Comments and layout don't count, so that only what could change a figure makes its passes run again.
+Comments, docstrings and layout don't count, so that only what could change a figure makes its passes run
+again.
 """
 
 from __future__ import annotations
@@ -39,7 +40,17 @@ def _tree(name: str) -> ast.Module:
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(name)
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+    return tree
+
+
+def _is_text(line: ast.stmt) -> bool:
+    is_value = isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+    return is_value and isinstance(line.value.value, str)  # type: ignore[attr-defined]
 
 
 @cache

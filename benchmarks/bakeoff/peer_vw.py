@@ -19,7 +19,7 @@ from offer_optimizer.policy.contract import Action, Example
 from offer_optimizer.policy.vw_text import encode
 
 PLAIN: Final = ("--cb_explore_adf", "-q", "co", "-q", "ca")
-"""Default options (epsilon 0.05, mtr, learning rate 0.5), and the crosses without which context is ignored."""
+"""Default options (epsilon 0.05, mtr, learning rate 0.5), with the crosses that context needs to matter."""
 SQUARECB: Final = (*PLAIN, "--squarecb")
 AZURE: Final = (
     *("--cb_explore_adf", "--epsilon", "0.2", "--power_t", "0", "-l", "0.001"),

@@ -14,10 +14,10 @@ class Shop:
     """One shop. `fields` are the numbers of values of its categories, `numbers` counts skewed numbers.
 
     `offers` come `live` at a time: every `turnover` rounds the oldest leaves and a new one comes.
-    `attributes` are the numbers of values of the offers' categories. Effects: `appeal` is an offer's own, `trend` its
-    attributes', `taste` what an attribute does to a context, `fit` what the offer itself does to one, `mood`
-    what a context does to all offers alike. `season` swings each attribute value, once in `period` rounds. At
-    `shifts` (shares of the rounds) everything but mood is drawn anew.
+    `attributes` are the numbers of values of the offers' categories. Effects: `appeal` is an offer's own,
+    `trend` its attributes', `taste` what an attribute does to a context, `fit` what the offer itself does to
+    one, `mood` what a context does to all offers alike. `season` swings each attribute value, once in
+    `period` rounds. At `shifts` (shares of the rounds) everything but mood is drawn anew.
     """
 
     name: str
