@@ -126,7 +126,7 @@ def test_the_same_seed_gives_the_same_pass_and_another_seed_another_world() -> N
 
 
 def test_the_goal_is_reached_where_a_part_of_the_rounds_earned_nine_tenths_of_the_best() -> None:
-    """2,000 rounds, a hundred at a time; everything is earned from round 1,000 on: 90 of a hundred by 1,090."""
+    """2,000 rounds, a hundred at a time; all is earned from round 1,000 on: 90 of a hundred by 1,090."""
     earned = np.repeat([0.0, 1.0], 1000)
     assert reached(earned, np.ones(2000)) == 1090
     assert reached(np.zeros(2000), np.ones(2000)) is None
