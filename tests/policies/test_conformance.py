@@ -61,7 +61,7 @@ CASES: Final = (
     Case("vw", {"exploration": "epsilon"}),
     Case("vw", {"exploration": "softmax"}),
     Case("vw", {"bits": 12}),
-    Case("vw", {"numbers": "standardised"}),
+    Case("vw", {"numbers": "squashed"}),
 )
 LEARNERS: Final = tuple(case for case in CASES if registry.learns(case.name))
 
