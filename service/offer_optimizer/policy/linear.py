@@ -136,10 +136,9 @@ class LinearPolicy:
         self._is_closed = True
         self._members = []
 
-    def fallbacks(self) -> tuple[str, ...]:
-        """See contract.Limited."""
-        columns, blocks = self._encoder.width, self._offers.count
-        size = f"{blocks} offers and attributes by {columns} columns of context"
+    def remarks(self) -> tuple[str, ...]:
+        """See contract.Remarking."""
+        size = self._size()
         found = [f"{m.name}: left out, {size} are too many" for m in self._members if m.is_left_out]
         found += [
             f"{m.name}: variances without covariances, {size} are too many"
@@ -151,6 +150,15 @@ class LinearPolicy:
         if self._offers.is_full:
             found.append(f"offers: {OWN_MAX} are known, new ones live by their attributes alone")
         return tuple(found)
+
+    def outgrown(self) -> str:
+        """Return what has grown past the sizes that keep covariances and a column for each value, or ""."""
+        if self._encoder.overflowed or any(member.blocks.is_diagonal for member in self._members):
+            return f"{self._size()} are too many for linear"
+        return ""
+
+    def _size(self) -> str:
+        return f"{self._offers.count} offers and attributes by {self._encoder.width} columns of context"
 
     def _check_open(self) -> None:
         if self._is_closed:
