@@ -53,6 +53,7 @@ class Case:
 CASES: Final = (
     Case("uniform"),
     Case("baseline"),
+    Case("auto"),
     Case("thompson"),
     Case("linear"),
     Case("linear", {"model": "kernel"}),
