@@ -11,6 +11,7 @@ from benchmarks.bakeoff import standings
 from benchmarks.bakeoff.passes import Facts, Figures
 from benchmarks.bakeoff.problems import SHOP_NAMES
 from benchmarks.bakeoff.race import Result
+from benchmarks.bakeoff.shops import SHOPS
 from benchmarks.bakeoff.standings import Mean
 from benchmarks.bakeoff.tables import REPLAYED, TABLES
 
@@ -25,6 +26,7 @@ def tables(figures: Figures) -> str:
     if real:
         parts.append("Reward a round on real data:\n\n" + _rewards(figures, real))
     if shops:
+        parts.append("The shops (rewards a round are means over seeds):\n\n" + _shops(figures, shops))
         parts.append("NR in the shops, with 95 % intervals over seeds:\n\n" + _regrets(figures, shops))
         parts.append(
             "Rounds until 90 % of the best possible (median over seeds):\n\n" + _rounds(figures, shops)
@@ -68,6 +70,31 @@ def _rewards(figures: Figures, names: Sequence[str]) -> str:
     ]
     fixed = [f"{figures.facts[name][0].best_fixed:.3f}" for name in names]
     return _markdown(["", *names], [*rows, ["best fixed, in hindsight", *fixed]])
+
+
+def _shops(figures: Figures, names: Sequence[str]) -> str:
+    head = [
+        "shop",
+        "what it is",
+        "rounds",
+        "live offers",
+        "columns",
+        "uniform",
+        "best fixed",
+        "best possible",
+    ]
+    rows = []
+    for shop in SHOPS:
+        if shop.name in names:
+            found = figures.facts[shop.name]
+            sizes = [f"{shop.rounds:,}", str(shop.live or shop.offers), str(shop.columns())]
+            levels = [
+                [f.uniform for f in found],
+                [f.best_fixed for f in found],
+                [f.best or 0.0 for f in found],
+            ]
+            rows.append([shop.name, shop.about, *sizes, *(f"{statistics.fmean(v):.3f}" for v in levels)])
+    return _markdown(head, rows)
 
 
 def _regrets(figures: Figures, names: Sequence[str]) -> str:

@@ -151,7 +151,8 @@ def test_vw_makes_our_very_model_of_our_lessons(
         count = export_dsjson(trained.log, stream, Lessons(trained.options))
     worst = largest_difference(trained, file, of_lessons=True)
     figure(
-        f"vw --dsjson on {count:,} exported lessons ({exploration}, {numbers}): probabilities within {worst:.1e} of ours"
+        f"vw --dsjson on {count:,} exported lessons ({exploration}, {numbers}): "
+        f"probabilities within {worst:.1e} of ours"
     )
     assert worst == 0.0
 
