@@ -90,6 +90,8 @@ def _export(
 ) -> None:
     with given.opened_log(path, format_name, "exporting", **options) as log:
         policy = _vw_options(log, is_required=lessons) if form == "dsjson" else None
+        if lessons and policy is not None and policy.numbers == "standardised" and options["start"]:
+            raise InvalidInput("--from", "leaves out lessons that say what is much: numbers are standardised")
         if form == "obp":
             feedback = obp_feedback(log)
             with _new_file(to) as file:
