@@ -49,7 +49,7 @@ def save_regrets(figures: Figures, path: Path) -> None:
             if not names:
                 continue
             means = [standings.mean(standings.regrets(figures, name, names)) for name in who]
-            colours = [COLOURS[0] if not entrant(name).is_peer else COLOURS[4] for name in who]
+            colours = [_side(name) for name in who]
             widths = [mean.half_width or 0.0 for mean in means]
             axes.barh(who, [mean.value for mean in means], xerr=widths, color=colours, ecolor="#444444")
             axes.set_title(f"{title}: mean normalised regret (less is better)", fontsize=10, loc="left")
@@ -58,6 +58,13 @@ def save_regrets(figures: Figures, path: Path) -> None:
         figure.savefig(path, dpi=90)
     finally:
         plt.close(figure)
+
+
+def _side(who: str) -> str:
+    """Return the colour of ours, of peers, and of what everybody has to beat."""
+    if who == "uniform":
+        return _GREY
+    return COLOURS[4] if entrant(who).is_peer else COLOURS[0]
 
 
 def _draw_curves(axes: Axes, figures: Figures, name: str) -> None:
