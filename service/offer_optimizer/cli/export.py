@@ -122,7 +122,7 @@ def _vw_options(log: Log, *, is_required: bool) -> VwOptions | None:
         choice = log.catalogs[max(log.catalogs)].placement_by_id[log.placement_id].policy
         if choice.name == "vw":
             options = VwOptions.model_validate(choice.options)
-            # The logged form has numbers as they came; what VW was told depends on all that was learned before.
+            # The logged form has numbers as they came; what VW was told depends on all that came before.
             return options if is_required or options.numbers == "squashed" else None
     if is_required:
         raise InvalidInput("--lessons", "is for ledgers whose placement runs the vw policy")
