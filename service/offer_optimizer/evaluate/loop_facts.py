@@ -137,6 +137,7 @@ class _Reader:
             frozen_since_us=frozen_since_us,
             learn_probability=learn_probability,
             nothing_offers=self._nothing,
+            remarks=snapshot.remarks if snapshot else (),
         )
 
     def _current(self, placement_id: str, epoch: bytes) -> tuple[str | None, Snapshot | None]:
