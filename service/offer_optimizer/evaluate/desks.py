@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from offer_optimizer.core.errors import NotFound, UnknownPlacement
+from offer_optimizer.core.errors import DamagedFile, NotFound, StorageUnavailable, UnknownPlacement
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.evaluate.contributions import CurrentModel, contributions
 from offer_optimizer.evaluate.errors import HistoryUnreadable, ReportTooLong
@@ -154,5 +154,5 @@ def reading(path: Path) -> Iterator[Ledger]:
         with closing(ledger.connection):
             ledger.connection.execute("BEGIN")
             yield ledger
-    except sqlite3.Error as error:
+    except (sqlite3.Error, DamagedFile, StorageUnavailable) as error:
         raise HistoryUnreadable(f"{path}: {error}") from error
