@@ -31,7 +31,7 @@ class Drained:
         self.end = writer.append(b"roll back")
         writer.close()
         (self.name,) = (file.name for file in self.directory.segments.iterdir())
-        self.ledger = Ledger.open_for_writing(self.directory.ledger_path, lambda count: bytes(count))
+        self.ledger = Ledger.open_for_writing(self.directory.ledger_path, bytes)
 
     def drain(self) -> None:
         """Take it into the ledger."""

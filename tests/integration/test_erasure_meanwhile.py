@@ -126,7 +126,9 @@ def test_what_waits_for_somebody_to_mend_the_archive_lets_others_go_on(days: Era
     assert not is_held(days)
 
 
-def test_the_end_of_one_erasure_lets_nobody_in_while_the_next_writes_the_archive(days: ErasingDays) -> None:
+def test_the_end_of_one_erasure_lets_nobody_in_while_the_next_writes_the_archive(
+    days: ErasingDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Days that were archived in between would hold the visitor."""
     days.live(3)
     days.prepare()
@@ -140,8 +142,8 @@ def test_the_end_of_one_erasure_lets_nobody_in_while_the_next_writes_the_archive
         archivist = SlowArchivist()
         eraser._archivist = archivist
         steps(days, eraser, 4)
-    seen: list[str] = []
-    eraser._files.close = lambda _fd: seen.append("let go")  # type: ignore[method-assign]
+    seen: list[int] = []
+    monkeypatch.setattr(eraser._files, "close", seen.append)
     steps(days, eraser, 2)
     assert archivist.start_count == 1
     assert seen == []
