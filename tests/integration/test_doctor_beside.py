@@ -59,6 +59,14 @@ def test_a_model_that_was_published_behind_the_look_at_the_ledger_is_sound(days:
     assert damaged(findings, days.directory.snapshots) == []
 
 
+def test_a_ledger_of_an_older_release_is_not_called_damaged(days: ErasingDays) -> None:
+    """Restoring a backup would lose what came since; the next start migrates it."""
+    days.world.connection.execute("UPDATE meta SET value = 2 WHERE name = 'format_version'")
+    found = of(list(examine(Files(), days.directory, BOOT)), days.directory.ledger_path)
+    assert [one.verdict for one in found] == [Verdict.NOTE]
+    assert "which migrates it" in found[0].text
+
+
 def test_a_model_of_another_ledger_is_still_found(days: ErasingDays) -> None:
     days.live(1)
     publish(days)

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from offer_optimizer.core.errors import OfferOptimizerError
+from offer_optimizer.core.errors import CannotStart, OfferOptimizerError
 from offer_optimizer.store.codec import RecordKind, Tick
 from offer_optimizer.store.findings import Finding, damaged, note, sound
 from offer_optimizer.store.fold_tables import FoldTables
@@ -24,6 +24,7 @@ Answer = TypeVar("Answer")
 RESTORE: Final = (
     "stop the server and restore the ledger from a backup; segments that are still there are drained again"
 )
+LOOK_AGAIN: Final = "do that, then look again: what is in it was not looked at"
 CHECK: Final = "`offer-optimizer rebuild --check` derives everything again and says what differs"
 
 
@@ -37,6 +38,8 @@ def look_at_ledger(directory: DataDirectory) -> tuple[int | None, dict[str, int]
         return None, {}, [damaged(subject, "is missing, and there are models that learned from it", RESTORE)]
     try:
         ledger = Ledger.open_for_reading(directory.ledger_path)
+    except CannotStart as error:  # of another format, which is no damage
+        return None, {}, [note(subject, str(error).removeprefix(f"{subject}: "), LOOK_AGAIN)]
     except OfferOptimizerError as error:
         return None, {}, [damaged(subject, error, RESTORE)]
     lines: list[Finding] = []
