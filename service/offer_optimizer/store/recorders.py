@@ -73,10 +73,11 @@ class Journal(_Stamping):
         payloads = [encode_journal_entry(digest, encode_decision(decision)) for decision, digest in entries]
         try:
             self._writer.append_all(payloads)
-        except AppendFailed as failure:
-            return failure.kept_count
-        except StorageUnavailable:
-            return 0
+        except StorageUnavailable as failure:
+            self._note(Refused.JOURNAL, is_refused=True)
+            return failure.kept_count if isinstance(failure, AppendFailed) else 0
+        if self._is_refused:
+            self._note(Refused.JOURNAL, is_refused=False)
         return len(payloads)
 
 

@@ -157,6 +157,29 @@ def test_a_record_under_way_is_waited_for(service: Erasing, writers: tuple[Write
     assert [erasure.decision_count for erasure in service.erasures()] == [2]
 
 
+def test_who_asks_again_meanwhile_has_gone_what_was_recorded_by_then(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    """The second wish comes in the round that would have erased, and behind a look at the journals."""
+    one, other = writers
+    decide(service, one, 1)
+    service.rounds(2)
+    service.ask(one, "v")
+    service.rounds(1)
+    look = service.learner.drainer._look
+
+    def meanwhile(kind: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        if kind == "control":
+            decide(service, other, 2)
+            service.ask(one, "v")
+            service.learner.drainer._look = look  # type: ignore[method-assign]
+        return look(kind)
+
+    service.learner.drainer._look = meanwhile  # type: ignore[method-assign]
+    service.rounds(8)
+    assert [decision.erased for _, decision in service.decisions()] == [True, True]
+
+
 def test_a_later_visit_is_of_somebody_new_and_late_feedback_brings_nobody_back(
     service: Erasing, writers: tuple[Writer, Writer]
 ) -> None:
