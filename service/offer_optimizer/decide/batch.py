@@ -96,8 +96,6 @@ class Batch:
         finally:
             self._stamp.__exit__(None, None, None)
         lost = {decision.decision_id for decision, _ in entries[written_count:]}
-        if lost:
-            self._runtime.forget_answers(lost)
         return {
             outcome.decision_id: self._runtime.unrecorded(request)
             for request, outcome in self._asked

@@ -7,8 +7,8 @@ without a decision_id and without an offer that a cap or budget limits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -70,15 +70,6 @@ class Runtime:
     def unrecorded(self, request: DecideInput) -> Outcome:
         """Answer a request whose decision could not be recorded. Raises UnknownPlacement."""
         return self._unrecorded(look_up(request, self.catalog(), self.digest))
-
-    def forget_answers(self, decision_ids: Iterable[bytes]) -> None:
-        """Let no repeat be answered with decisions that could not be recorded.
-
-        Where the counters are busy just then, one may be, as in the moment before it is known.
-        """
-        with suppress(CacheBusy, CacheUnready), self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
-            for decision_id in decision_ids:
-                transaction.forget_answer(decision_id)
 
     def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
         counters = asked.without_counters()
@@ -143,12 +134,7 @@ class Runtime:
         count_new_decision(transaction, limits, recent, asked.digests, may_repeat=asked.may_repeat)
 
     def _record(self, asked: Asked, draft: Draft, decision: Decision) -> Outcome:
-        try:
-            self.journal.append(decision, asked.digest)
-        except StorageUnavailable:
-            if asked.may_repeat:
-                self.forget_answers((decision.decision_id,))
-            raise
+        self.journal.append(decision, asked.digest)
         slots = shown_slots(draft, decision)
         return Outcome(decision.decision_id, slots, decision.reason, decision.model_version)
 

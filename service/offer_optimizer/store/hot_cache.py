@@ -103,10 +103,6 @@ class CacheTransaction(CacheView, Protocol):
         """Keep a decision for 30 minutes; the digests are empty without a request_id."""
         ...
 
-    def forget_answer(self, decision_id: bytes) -> None:
-        """Let no repeat be answered with a decision: it could not be recorded. What it counted stays."""
-        ...
-
     def saw_feedback(self, digest: bytes, placement_id: str, feedback_id: str, time_us: int) -> bool:
         """Note an item addressed by visitor; return whether it was noted in the 30 minutes before.
 

@@ -184,15 +184,6 @@ class HotState:
             state.decisions = add_decisions(state.decisions, row)
             self._changed[state.name] = state
 
-    def forget_answer(self, decision_id: bytes) -> None:
-        """See CacheTransaction."""
-        data = self._values.get(records.DECISION + decision_id)
-        if data is not None:
-            kept, request_digest = records.without_answer(decision_id, data)
-            self._values.put(records.DECISION + decision_id, kept)
-            if request_digest:
-                self._values.delete(records.REQUEST + request_digest)
-
     def saw_feedback(self, digest: bytes, placement_id: str, feedback_id: str, time_us: int) -> bool:
         """See CacheTransaction."""
         name = records.item_name(placement_id, feedback_id)
