@@ -11,7 +11,6 @@ from typing import Final
 import grpc
 
 from offer_optimizer.evaluate.verify import verify
-from offer_optimizer.evaluate.verify_findings import Check
 from offer_optimizer.learn.rebuild import Rebuilt
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.v1 import offer_service_pb2 as pb
@@ -75,17 +74,15 @@ def judge_decision(request: pb.DecideRequest, response: pb.DecideResponse, told:
         assert slot.offer_id not in request.exclude_offer_ids or request.request_id, told
 
 
-def judge_whole(service: WholeService, *, recounts: bool = True) -> Counter[str]:
+def judge_whole(service: WholeService) -> Counter[str]:
     """Raise AssertionError unless nothing was logged, verify is clean and a rebuild gives the same models.
 
-    Without `recounts` what verify says of caps' counts is left out: the ledger gives a decision that was
-    drained together with a merge to the visitor that was merged into, even if it was made before, and verify,
-    who can't tell, misses that visitor's events in its counts. Returns what each model has learned.
+    Returns what each model has learned.
     """
     assert service.log.events == [], service.log.events[:3]
     ledger = Ledger.open_for_reading(service.directory.ledger_path)
     try:
-        findings = [it for it in verify(ledger).findings if recounts or it.check is not Check.RECOUNT]
+        findings = verify(ledger).findings
         assert not findings, findings[:5]
         rebuilt = Rebuilt(ledger, service.learner.fold.position, lambda _done, _all: None)
         learned: Counter[str] = Counter()
