@@ -11,7 +11,9 @@ from typing import Final
 import grpc
 
 from offer_optimizer.evaluate.verify import verify
+from offer_optimizer.learn.base_snapshot import base_in_force
 from offer_optimizer.learn.rebuild import Rebuilt
+from offer_optimizer.store.base_file import BaseStore
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from tests.fuzz.messages import PLACEMENTS
@@ -84,13 +86,15 @@ def judge_whole(service: WholeService) -> Counter[str]:
     try:
         findings = verify(ledger).findings
         assert not findings, findings[:5]
-        rebuilt = Rebuilt(ledger, service.learner.fold.position, lambda _done, _all: None)
+        base = base_in_force(ledger, BaseStore(service.files, service.directory.bases))
+        rebuilt = Rebuilt(ledger, service.learner.fold.position, lambda _done, _all: None, base)
         learned: Counter[str] = Counter()
         for placement_id in service.snapshots.placements():
             for epoch in service.snapshots.epochs(placement_id):
                 name = service.snapshots.current_name(placement_id, epoch)
-                if name is not None:
-                    same = rebuilt.compare(service.snapshots.load(placement_id, name))
+                snapshot = service.snapshots.load(placement_id, name) if name is not None else None
+                if snapshot is not None and not rebuilt.is_before_base(snapshot):
+                    same = rebuilt.compare(snapshot)
                     assert same.is_equal, same
                     learned[placement_id] += same.learned_count
         assert rebuilt.differing_rows(service.learner.tables) == []

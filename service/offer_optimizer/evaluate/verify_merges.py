@@ -19,7 +19,7 @@ _NOT_YET_US: Final = 2**62
 
 @dataclass
 class Clusters:
-    """Keys by the visitor they have become. Fed with MERGE, TICK and ERASURE records in the ledger's order."""
+    """Keys by the visitor they have become. Hears MERGE, TICK and ERASURE in the ledger's order."""
 
     _into: dict[int, int] = field(default_factory=dict)
     _merged_us: dict[int, int] = field(default_factory=dict)

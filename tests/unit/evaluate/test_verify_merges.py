@@ -1,4 +1,4 @@
-"""Counting again where visitors are merged: no false finding however late the learner drains, and true ones."""
+"""Counting again where visitors are merged: no false finding however late the learner drains."""
 
 from __future__ import annotations
 
