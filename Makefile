@@ -2,6 +2,7 @@
 # requirements/dev.txt, pyproject.toml or the script that makes it changes.
 
 PYTHON_BIN := .venv/bin/python
+SOAK_SECONDS ?= 3600
 RUN := $(PYTHON_BIN) -m
 READY := .venv/.ready
 # Two workers are what the checks are timed for; more cores take more: `make test WORKERS=8`.
@@ -11,7 +12,7 @@ TEST := $(RUN) pytest -n $(WORKERS) --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint format types layers tree proto proto-check buf \
-	bench bench-short crash crash-short proof lock clean ci venv
+	bench bench-short crash crash-short fuzz fuzz-short soak soak-short proof lock clean ci venv
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +69,18 @@ crash: $(READY) ## Kill, cut the power, damage files and fail the disk, in full 
 
 crash-short: $(READY) ## Kill processes for a while: the size of a continuous check
 	$(TEST) --size ci tests/crash
+
+fuzz-short: $(READY) ## Send hostile messages for a while: the size of a continuous check
+	$(TEST) --size ci tests/fuzz
+
+fuzz: $(READY) ## Send a million hostile messages to the whole service, in process (ten minutes)
+	$(TEST) --size proof tests/fuzz
+
+soak-short: $(READY) ## Run the real service under load for half a minute: the size of a continuous check
+	$(RUN) benchmarks.soak 28
+
+soak: $(READY) ## Run the real service under load for an hour, and see that nothing grows (SOAK_SECONDS=300: shorter)
+	$(RUN) benchmarks.soak $(SOAK_SECONDS)
 
 proof: $(READY) ## Run every check at its full size and write results/proof.md (an hour or more)
 	$(PYTHON_BIN) tools/proof.py

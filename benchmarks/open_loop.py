@@ -30,8 +30,8 @@ LONGEST_US: Final = 60_000_000
 DIGITS: Final = 3
 SLOWEST_KEPT: Final = 50
 _VISITORS: Final = 5000
-_SOON_S: Final = 0.0005
-"""Sleeping wakes up late by about so much; the rest of the wait is spun away."""
+_SOON_S: Final = 0.00015
+"""Sleeping wakes up late by about so much; the rest of the wait is spun away, which costs a core."""
 
 
 def histogram() -> HdrHistogram:

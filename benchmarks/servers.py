@@ -166,10 +166,10 @@ class FixedDecision:
         print(event, fields, file=sys.stderr, flush=True)
 
 
-def edge_server() -> grpc.Server:
-    """Build the whole edge around a fixed decision."""
+def fixed_ports() -> Ports:
+    """Return ports that all answer at once."""
     fixed = FixedDecision()
-    ports = Ports(
+    return Ports(
         decisions=fixed,
         intake=fixed,
         desk=fixed,
@@ -185,7 +185,11 @@ def edge_server() -> grpc.Server:
         log=fixed,
         make_error_id=lambda: "bench",
     )
-    return build_server(ports, ServerOptions()).server
+
+
+def edge_server() -> grpc.Server:
+    """Build the whole edge around a fixed decision."""
+    return build_server(fixed_ports(), ServerOptions()).server
 
 
 def serve() -> None:

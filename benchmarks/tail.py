@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -56,11 +56,17 @@ class Event:
 
 
 def read_events(folder: Path) -> list[Event]:
-    """Return what the recorders wrote; a line that a killed process left unfinished is passed over."""
-    found = []
+    """Return what the recorders wrote, in order of time; what the learner did is named so.
+
+    A line that a killed process left unfinished is passed over.
+    """
+    found: list[Event] = []
     for file in sorted(folder.glob("stalls.*")):
         lines = file.read_text(encoding="utf-8").splitlines()
-        found += [Event(**json.loads(line)) for line in lines if line.endswith("}")]
+        events = [Event(**json.loads(line)) for line in lines if line.endswith("}")]
+        if ".learner." in file.name:
+            events = [replace(event, what=f"learner: {event.what}") for event in events]
+        found += events
     return sorted(found, key=lambda event: event.at_s)
 
 
@@ -140,7 +146,7 @@ def report(turn: half_capacity.Turn, events: Sequence[Event]) -> tuple[list[ques
     print(f"{len(slow)} over {SLOW_MS:g} ms, by cause: {dict(found) or 'none'}")
     for what, own in sorted(longest(events).items()):
         print(
-            f"  {what:14} {own['count']:6.0f} times over 2 ms, longest {own['longest_cpu_ms']:6.1f} ms of "
+            f"  {what:22} {own['count']:6.0f} times over 2 ms, longest {own['longest_cpu_ms']:6.1f} ms of "
             f"CPU, {own['longest_ms']:7.1f} ms on the wall"
         )
     held = [event.cpu_ms for event in events if event.what.split()[0] in HOLDS]

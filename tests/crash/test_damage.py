@@ -26,12 +26,13 @@ from offer_optimizer.store.findings import Finding, Verdict
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.lost_ledger import require_ledger
 from offer_optimizer.store.recorders import ControlSegment
-from offer_optimizer.store.restore import require_ledger, restore_catalog
+from offer_optimizer.store.restore import restore_catalog
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.salvage import find_damage, give_up
 from offer_optimizer.store.segment_writer import SegmentWriter
-from offer_optimizer.store.snapshots import SnapshotStore
+from offer_optimizer.store.snapshots import SnapshotStore, decode_snapshot
 from tests.conftest import Size
 from tests.crash.small_service import SmallService, with_history
 from tests.unit.learn.service_in_memory import BOOT
@@ -331,14 +332,16 @@ def test_every_cut_and_thousands_of_flipped_bits_of_a_learned_model_are_refused(
     chance = random.Random(8)
     step = size.pick(test=max(len(whole) // 200, 1), ci=max(len(whole) // 1000, 1), proof=1)
     for length in range(0, len(whole), step):
-        path.write_bytes(whole[:length])
         with pytest.raises(DamagedFile, match=str(path)):
-            snapshots.load(placement_id, name)
+            decode_snapshot(whole[:length], str(path))
     for _ in range(size.pick(test=300, ci=1000, proof=5000)):
-        path.write_bytes(whole)
-        flip(path, chance.randrange(8 * len(whole)))
+        changed, bit = bytearray(whole), chance.randrange(8 * len(whole))
+        changed[bit // 8] ^= 1 << bit % 8
         with pytest.raises(DamagedFile, match=str(path)):
-            snapshots.load(placement_id, name)
+            decode_snapshot(bytes(changed), str(path))
+    flip(path, chance.randrange(8 * len(whole)))
+    with pytest.raises(DamagedFile, match=str(path)):
+        snapshots.load(placement_id, name)
     assert "restart the server" in found(data)[str(path)].remedy
     assert alarms(data)
 

@@ -1,4 +1,4 @@
-"""A running service whose disk is full, read-only, broken or stalled: decisions go on, all recovers."""
+"""A running service whose disk is full, read-only, broken, stalled or wrong: decisions go on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from pathlib import Path
 import grpc
 import pytest
 
+from offer_optimizer.client import Client
 from offer_optimizer.core.ids import parse_decision_id
+from offer_optimizer.store.codec import encode_feedback, encode_inbox_entry
+from offer_optimizer.store.files import Files
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.v1 import insight_service_pb2, insight_service_pb2_grpc
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from offer_optimizer.v1 import offer_service_pb2_grpc as rpc
 from tests.conftest import Size
 from tests.crash.faulty_disk import PERIOD_S, STALL_S, FaultyDisk, limit_files
 from tests.running_service import RunningService
+from tests.unit.learn.service_in_memory import BOOT
+from tests.unit.learn.worlds import feedback_of
 
 CATALOG = """
 version: 1
@@ -28,22 +34,24 @@ offers:
 placements:
   - {id: home, offers: [welcome, coupon, nothing], baseline: [nothing], policy: vw, window: 1s}
 """
-SOON_S = 20.0
+SOON_S = 30.0
 
 
-@pytest.fixture
-def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyDisk:
-    made = FaultyDisk(tmp_path / "shim")
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    return made
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDisk]:
+    made = FaultyDisk(tmp_path_factory.mktemp("disk") / "shim")
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in made.environment.items():
+            patched.setenv(name, value)
+        yield made
 
 
-@pytest.fixture
-def service(tmp_path: Path, disk: FaultyDisk) -> Iterator[RunningService]:
-    catalog = tmp_path / "catalog.yaml"
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, disk: FaultyDisk) -> Iterator[RunningService]:
+    folder = tmp_path_factory.mktemp("service")
+    catalog = folder / "catalog.yaml"
     catalog.write_text(CATALOG)
-    running = RunningService(tmp_path / "data", catalog, workers=1)
+    running = RunningService(folder / "data", catalog, workers=1)
     try:
         running.start()
         yield running
@@ -142,8 +150,8 @@ def test_a_disk_that_refuses_leaves_pages_whole_and_recovery_needs_no_restart(
     assert service.children() == before, service.log_tail()
     service.check_rebuild()
     figure(
-        f"disk full, read-only, broken: decisions and feedback again {slowest_s:.2f} s after it, all in the"
-        f" ledger {behind_s:.1f} s later, no process ended"
+        f"disk full, read-only, broken: decisions and feedback again {slowest_s:.2f} s after the disk, all in"
+        f" the ledger {behind_s:.1f} s later, no process ended"
     )
 
 
@@ -181,21 +189,68 @@ def failures_beside_feedback(target: str, seconds: float) -> dict[bool, tuple[in
     return {stalled: (failed, total) for stalled, (failed, total) in counts.items()}
 
 
-def test_a_stalled_disk_of_the_inbox_fails_no_decision(
+def test_a_stalled_sync_of_inbox_or_journal_fails_no_decision(
     service: RunningService, disk: FaultyDisk, size: Size, figure: Callable[[str], None]
 ) -> None:
-    """300 ms in each second. The same stall of the journal's writes is felt: the test can fail."""
+    """300 ms in each second, for every sync. The same stall of writes is felt: the test can fail."""
     seconds = size.pick(test=4.0, ci=6.0, proof=60.0)
-    disk.fail("/inbox-", "stall", ["fdatasync"])
+    disk.fail("/segments/", "stall", ["fdatasync"])
     found = failures_beside_feedback(service.target, seconds)
     shares = {stalled: failed / max(total, 1) for stalled, (failed, total) in found.items()}
     disk.fail("/journal-", "stall", ["write"])
     felt = failures_beside_feedback(service.target, 3.0)[True]
     disk.heal()
     figure(
-        f"inbox stalled 300 ms a second: {found[True][0]} of {found[True][1]} decisions failed in stalls,"
-        f" {found[False][0]} of {found[False][1]} outside; with the journal stalled {felt[0]} of {felt[1]}"
+        f"syncs stalled 300 ms a second: {found[True][0]} of {found[True][1]} decisions failed in stalls,"
+        f" {found[False][0]} of {found[False][1]} outside; with writes stalled {felt[0]} of {felt[1]}"
     )
     # A busy machine fails some calls at any time; a stall that was felt would fail nearly all of its own.
     assert shares[True] <= shares[False] + 0.05
     assert felt[0] >= 0.5 * felt[1]
+
+
+def put_damaged_segment(service: RunningService, aside: Path) -> Path:
+    """Put the segment of a dead writer, with a changed bit in its second record, where the learner drains."""
+    aside.mkdir()
+    writer = SegmentWriter(Files(), aside, "inbox", BOOT, "e" * 16)
+    now_us = time.time_ns() // 1000
+    items = [feedback_of(f"f{number}", now_us, decision=number) for number in range(4)]
+    ends = [writer.append(encode_inbox_entry(b"", encode_feedback(item))) for item in items]
+    writer.close()
+    (path,) = aside.glob("*.seg")
+    content = bytearray(path.read_bytes())
+    content[ends[1] - 2] ^= 1
+    path.write_bytes(content)
+    return path.rename(service.directory / "segments" / path.name)
+
+
+def test_a_damaged_segment_is_an_alarm_while_deciders_go_on_and_ends_with_salvage(
+    service: RunningService, tmp_path: Path
+) -> None:
+    before = service.children()
+    with Client(service.target, timeout_s=5.0) as client:
+        path = put_damaged_segment(service, tmp_path / "aside")
+
+        def alarms() -> dict[str, str]:
+            found = client.loop_health("", timeout_s=30.0)["alarms"]
+            return {alarm["name"]: alarm["message"] for alarm in found}
+
+        def until(wanted: bool) -> dict[str, str]:
+            deadline_s = time.monotonic() + SOON_S
+            while ("file_damaged" in (found := alarms())) is not wanted:
+                assert time.monotonic() < deadline_s, service.log_tail()
+                time.sleep(0.1)
+            return found
+
+        assert str(path) in until(wanted=True)["file_damaged"]
+        for _ in range(20):
+            assert client.decide("home", visitor_id="v").decision_id is not None
+        done = service.run_command("salvage", "--data", str(service.directory), path.name, "--yes")
+        assert done.returncode == 0, done.stderr
+        until(wanted=False)
+        deadline_s = time.monotonic() + SOON_S
+        while path.exists():
+            assert time.monotonic() < deadline_s, service.log_tail()
+            time.sleep(0.05)
+    assert service.children() == before, service.log_tail()
+    service.check_rebuild()

@@ -3,138 +3,31 @@
 from __future__ import annotations
 
 import itertools
-import random
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from offer_optimizer.core.control import Audit, Erasure
-from offer_optimizer.core.decision import Decision
-from offer_optimizer.core.features import Features
-from offer_optimizer.core.ids import make_decision_id
+from offer_optimizer.app.archivist import ChildArchivist
+from offer_optimizer.core.control import Erasure
 from offer_optimizer.core.outcome import LoggedDecision
-from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.core.redaction import Redaction, decode_redaction, encode_redaction
+from offer_optimizer.evaluate import evaluate, read_log
+from offer_optimizer.evaluate.visitor_history import LedgerVisitors, VisitorPage
 from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.learn.base_snapshot import model_row
 from offer_optimizer.learn.erase import VisitorEraser
-from offer_optimizer.learn.erase_archive import erase_archived
-from offer_optimizer.learn.trainer import restore_model
-from offer_optimizer.store.codec import EraseChange
 from offer_optimizer.store.erasing import keys_of
 from offer_optimizer.store.files import Files
-from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import logged_decisions, merged_keys
 from offer_optimizer.store.sqlite import transaction
 from tests.integration.days import SLOW, Days
+from tests.integration.erasing_days import AUDIT, VISITOR, ErasingDays, HereArchivist, NoCache, digest_of
 from tests.integration.test_retention_crash import DyingDisk, Killed
 from tests.traces import traces
-from tests.unit.learn.worlds import PLACEMENT, decision_of
-
-VISITOR = "v3"
-AUDIT = Audit("ann", "asked by mail", 1)
-
-
-class HereArchivist:
-    """Redacts the archive in this process."""
-
-    def __init__(self, days: Days) -> None:
-        self._days = days
-        self._status: int | None = None
-
-    def start(self, redaction: Redaction) -> None:
-        """See Archivist."""
-        erase_archived(self._days.files, self._days.directory, redaction)
-        self._status = 0
-
-    def poll(self) -> int | None:
-        """See Archivist."""
-        status, self._status = self._status, None
-        return status
-
-
-class NoCache:
-    """A hot cache that is always full and never holds anybody."""
-
-    def doubt(self) -> None:
-        """See EmptiedCache."""
-
-    def stage(self) -> str:
-        """See EmptiedCache."""
-        return "ready"
-
-
-class ErasingDays(Days):
-    """Days whose contexts name their visitor, so that traces can be looked for."""
-
-    lives = 0
-
-    def described(self, decision: Decision, visitor: str) -> Decision:
-        """See Days."""
-        context = Features(categories=(("who", f"canary-{visitor}-"),))
-        return replace(decision, context=context, holdout_u=0.625)
-
-    def reopen(self) -> None:
-        """See Days. Another life has other entropy."""
-        super().reopen()
-        self.lives += 1
-        self.world.ledger = Ledger.create(self.world.connection, random.Random(self.lives).randbytes)
-        self.world.reopen()
-
-    def ask(self, visitor: str = VISITOR) -> None:
-        """Ask for an erasure, as a drained control record does."""
-        with transaction(self.world.connection):
-            self.world.ledger.ask_erasure(EraseChange(digest_of(visitor), AUDIT))
-
-    def eraser(self) -> VisitorEraser:
-        """Return one that has just started."""
-        archivist, cache = HereArchivist(self), NoCache()
-        self.directory.segments.mkdir(exist_ok=True)
-        found = VisitorEraser(
-            self.files, self.directory, self.world.ledger, lambda: self.now_us, lambda: None, archivist, cache
-        )
-        found.begin(self.world.fold)
-        return found
-
-    def live_hours(self, count: int, visitor: str) -> None:
-        """Let hours go by in which a visitor comes again."""
-        for _ in range(count):
-            self._hour()
-        with transaction(self.world.connection):
-            self.number += 1
-            decision = decision_of(0, self.now_us, epoch=self.epochs[PLACEMENT].id)
-            decision_id = make_decision_id(self.now_us, self.number.to_bytes(10, "big"))
-            self.world.decide(self.described(replace(decision, decision_id=decision_id), visitor), visitor)
-            self.world.tick(self.now_us)
-
-    def erase(self) -> None:
-        """Erase who waits, and start anew as the learner does."""
-        eraser = self.eraser()
-        for _ in range(4):
-            if eraser.step(lambda: [model_row(model) for model in self.models.values()]):
-                break
-        else:
-            raise AssertionError("nobody was erased")
-        self.world.reopen()
-        eraser.begin(self.world.fold)
-        for _ in range(3):
-            eraser.step(lambda: None)
-
-    def shas_from_base(self) -> dict[str, tuple[int, str]]:
-        """Return the live models after a restart from what they saved."""
-        for name, model in self.models.items():
-            epoch = self.world.fold.revisions.epoch(model.policy_epoch)
-            assert epoch is not None
-            self.models[name] = restore_model(epoch, model.policy.save(), model.cursor, model.learned_count)
-            model.policy.close()
-        return self.shas()
-
-
-def digest_of(visitor: str) -> bytes:
-    """Return what stands for a visitor in this world."""
-    return visitor.encode()
+from tests.unit.learn.worlds import PLACEMENT
 
 
 @pytest.fixture
@@ -349,3 +242,84 @@ def _finish(days: ErasingDays) -> None:
         if eraser.step(lambda: [model_row(model) for model in days.models.values()]):
             days.world.reopen()
             eraser.begin(days.world.fold)
+
+
+def test_estimates_of_policies_that_read_no_context_are_what_they_were(days: ErasingDays) -> None:
+    """Values, intervals and effective sample sizes, by visitor: a key for each row would narrow them."""
+    days.live(5)
+
+    def judged() -> dict[str, float]:
+        log = read_log(days.directory.ledger_path, placement=PLACEMENT)
+        found = evaluate(log, ["logged", "always:save5", "uniform"], estimators=["ips", "snips"], force=True)
+        return dict(_numbers("", found.to_dict()["policies"]))
+
+    before = judged()
+    assert any(".snips" in name and ".low" in name and value for name, value in before.items())
+    for visitor in (VISITOR, "v4", "v5"):
+        days.ask(visitor)
+        days.erase()
+    assert judged() == pytest.approx(before, rel=1e-9, abs=1e-12, nan_ok=True)
+
+
+def _numbers(name: str, value: object) -> Iterator[tuple[str, float]]:
+    """Yield the numbers within, by their paths."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _numbers(f"{name}.{key}", item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _numbers(f"{name}.{index}", item)
+    elif isinstance(value, int | float):
+        yield name, float(value)
+
+
+def test_an_export_tells_of_archive_and_ledger_page_by_page(days: ErasingDays) -> None:
+    days.live(3)
+    days.prepare()
+    days.retire()
+    days.live(1)
+    keys = keys_of(days.world.ledger, digest_of(VISITOR))
+    wanted = {row.decision.decision_id for row in _everything(days) if row.visitor_key in keys}
+    histories = LedgerVisitors(
+        days.directory.ledger_path, days.directory.archive, digest_of, lambda: days.now_us
+    )
+    token, found, archived = "", [], 0
+    for _ in range(50):
+        page = histories.page(VISITOR, token, 3, 60.0)
+        archived += len(page.archived)
+        found += [bytes.fromhex(row["decision_id"]) for row in page.archived]
+        found += [story.decision_id for story in page.stories]
+        assert all(row["categories"] == {"who": f"canary-{VISITOR}-"} for row in page.archived)
+        token = page.next_token
+        if not token:
+            break
+    assert set(found) == wanted
+    assert archived > 3
+    assert histories.decision_count(VISITOR) <= len(wanted)
+    assert histories.page("nobody", "", 7, 60.0) == VisitorPage()
+
+
+def test_the_child_takes_a_visitor_out_of_the_archive(days: ErasingDays) -> None:
+    """It hears who on its standard input, where nobody else can see it."""
+    days.live(3)
+    days.prepare()
+    days.retire()
+    keys = keys_of(days.world.ledger, digest_of("v4"))
+    redaction = Redaction(bytes(range(32)), keys, (0.0, 0.1))
+    assert decode_redaction(encode_redaction(redaction)) == redaction
+    before = [row for row in _archived(days) if row.visitor_key in keys]
+    assert before
+    child = ChildArchivist(days.directory)
+    child.start(redaction)
+    deadline_s = time.monotonic() + 60
+    while (status := child.poll()) is None and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert status == 0
+    assert [row for row in _archived(days) if row.visitor_key in keys] == []
+    theirs = [row for row in _archived(days) if row.visitor_key in set(redaction.new_keys().values())]
+    assert [row.position for row in theirs] == [row.position for row in before]
+    assert all(row.decision.erased and row.decision.holdout_u == 0.1 for row in theirs)
+
+
+def _archived(days: Days) -> list[LoggedDecision]:
+    return [row for name in (PLACEMENT, SLOW) for row in ParquetLog.open(days.directory.archive, name).rows()]

@@ -36,5 +36,12 @@ class FeedbackBusy(ShareBusy):
     """Feedback holds all the threads it may: decisions go first."""
 
 
+class Overloaded(Busy):
+    """More calls wait than can be answered in time: retry later, with back-off."""
+
+    def __init__(self) -> None:
+        super().__init__("more calls wait than can be answered in time; retry with back-off")
+
+
 class TooLate(OfferOptimizerError):
     """The deadline had passed, or the caller had gone, before the work began: it was not done."""

@@ -7,7 +7,6 @@ The sync server, on purpose: on one core it served about twice as many empty cal
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,12 +16,13 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from offer_optimizer.api.admission import PoolSplit, Share, split_pool
-from offer_optimizer.api.handlers import Call, Guard, service_handlers, unguarded
+from offer_optimizer.api.handlers import Call, Guard, guarded, service_handlers, unguarded
 from offer_optimizer.api.health import HealthServicer, Readiness
 from offer_optimizer.api.history import LoopHealthServicer, ReportServicer, ShadowServicer, StoryServicer
 from offer_optimizer.api.privacy import PrivacyServicer
+from offer_optimizer.api.queueing import PATIENCES_S, Door, WaitingPool
 from offer_optimizer.api.reflection import ReflectionServicer
-from offer_optimizer.api.refusals import FeedbackBusy
+from offer_optimizer.api.refusals import FeedbackBusy, Overloaded
 from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
 from offer_optimizer.api.status import ErrorLog, FailureBook
 from offer_optimizer.api.steering import KeptModelsServicer, SteeringServicer
@@ -126,26 +126,40 @@ class Edge:
 
 def build_server(ports: Ports, options: ServerOptions) -> Edge:
     """Put a server together. Then `bind` it, start it, set readiness; end it with `graceful.drain`."""
-    split = split_pool(options.threads)
-    failures = FailureBook(ports.log, ports.make_error_id)
+    pool = WaitingPool(options.threads)
     server = grpc.server(
-        ThreadPoolExecutor(options.threads, thread_name_prefix="rpc"),
+        pool,
         options=options.channel_args(),
         maximum_concurrent_rpcs=options.concurrent_rpcs,
     )
-    server.add_generic_rpc_handlers(
-        [
-            service_handlers(service, calls, failures, ports.guard)
-            for service, calls in _calls(ports, split, failures).items()
-        ]
-    )
+    failures = FailureBook(ports.log, ports.make_error_id)
+    offers, *others = api_handlers(ports, options)
+    door = Door(OFFER_SERVICE.full_name, offers, pool, turned_away(failures))
+    server.add_generic_rpc_handlers([door, *others])
     checks = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if options.reflection:
         listed = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        mirror = ReflectionServicer(listed, Share("ServerReflection", split.reflection))
+        share = Share("ServerReflection", split_pool(options.threads).reflection)
+        mirror = ReflectionServicer(listed, share)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(mirror, server)  # type: ignore[no-untyped-call]
     return Edge(server, Readiness(SERVICE_NAMES, checks.set))
+
+
+def api_handlers(ports: Ports, options: ServerOptions) -> list[grpc.GenericRpcHandler]:
+    """Return the handlers of our services, from bytes to bytes: all of the API that needs no socket."""
+    failures = FailureBook(ports.log, ports.make_error_id)
+    calls = _calls(ports, split_pool(options.threads), failures)
+    return [service_handlers(service, served, failures, ports.guard) for service, served in calls.items()]
+
+
+def turned_away(failures: FailureBook) -> dict[str, Call]:
+    """Return, by method of OfferService, the call that refuses."""
+
+    def refuse(_data: bytes, _context: grpc.ServicerContext) -> bytes:
+        raise Overloaded
+
+    return {method: guarded(refuse, f"OfferService.{method}", failures) for method in PATIENCES_S}
 
 
 def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[ServiceDescriptor, dict[str, Call]]:

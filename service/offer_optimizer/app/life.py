@@ -17,6 +17,8 @@ from offer_optimizer.store.writer_cells import WriterCells
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_S: Final = 0.25
+DRAIN_LEAD_S: Final = 0.25
+"""How long a decider that is not ready any more still serves: who watches that turns elsewhere meanwhile."""
 DRAIN_GRACE_S: Final = 5.0
 ORPHAN_GRACE_S: Final = 1.0
 ORPHAN_LIMIT_S: Final = 1.8
@@ -49,6 +51,11 @@ class Life:
     def grace_s(self) -> float:
         """How long running calls may take to end."""
         return ORPHAN_GRACE_S if self.is_orphan else DRAIN_GRACE_S
+
+    @property
+    def lead_s(self) -> float:
+        """How long to serve on after readiness went off; an orphan has no time for that."""
+        return 0.0 if self.is_orphan else DRAIN_LEAD_S
 
     def _beat(self) -> None:
         while True:

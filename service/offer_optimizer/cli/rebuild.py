@@ -50,7 +50,8 @@ def rebuild(
 ) -> None:
     """Derive models again from the ledger: to compare them, or to see what another reward would change.
 
-    Where retention moved days to the archive, the beginning is the base snapshot that stands for them.
+    Where retention moved days to the archive, the beginning is the base snapshot that stands for them; models
+    begin as the last erasure left them.
     """
     if check == bool(reward or final) or (do_promote and check):
         print("error: one of --check, and --reward or --final, is needed", file=sys.stderr)
@@ -146,8 +147,11 @@ def origin_of(base: BaseFile | None) -> str:
     if base is None:
         return "the beginning of the ledger"
     header = base.header
+    models = "; models begin as the last erasure left them" if base.is_rewritten else ""
+    if not header.ledger_position:
+        return f"the beginning of the ledger{models}"
     when = datetime.fromtimestamp(header.ledger_time_us // 1_000_000, UTC).isoformat(timespec="seconds")
-    return f"the base snapshot of position {header.ledger_position} ({when}), then the ledger"
+    return f"the base snapshot of position {header.ledger_position} ({when}), then the ledger{models}"
 
 
 def _current(store: SnapshotStore) -> list[Snapshot]:

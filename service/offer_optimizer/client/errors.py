@@ -11,10 +11,11 @@ from offer_optimizer.core.errors import OfferOptimizerError
 
 REJECTIONS: Final = frozenset({"INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED"})
 """Codes of a request that will never be taken as it is: the caller has to change it."""
-PASSING: Final = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
-"""Codes after which the same call may well succeed."""
+PASSING: Final = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"})
+"""Codes after which the same call may well succeed; CANCELLED is what gRPC's core tells calls that reach a
+server in the instant in which it stops."""
 
-OUTAGES: Final = PASSING | {"CANCELLED", "UNKNOWN", "INTERNAL", "DATA_LOSS"}
+OUTAGES: Final = PASSING | {"UNKNOWN", "INTERNAL", "DATA_LOSS"}
 """Codes that say nothing about the request: the service, or the way to it, failed."""
 
 

@@ -96,28 +96,29 @@ class VisitorEraser:
         self._bases = BaseStore(files, directory.bases)
         self._requests = ErasureRequests(ledger.connection)
         self._fold: Fold | None = None
-        self._drained: set[bytes] = set()
+        self._drained: set[ErasureRequest] = set()
         self._lock: int | None = None
         self._archiving: Redaction | None = None
         self._archived: Redaction | None = None
         self._is_doubted = False
+        self._is_blanked = False
         self._next_try_us = 0
 
     def begin(self, fold: Fold) -> None:
         """See loop.Eraser."""
         self._fold = fold
-        self._is_doubted = False
+        self._is_doubted = self._is_blanked = False
 
     def step(self, models: ModelRows) -> bool:
         """See loop.Eraser. Raises sqlite3.Error, StorageUnavailable: then begin again."""
         if self._requests.is_unclean():
             self._clean()
         waiting = self._requests.waiting()
-        ready = next((request for request in waiting if request.digest in self._drained), None)
+        ready = next((request for request in waiting if request in self._drained), None)
         if ready is None:
             # Whatever is drained from here on was looked for behind these requests.
             if not self._is_under_way(waiting):
-                self._drained = {request.digest for request in waiting}
+                self._drained = set(waiting)
             return False
         if 0 <= self._next_try_us - self._clock() <= RETRY_US:
             return False
@@ -129,6 +130,8 @@ class VisitorEraser:
 
     def _hold_up(self, why: str) -> None:
         self._next_try_us = self._clock() + RETRY_US
+        if self._archiving is None:
+            self.close()  # a backup need not wait for what somebody has to mend
         log.error("erasure_held_up", why=why, effect="tried again in a minute")
 
     def _is_under_way(self, waiting: list[ErasureRequest]) -> bool:
@@ -154,11 +157,12 @@ class VisitorEraser:
 
     def _holds_lock(self) -> bool:
         """Keep retention and backups away: what they make meanwhile would hold the visitor."""
-        if self._lock is None:
+        if self._archiving is None:
             retention = newest_retention(self._ledger)
             known = retention.position if retention is not None else 0
             if self._bases.positions()[-1:] > [known]:
-                return False  # one waits to be noted; that goes first
+                self.close()
+                return False  # one waits to be noted; that goes first, and asks for the lock
         return self._takes_lock()
 
     def _takes_lock(self) -> bool:
@@ -209,7 +213,7 @@ class VisitorEraser:
             fold.apply(record)
             fold.save_state()
             self._requests.finish(request.digest)
-        self._drained.discard(request.digest)
+        self._drained.discard(request)
         log.info("visitor_erased", decisions=count, effect="caches and logs of the database follow")
 
     def _size_of(self, path: str) -> int:
@@ -230,17 +234,19 @@ class VisitorEraser:
         if not self._is_doubted:
             self._cache.doubt()
             self._is_doubted = True
-        elif (
-            self._cache.stage() is not None and self._blank_segments() and checkpoint(self._ledger.connection)
-        ):
+            return
+        if not self._is_blanked:
+            self._blank_segments()
+            self._is_blanked = True
+        if self._cache.stage() is not None and checkpoint(self._ledger.connection):
             with transaction(self._ledger.connection):
                 self._requests.note_clean()
-            self.close()
+            if self._archiving is None:
+                self.close()  # else what is archived meanwhile would hold the next visitor
             log.info("erasure_cleaned")
 
-    def _blank_segments(self) -> bool:
+    def _blank_segments(self) -> None:
         offsets = self._ledger.segment_offsets()
         for segment in list_segments(self._files, self._directory.segments):
             with suppress(NotFound):
                 blank(self._files, segment.path, offsets.get(str(segment.name), 0))
-        return True

@@ -22,6 +22,7 @@ from offer_optimizer.learn.lineage import Lineage
 from offer_optimizer.learn.models import Models, Pair
 from offer_optimizer.learn.pressure import Pressure
 from offer_optimizer.learn.publish import Publisher
+from offer_optimizer.learn.refold import refold
 from offer_optimizer.learn.restore import Restorer
 from offer_optimizer.learn.trainer import BATCH, Model, Trainer
 from offer_optimizer.policy import registry
@@ -132,6 +133,8 @@ class Learner:
     retry_s: float = 0.0
     """How long to wait before the next round: more than 0 behind one that failed."""
     _complaint: str = ""
+    is_behind: bool = field(default=False, init=False)
+    """The last round left work that was there when it began: the next one should begin at once."""
     _models: Models = field(init=False)
     _has_begun: bool = False
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
@@ -162,6 +165,7 @@ class Learner:
         self.tables = FoldTables.create(self.ledger.connection)
         self.ledger.forget_cached_keys()
         self.fold = Fold(self.ledger, self.tables)
+        refold(self.ledger, self.fold)
         self.trainer = Trainer(self.ledger, self.tables, self.fold.revisions)
         self.pressure = Pressure(self.tables)
         kept = self.retirer.model if self.retirer is not None else _none
@@ -186,7 +190,8 @@ class Learner:
         self._is_stale = False
 
     def step(self) -> bool:
-        """Do one round; return whether there is more to do at once."""
+        """Do one round; return whether it found anything, so that another may have more to do."""
+        self.is_behind = False
         try:
             if self._is_stale:
                 self.restart()
@@ -205,7 +210,8 @@ class Learner:
             self.give_up_round(str(error))
             return False
         self.retry_s, self._complaint = 0.0, ""
-        return drained > 0 or taught >= BATCH or retires or indexes
+        self.is_behind = taught >= BATCH or retires or indexes
+        return drained > 0 or self.is_behind
 
     def _model_rows(self) -> list[Row] | None:
         """Return every model that has learned something; None while one of them is being trained anew."""
@@ -225,6 +231,7 @@ class Learner:
 
     def _note_failure(self, problem: str) -> None:
         """Say what is wrong, once until it changes, and wait longer before each further try."""
+        self.is_behind = False
         self.retry_s = min(max(2 * self.retry_s, RETRY_FIRST_S), RETRY_MOST_S)
         if problem != self._complaint:
             self._complaint = problem

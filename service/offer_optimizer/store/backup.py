@@ -2,7 +2,8 @@
 
 It has everything that was answered before it began. The order makes it so: segments are pinned by hard links
 (their names may go meanwhile, their bytes stay), then the ledger is copied at one moment, then the pinned
-segments, which have whatever the ledger has not. Snapshots come before the ledger, so none is ahead of it;
+segments, which have whatever the ledger has not; those that it has whole and forgot stay behind, or they
+would be drained twice. Snapshots come before the ledger, so none is ahead of it;
 the catalog comes last, so no revision that a record names is missing. Counters, locks and the clock of the
 boot are left out: they are made again.
 """
@@ -100,11 +101,15 @@ def _copy_all(source: DataDirectory, target: DataDirectory, pins: Path, progress
     for folder in (source.snapshots, source.bases, source.archive, source.audit):
         yield from _copy_tree(folder, target.path / folder.name)
     progress("ledger")
+    forgotten: set[str] = set()
     if source.ledger_path.exists():
-        _copy_ledger(source.ledger_path, target.ledger_path)
+        forgotten = _copy_with_offsets(source, target, pins)
         yield target.ledger_path
     progress("segments")
-    yield from _copy_tree(pins, target.segments)
+    target.segments.mkdir(DIRECTORY_MODE, exist_ok=True)
+    for path in _listed(pins):
+        if path.name not in forgotten:
+            yield _copy(path, target.segments / path.name)
     for path in _listed(source.segments):
         if not (pins / path.name).exists():
             with suppress(FileNotFoundError):
@@ -113,6 +118,28 @@ def _copy_all(source: DataDirectory, target: DataDirectory, pins: Path, progress
     yield from _copy_tree(source.catalog, target.catalog)
     for path in (source.secret_path, source.salts_path):
         yield _copy(path, target.path / path.name)
+
+
+def _copy_with_offsets(source: DataDirectory, target: DataDirectory, pins: Path) -> set[str]:
+    """Copy the ledger; return the pinned segments that it has whole and whose offsets it may have forgotten.
+
+    A segment is deleted once its rows are committed, and forgotten after that: one that was gone before the
+    copy is in it. Of one that goes meanwhile and has no offset in the copy that can't be told, so the ledger
+    is copied again; each time there are fewer of them.
+    """
+    pinned = _names(pins)
+    while True:
+        before = _names(source.segments)
+        _copy_ledger(source.ledger_path, target.ledger_path)
+        with closing(open_reader(target.ledger_path)) as connection:
+            known = {name for (name,) in connection.execute("SELECT name FROM segment")}
+        if not (pinned & before) - known - _names(source.segments):
+            return pinned - before
+        target.ledger_path.unlink()
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in _listed(folder)}
 
 
 def _copy_ledger(source: Path, target: Path) -> None:

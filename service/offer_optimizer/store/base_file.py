@@ -80,6 +80,11 @@ class BaseFile:
             raise DamagedFile(str(self.path), "its checksum does not match: the file is cut or changed")
         return digest.digest()
 
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether an erasure made it of another, and its models are those of that moment."""
+        return "-" in self.path.stem
+
     def kept(self) -> Iterator[int]:
         """Yield the positions at or before the base that stay in the ledger, ascending."""
         for value in self._values():

@@ -7,13 +7,13 @@ of it again: `rebuild --check`. It may not know what is learned from what it rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from offer_optimizer.core.errors import DamagedFile, NotFound, StorageUnavailable
-from offer_optimizer.store.base_file import BaseStore
-from offer_optimizer.store.catalog import read_revision_file
-from offer_optimizer.store.doctor_ledger import look_at_ledger
+from offer_optimizer.store.base_file import BaseFile, BaseStore
+from offer_optimizer.store.catalog_file import read_revision_file
+from offer_optimizer.store.doctor_ledger import base_named_now, last_position_now, look_at_ledger
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.findings import BACKUP, Finding, damaged, note, sound
 from offer_optimizer.store.hot_lock import look_at_lock
@@ -148,17 +148,34 @@ def _snapshots(files: Files, directory: DataDirectory, last_position: int | None
                 yield _bad_snapshot(
                     subject, "is another snapshot than its name says", is_current=name in current
                 )
-            elif last_position is not None and snapshot.ledger_position > last_position:
+            elif _is_ahead(directory, snapshot.ledger_position, last_position):
                 yield _bad_snapshot(
                     subject, "learned from another ledger than this", is_current=name in current
                 )
             else:
                 whole += 1
-        for gone in sorted(name for name in current if name is not None and name not in names):
+        for gone in _dangling(store, placement_id):
             yield _bad_snapshot(
                 str(folder), f"a pointer names {gone[:80]!a}, which is not there", is_current=True
             )
     yield sound(str(directory.snapshots), f"{whole} snapshots are as they were written")
+
+
+def _is_ahead(directory: DataDirectory, position: int, last_position: int | None) -> bool:
+    """Return whether a model learned from records that the ledger has not, even now."""
+    if last_position is None or position <= last_position:
+        return False
+    now = last_position_now(directory)
+    return now is not None and position > now
+
+
+def _dangling(store: SnapshotStore, placement_id: str) -> Iterator[str]:
+    """Yield what pointers name that is not there; one that has moved on meanwhile is none of them."""
+    for epoch in store.epochs(placement_id):
+        name = store.current_name(placement_id, epoch)
+        is_gone = name is not None and name not in store.names(placement_id)
+        if name is not None and is_gone and store.current_name(placement_id, epoch) == name:
+            yield name
 
 
 def _bad_snapshot(subject: str, text: object, *, is_current: bool) -> Finding:
@@ -169,15 +186,43 @@ def _bad_snapshot(subject: str, text: object, *, is_current: bool) -> Finding:
 
 
 def _bases(files: Files, directory: DataDirectory) -> Iterator[Finding]:
-    store = BaseStore(files, directory.bases)
-    for position in store.positions():
-        subject = str(store.path_of(position))
+    """Look at all there are, those of erasures too, and for the one that the ledger names."""
+    checksums: dict[Path, bytes] = {}
+    for name in _listed(files, directory.bases):
+        path = directory.bases / name
         try:
-            store.open(position).sha256()
-        except (DamagedFile, NotFound, StorageUnavailable) as error:
-            yield damaged(subject, error)
+            checksums[path] = BaseFile(files, path).sha256()
+        except NotFound:
+            continue  # another stands in its place since
+        except (DamagedFile, StorageUnavailable) as error:
+            checksums[path] = b""
+            yield damaged(str(path), error)
         else:
-            yield sound(subject, "as it was written")
+            yield sound(str(path), "as it was written")
+    yield from _base_in_force(files, directory, checksums)
+
+
+def _base_in_force(
+    files: Files, directory: DataDirectory, checksums: Mapping[Path, bytes]
+) -> Iterator[Finding]:
+    """Look whether the base that the ledger names is there; `checksums` has nothing for a damaged one."""
+    named = base_named_now(directory)
+    if named is None:
+        return
+    path = BaseStore(files, directory.bases).path_of(named.position, named.rewritten_at)
+    if checksums.get(path) in (b"", named.sha256):
+        return
+    try:
+        is_it = BaseFile(files, path).sha256() == named.sha256  # written since
+        text = "" if is_it else "is not the base snapshot that the ledger names"
+    except NotFound:
+        text = "is missing, and the ledger goes on behind it"
+    except (DamagedFile, StorageUnavailable) as error:
+        text = str(error)
+    if not text:
+        yield sound(str(path), "as it was written")
+    elif base_named_now(directory) == named:
+        yield damaged(str(path), text)
 
 
 def _hot_cache(directory: DataDirectory, boot_id: str) -> Iterator[Finding]:

@@ -6,22 +6,25 @@ It changes nothing and holds no transaction for long, so a running learner is no
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
-from typing import Final
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from offer_optimizer.core.errors import OfferOptimizerError
+from offer_optimizer.core.errors import CannotStart, OfferOptimizerError
 from offer_optimizer.store.codec import RecordKind, Tick
 from offer_optimizer.store.findings import Finding, damaged, note, sound
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.moved import newest_retention
+from offer_optimizer.store.moved import NamedBase, base_named, newest_retention
 
+Answer = TypeVar("Answer")
 RESTORE: Final = (
     "stop the server and restore the ledger from a backup; segments that are still there are drained again"
 )
+LOOK_AGAIN: Final = "do that, then look again: what is in it was not looked at"
 CHECK: Final = "`offer-optimizer rebuild --check` derives everything again and says what differs"
 
 
@@ -35,6 +38,8 @@ def look_at_ledger(directory: DataDirectory) -> tuple[int | None, dict[str, int]
         return None, {}, [damaged(subject, "is missing, and there are models that learned from it", RESTORE)]
     try:
         ledger = Ledger.open_for_reading(directory.ledger_path)
+    except CannotStart as error:  # of another format, which is no damage
+        return None, {}, [note(subject, str(error).removeprefix(f"{subject}: "), LOOK_AGAIN)]
     except OfferOptimizerError as error:
         return None, {}, [damaged(subject, error, RESTORE)]
     lines: list[Finding] = []
@@ -49,6 +54,25 @@ def look_at_ledger(directory: DataDirectory) -> tuple[int | None, dict[str, int]
         except (sqlite3.Error, OfferOptimizerError, ValueError, TypeError) as error:
             lines.append(damaged(subject, f"can't be read to its end: {error}", RESTORE))
     return last_position, offsets, lines
+
+
+def last_position_now(directory: DataDirectory) -> int | None:
+    """Return the last position as of now: a running learner goes on. None where it can't be told."""
+    return _asked(directory, Ledger.last_position)
+
+
+def base_named_now(directory: DataDirectory) -> NamedBase | None:
+    """Return the base snapshot that the ledger goes on behind; None where it names none that can be read."""
+    return _asked(directory, base_named)
+
+
+def _asked(directory: DataDirectory, question: Callable[[Ledger], Answer]) -> Answer | None:
+    try:
+        ledger = Ledger.open_for_reading(directory.ledger_path)
+        with closing(ledger.connection):
+            return question(ledger)
+    except (sqlite3.Error, OfferOptimizerError, ValueError, TypeError):
+        return None  # said of the ledger itself
 
 
 def _database(ledger: Ledger, subject: str) -> list[Finding]:

@@ -18,6 +18,7 @@ from offer_optimizer.store.base_file import BaseFile, Table
 from offer_optimizer.store.codec import RecordKind
 from offer_optimizer.store.fold_tables import CloseStatus
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.open_buckets import FIRST_BUCKETS
 from offer_optimizer.store.sqlite import transaction
 from offer_optimizer.store.visitor_index import VisitorIndex
 
@@ -74,13 +75,17 @@ def table_rows(connection: sqlite3.Connection) -> Iterator[Table]:
 def load_tables(connection: sqlite3.Connection, base: BaseFile) -> None:
     """Fill the empty tables of a database from a base snapshot; those it does not have are passed over."""
     known = tables_of(connection)
+    loaded = set()
     for name, columns, rows in base.tables():
         if name in known:
+            loaded.add(name)
             marks = ", ".join("?" * len(columns))
             connection.executemany(
                 f"INSERT INTO {name}({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
                 rows,
             )
+    if "open_bucket" in known and "open_bucket" not in loaded:
+        connection.execute(FIRST_BUCKETS)
 
 
 class Dropper:

@@ -42,9 +42,13 @@ class ErasureRequests:
         return cls(connection)
 
     def add(self, digest: bytes, audit: Audit, secret: bytes) -> None:
-        """Keep a request; one for the same visitor that waits is the same."""
+        """Keep a request; one for the same visitor that waits is the same, and as young as the last.
+
+        Whoever asks again wants gone what was recorded by then.
+        """
         self._run(
-            "INSERT OR IGNORE INTO erasure_request VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO erasure_request VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (digest) DO UPDATE SET time_us = MAX(time_us, excluded.time_us)",
             (digest, secret, audit.actor, audit.reason, audit.time_us),
         )
 

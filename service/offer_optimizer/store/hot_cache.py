@@ -103,6 +103,10 @@ class CacheTransaction(CacheView, Protocol):
         """Keep a decision for 30 minutes; the digests are empty without a request_id."""
         ...
 
+    def undo(self, decision_id: bytes, digest: bytes) -> None:
+        """Forget a decision that was never recorded, with all that it counted, charged and reserved."""
+        ...
+
     def saw_feedback(self, digest: bytes, placement_id: str, feedback_id: str, time_us: int) -> bool:
         """Note an item addressed by visitor; return whether it was noted in the 30 minutes before.
 

@@ -17,6 +17,7 @@ from typing import Final
 from offer_optimizer.core.control import Steering
 from offer_optimizer.core.errors import CannotStart, DamagedFile, StorageUnavailable
 from offer_optimizer.core.redaction import SECRET_BYTES
+from offer_optimizer.store.catalog_file import encode_catalog
 from offer_optimizer.store.codec import (
     STEERING_KINDS,
     Body,
@@ -29,14 +30,12 @@ from offer_optimizer.store.codec import (
     Tick,
     decode_body,
     encode_body,
-    encode_catalog,
 )
 from offer_optimizer.store.control_codec import encode_steering
 from offer_optimizer.store.erasure_requests import ErasureRequests
+from offer_optimizer.store.migrations import FORMAT_VERSION, check_format, migrate
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 from offer_optimizer.store.visitor_index import VisitorIndex
-
-FORMAT_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -76,15 +75,13 @@ class Ledger:
 
     @classmethod
     def open_for_writing(cls, path: Path, entropy: Callable[[int], bytes]) -> Ledger:
-        """Open or create the ledger.
+        """Open or create the ledger, in this release's format.
 
-        Raises CannotStart, changing nothing, when its format is another; DamagedFile, StorageUnavailable.
+        Raises CannotStart as `migrate` does; DamagedFile, StorageUnavailable.
         """
         with _opening(path):
-            connection = open_writer(path)
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                cls(connection).check_format(path)
-            return cls.create(connection, entropy)
+            migrate(path)
+            return cls.create(open_writer(path), entropy)
 
     @classmethod
     def create(cls, connection: sqlite3.Connection, entropy: Callable[[int], bytes]) -> Ledger:
@@ -103,16 +100,9 @@ class Ledger:
         if not path.exists():
             raise CannotStart(f"{path}: there is no ledger")
         with _opening(path):
-            return cls(open_reader(path)).check_format(path)
-
-    def check_format(self, path: Path) -> Ledger:
-        """Return itself. Raises CannotStart when the format is another than this release's."""
-        (version,) = self.connection.execute(
-            "SELECT value FROM meta WHERE name = 'format_version'"
-        ).fetchone()
-        if version != FORMAT_VERSION:
-            raise CannotStart(f"{path}: format {version}, this release reads format {FORMAT_VERSION}")
-        return self
+            connection = open_reader(path)
+            check_format(connection, path)
+            return cls(connection)
 
     def last_position(self) -> int:
         """Return the position of the newest record; 0 when there is none."""

@@ -19,6 +19,10 @@ CREATE TABLE IF NOT EXISTS open_bucket(
     placement_id TEXT NOT NULL, bucket INTEGER NOT NULL, opened INTEGER NOT NULL,
     PRIMARY KEY (placement_id, bucket)) WITHOUT ROWID
 """
+FIRST_BUCKETS: Final = (
+    "INSERT INTO open_bucket SELECT placement_id, bucket, COUNT(*) FROM open_decision GROUP BY 1, 2"
+)
+"""Notes the buckets of decisions that were opened when there were none."""
 
 
 class OpenBuckets:

@@ -68,15 +68,20 @@ class Journal(_Stamping):
         if self._is_refused:
             self._note(Refused.JOURNAL, is_refused=False)
 
+    def append_again(self, decision: Decision, visitor_digest: bytes) -> None:
+        """Write a decision that may be written already. Raises StorageUnavailable."""
+        self.append(decision, visitor_digest)
+
     def append_all(self, entries: Sequence[tuple[Decision, bytes]]) -> int:
         """Write (decision, visitor digest) pairs at once; return how many, from the first, are there."""
         payloads = [encode_journal_entry(digest, encode_decision(decision)) for decision, digest in entries]
         try:
             self._writer.append_all(payloads)
-        except AppendFailed as failure:
-            return failure.kept_count
-        except StorageUnavailable:
-            return 0
+        except StorageUnavailable as failure:
+            self._note(Refused.JOURNAL, is_refused=True)
+            return failure.kept_count if isinstance(failure, AppendFailed) else 0
+        if self._is_refused:
+            self._note(Refused.JOURNAL, is_refused=False)
         return len(payloads)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from offer_optimizer.core.errors import DamagedFile
 from offer_optimizer.store.files import Files, StrPath
-from offer_optimizer.store.segment_format import encode_frame, missing_bytes, split_frames
+from offer_optimizer.store.segment_format import HEADER_HEAD, encode_frame, missing_bytes, split_frames
 from offer_optimizer.store.segment_reader import read_head
 
 _AT_ONCE: Final = 1024 * 1024
@@ -18,10 +19,15 @@ _AT_ONCE: Final = 1024 * 1024
 def blank(files: Files, path: StrPath, up_to: int) -> None:
     """Overwrite all payloads before an offset, which was committed. Raises NotFound, StorageUnavailable.
 
-    A crash leaves some of it; done again, it is whole.
+    A crash leaves some of it; done again, it is whole. A header that is damaged stays so.
     """
-    head = read_head(files, path)
     end = min(up_to, files.size(path))
+    try:
+        head = read_head(files, path)
+    except DamagedFile:
+        # Somebody gave it up: where its frames begin can't be told.
+        files.overwrite(path, HEADER_HEAD.size, bytes(max(end - HEADER_HEAD.size, 0)), "segment.blank")
+        return
     offset = end if head is None else head.length
     while head is not None and offset < end:
         data = files.read(path, offset, min(_AT_ONCE, end - offset))

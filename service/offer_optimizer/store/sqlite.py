@@ -37,8 +37,13 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:
-    """Bring the log into the database and empty it; return False where a reader is in the way."""
-    (busy, *_counts) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    """Bring the log into the database and empty it; return False, at once, where a reader is in the way."""
+    # A reader may stay for minutes: whoever asks has other things to do, and asks again.
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        (busy, *_counts) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
     return not busy
 
 

@@ -54,7 +54,7 @@ def test_a_figure_may_be_worse_than_its_baseline_by_its_tolerance(
         (0.0, [Event("swap", 1.0, 25.0, 25.0), Event("append", 1.0, 26.0, 0.1)], "swap"),
         (0.0, [Event("append", 1.0, 28.0, 0.1)], APPEND),
         (0.0, [Event("collection 2", 1.0, 28.0, 28.0)], "collection"),
-        (0.0, [Event("drain", 1.0, 30.0, 30.0)], UNKNOWN),
+        (0.0, [Event("learner: collection 2", 1.0, 30.0, 30.0)], UNKNOWN),
         (0.0, [Event("swap", 2.0, 30.0, 30.0)], UNKNOWN),
     ],
     ids=["client", "machine", "swap", "append", "collection", "the learner alone", "at another time"],

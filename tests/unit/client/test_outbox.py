@@ -87,12 +87,12 @@ def test_a_lone_item_waits_for_company_only_until_its_linger_ends() -> None:
 
 
 def test_passing_failures_are_repeated_with_the_same_ids_until_the_service_has_them() -> None:
-    sender = ScriptedSender("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
+    sender = ScriptedSender("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED")
     outbox, problems = make_outbox(sender)
     outbox.deliver([item("a"), item("b")])
-    assert sender.batches == [["a", "b"]] * 4
+    assert sender.batches == [["a", "b"]] * 5
     stats = outbox.stats()
-    assert (stats.sent, stats.retried, stats.accepted, stats.dropped) == (8, 6, 2, 0)
+    assert (stats.sent, stats.retried, stats.accepted, stats.dropped) == (10, 8, 2, 0)
     assert problems == []
 
 

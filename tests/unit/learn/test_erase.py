@@ -14,6 +14,7 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.core.feedback import Fate
 from offer_optimizer.core.redaction import Redaction
 from offer_optimizer.learn.erase import VisitorEraser
+from offer_optimizer.learn.loop import Learner
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.codec import EraseChange, RecordKind, encode_control
 from offer_optimizer.store.erasing import keys_of
@@ -56,11 +57,15 @@ class CountingCache:
 class Erasing(ServiceInMemory):
     """A service whose learner erases."""
 
-    def start(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  (as ServiceInMemory has it)
-        """Start a learner with an eraser."""
+    eraser: VisitorEraser | None = None
+
+    def start(self) -> Learner:
+        """Start a learner with an eraser; the one before is dead, and its locks are free."""
+        if self.eraser is not None:
+            self.eraser.close()
         learner = super().start()
         self.cache = CountingCache()
-        learner.eraser = VisitorEraser(
+        self.eraser = learner.eraser = VisitorEraser(
             self.files,
             DataDirectory(Path("/data")),
             self.ledger,
@@ -69,7 +74,7 @@ class Erasing(ServiceInMemory):
             NoArchivist(),
             self.cache,
         )
-        learner.eraser.begin(learner.fold)
+        self.eraser.begin(learner.fold)
         return learner
 
     def ask(self, writer: Writer, visitor: str) -> None:
@@ -152,6 +157,29 @@ def test_a_record_under_way_is_waited_for(service: Erasing, writers: tuple[Write
     assert [erasure.decision_count for erasure in service.erasures()] == [2]
 
 
+def test_who_asks_again_meanwhile_has_gone_what_was_recorded_by_then(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    """The second wish comes in the round that would have erased, and behind a look at the journals."""
+    one, other = writers
+    decide(service, one, 1)
+    service.rounds(2)
+    service.ask(one, "v")
+    service.rounds(1)
+    look = service.learner.drainer._look
+
+    def meanwhile(kind: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        if kind == "control":
+            decide(service, other, 2)
+            service.ask(one, "v")
+            service.learner.drainer._look = look  # type: ignore[method-assign]
+        return look(kind)
+
+    service.learner.drainer._look = meanwhile  # type: ignore[method-assign]
+    service.rounds(8)
+    assert [decision.erased for _, decision in service.decisions()] == [True, True]
+
+
 def test_a_later_visit_is_of_somebody_new_and_late_feedback_brings_nobody_back(
     service: Erasing, writers: tuple[Writer, Writer]
 ) -> None:
@@ -227,3 +255,21 @@ def test_several_are_erased_one_after_the_other_and_twice_is_once_more_nothing(
     service.rounds(8)
     assert [erasure.decision_count for erasure in service.erasures()][-1] == 0
     assert [decision.erased for _, decision in service.decisions()] == [True, True, False, True]
+
+
+def test_a_learner_that_was_killed_in_between_is_followed_by_one_that_erases(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    """Before it was drained, when it was noted, and behind its transaction, before anything was cleaned."""
+    one, _ = writers
+    decide(service, one, 1)
+    service.rounds(2)
+    service.ask(one, "v")
+    for rounds in (0, 1, 2):
+        service.start()
+        service.rounds(rounds)
+    service.start()
+    service.rounds(6)
+    assert [erasure.decision_count for erasure in service.erasures()] == [1]
+    files = [SEGMENTS / name for name in service.files.list(SEGMENTS)]
+    assert not any(b"canary" in service.files.read(path) for path in files)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from offer_optimizer.core.catalog import Reward
 from offer_optimizer.learn.examples import ExampleMaker
 from offer_optimizer.learn.lineage import Lineage
-from offer_optimizer.learn.trainer import Trainer, initial_model, restore_model
+from offer_optimizer.learn.trainer import BATCH, Trainer, initial_model, restore_model
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.snapshots import Snapshot
 from tests.unit.learn.histories import E1, E2, FIRST, SECOND, check, current, visit
@@ -51,6 +51,23 @@ def test_the_published_model_has_learned_all_closed_windows_and_equals_the_rebui
     service.run_for(WINDOW_S + 2)
     assert current(service).learned_count == 40
     assert check(service) == [True]
+
+
+def test_a_round_that_took_all_there_was_lets_the_next_wait_and_one_with_lessons_left_does_not(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """Rounds that follow each record at once made a transaction and a sync for every few of them."""
+    for number in range(BATCH + 1):
+        visit(service, writer, number)
+    assert service.learner.step()
+    assert not service.learner.is_behind
+    service.clock_us += round((WINDOW_S + 2) * 1e6)
+    service.boot_us += round((WINDOW_S + 2) * 1e6)
+    service.learner.step()
+    assert service.learner.is_behind
+    service.learner.step()
+    assert not service.learner.is_behind
+    assert current(service).learned_count == BATCH + 1
 
 
 @settings(max_examples=15)

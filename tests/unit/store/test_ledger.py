@@ -10,7 +10,8 @@ import pytest
 
 from offer_optimizer.core.errors import CannotStart
 from offer_optimizer.store.codec import Epoch, RecordKind, Tick
-from offer_optimizer.store.ledger import FORMAT_VERSION, Ledger
+from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.migrations import FORMAT_VERSION, check_format
 from offer_optimizer.store.sqlite import open_writer, transaction
 
 
@@ -102,7 +103,7 @@ def test_a_ledger_of_another_format_is_refused(ledger: Ledger) -> None:
     )
     said = f"format {FORMAT_VERSION + 1}, this release reads format {FORMAT_VERSION}"
     with pytest.raises(CannotStart, match=said):
-        ledger.check_format(Path("ledger"))
+        check_format(ledger.connection, Path("ledger"))
 
 
 class FailingCommit(sqlite3.Connection):

@@ -58,6 +58,18 @@ def test_what_is_refused_is_shown_until_it_is_taken() -> None:
     assert world.shown() == {}
 
 
+def test_a_batch_that_is_refused_is_shown_as_a_single_decision_is() -> None:
+    """Health says that a disk refuses decisions, whichever call they came by."""
+    world = World()
+    entries = [(decision_of(number, 1, epoch=b"e" * 16), b"") for number in (1, 2)]
+    world.failing = {"journal.append"}
+    assert world.journal.append_all(entries) == 0
+    assert world.shown() == {Refused.JOURNAL: 5}
+    world.failing = set()
+    assert world.journal.append_all(entries) == 2
+    assert world.shown() == {}
+
+
 def test_a_sync_that_the_disk_refuses_is_told_and_the_next_good_one_too() -> None:
     world = World()
     told: list[StorageUnavailable | None] = []

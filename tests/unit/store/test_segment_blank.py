@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offer_optimizer.core.errors import DamagedFile
 from offer_optimizer.store.memory_files import MemoryFiles
 from offer_optimizer.store.segment_blank import blank
 from offer_optimizer.store.segment_reader import Verdict, read_frames
@@ -59,3 +61,15 @@ def _segment() -> tuple[MemoryFiles, SegmentWriter]:
 
 def _path(files: MemoryFiles) -> str:
     return f"/s/{files.list('/s')[0]}"
+
+
+def test_of_a_segment_that_was_given_up_whole_its_header_stays_damaged() -> None:
+    """Nobody can say where its frames begin; and who looks at it still hears of the damage."""
+    files, writer = _segment()
+    writer.append(b"canary")
+    path = _path(files)
+    files.overwrite(path, 20, b"\xff\xff", "test.damage")
+    blank(files, path, files.size(path))
+    assert b"canary" not in files.read(path)
+    with pytest.raises(DamagedFile):
+        read_frames(files, path, 0, 1 << 20)

@@ -1,0 +1,166 @@
+"""The queue before the pool: who comes too late for it is turned away, and nobody else is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+
+from offer_optimizer.api.queueing import (
+    BEHIND_S,
+    FEEDBACK_PATIENCE_S,
+    PATIENCE_S,
+    PATIENCES_S,
+    WATCHED_S,
+    Door,
+    WaitingPool,
+)
+from offer_optimizer.api.server import turned_away
+from offer_optimizer.api.status import FailureBook
+from tests.unit.api.fakes import Aborted, FakeContext, FakeLog
+
+THREADS = 4
+
+
+class Stuck:
+    """A pool of four threads that are all held, with a clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.free = threading.Event()
+        self.pool = WaitingPool(THREADS, lambda: self.now)
+        begun = threading.Barrier(THREADS + 1)
+        for _ in range(THREADS):
+            self.pool.submit(self._hold, begun)
+        begun.wait(5.0)
+
+    def _hold(self, begun: threading.Barrier) -> None:
+        begun.wait(5.0)
+        self.free.wait(5.0)
+
+    def queue(self, count: int) -> None:
+        """Let calls wait."""
+        for _ in range(count):
+            self.pool.submit(self.free.wait, 5.0)
+
+    def fall_behind(self) -> None:
+        """Let the queue be too long for long enough."""
+        self.queue(THREADS)
+        for _ in range(3):
+            self.now += PATIENCE_S + BEHIND_S / 2
+            self.pool.behind_s()
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    made = Stuck()
+    yield made
+    made.free.set()
+    made.pool.shutdown()
+
+
+def test_an_idle_pool_and_one_without_a_queue_are_not_behind(stuck: Stuck) -> None:
+    assert WaitingPool(THREADS).behind_s() == 0.0
+    stuck.now += 10.0
+    assert stuck.pool.behind_s() == 0.0
+
+
+def test_a_short_queue_is_never_behind_however_long_it_waits(stuck: Stuck) -> None:
+    stuck.queue(THREADS // 2)
+    for _ in range(10):
+        stuck.now += 1.0
+        assert stuck.pool.behind_s() == 0.0
+
+
+def test_a_queue_that_is_held_up_for_a_moment_refuses_nobody(stuck: Stuck) -> None:
+    stuck.queue(THREADS)
+    stuck.now += BEHIND_S
+    assert stuck.pool.behind_s() == 0.0, "seen for the first time"
+    stuck.now += BEHIND_S * 0.9
+    assert stuck.pool.behind_s() == 0.0
+
+
+def test_a_queue_that_stays_too_long_is_behind_by_what_its_first_has_waited(stuck: Stuck) -> None:
+    stuck.fall_behind()
+    assert stuck.pool.behind_s() == pytest.approx(3 * (PATIENCE_S + BEHIND_S / 2))
+
+
+def test_a_pool_that_has_caught_up_is_watched_for_a_while(stuck: Stuck) -> None:
+    """Behind again soon afterwards, it is so at once; later it has time again."""
+    stuck.fall_behind()
+    stuck.free.set()
+    stuck.pool.submit(int).result(5.0)
+    assert stuck.pool.behind_s() == 0.0
+    for rest_s, is_watched in ((WATCHED_S / 2, True), (2 * WATCHED_S, False)):
+        again = Stuck()
+        again.pool._watched_until = again.now + WATCHED_S
+        again.now += rest_s
+        again.queue(THREADS)
+        again.now += 2 * PATIENCE_S
+        assert (again.pool.behind_s() > 0.0) is is_watched
+        again.free.set()
+        again.pool.shutdown()
+
+
+def test_calls_whose_caller_has_gone_leave_the_queue_too(stuck: Stuck) -> None:
+    """A call that the pool takes and that does nothing counts no longer."""
+    stuck.queue(3 * THREADS)
+    stuck.free.set()
+    stuck.pool.submit(int).result(5.0)
+    stuck.now += 100.0
+    assert stuck.pool.behind_s() == 0.0
+
+
+class Behind(grpc.GenericRpcHandler):
+    """Serves everything."""
+
+    HANDLER: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+        lambda _data, _context: b"served", None, None
+    )
+
+    def service(self, _details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        return self.HANDLER
+
+
+class Details:
+    """A call's name."""
+
+    def __init__(self, method: str) -> None:
+        self.method = f"/s/{method}"
+        self.invocation_metadata = ()
+
+
+def found(door: Door, method: str) -> Any:  # noqa: ANN401
+    handler: Any = door.service(Details(method))  # type: ignore[arg-type]
+    return handler.unary_unary
+
+
+def test_the_door_turns_away_decisions_and_feedback_by_a_thread_of_its_own(stuck: Stuck) -> None:
+    """With the table's own words; what operators call goes through."""
+    door = Door("s", Behind(), stuck.pool, turned_away(FailureBook(FakeLog(), lambda: "id")))
+    for method in PATIENCES_S:
+        assert found(door, method)(b"", FakeContext()) == b"served"
+    stuck.fall_behind()
+    for method in PATIENCES_S:
+        refuse = found(door, method)
+        assert isinstance(refuse.experimental_thread_pool, ThreadPoolExecutor)
+        assert refuse.experimental_thread_pool is not stuck.pool
+        with pytest.raises(Aborted) as caught:
+            refuse(b"", FakeContext())
+        assert caught.value.status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "more calls wait" in caught.value.status.details
+    assert found(door, "Explain")(b"", FakeContext()) == b"served"
+
+
+def test_feedback_is_refused_before_decisions(stuck: Stuck) -> None:
+    door = Door("s", Behind(), stuck.pool, turned_away(FailureBook(FakeLog(), lambda: "id")))
+    stuck.pool._watched_until = stuck.now + WATCHED_S
+    stuck.queue(THREADS)
+    stuck.now += (FEEDBACK_PATIENCE_S + PATIENCE_S) / 2
+    assert found(door, "Decide")(b"", FakeContext()) == b"served"
+    with pytest.raises(Aborted):
+        found(door, "RecordFeedback")(b"", FakeContext())
