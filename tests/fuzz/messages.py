@@ -45,6 +45,7 @@ WEIGHTS: Final = {
     "InsightService/ListModels": 1.5,
     "InsightService/GetPlacementReport": 0.03,
     "InsightService/GetLoopHealth": 0.03,
+    "InsightService/ListShadows": 0.03,
 }
 """How often each call is made, of a hundred; reports read the whole ledger, so they are few."""
 
@@ -83,6 +84,7 @@ class Messages:
                 placement=self.placement(), policy_epoch=self.some("", self.text())
             ),
             "InsightService/GetPlacementReport": self.report,
+            "InsightService/ListShadows": lambda: insight_pb.ListShadowsRequest(placement=self.placement()),
             "InsightService/GetLoopHealth": lambda: insight_pb.GetLoopHealthRequest(
                 placement=self.placement()
             ),

@@ -42,7 +42,7 @@ STEP_S: Final = 0.03
 """A round spends about so long on all shadows together."""
 STEP_LESSONS: Final = 2_000
 """And at most so many lessons of each."""
-SAVE_S: Final = 10.0
+SAVE_S: Final = 5.0
 SAVE_LESSONS: Final = 5_000
 """A shadow is saved, and its gate looked at, so long or so many lessons after the last time."""
 LAG_US: Final = 60_000_000
