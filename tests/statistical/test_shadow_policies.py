@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 from offer_optimizer.core.catalog import ShadowGate
 from offer_optimizer.evaluate.shadow_judge import ShadowJudge
+from offer_optimizer.policy import registry
 from tests.conftest import Size
 from tests.statistical.shadow_shop import BETTER, EQUAL, INCUMBENT, WORSE, Floats, Traffic, value
 
@@ -21,6 +22,8 @@ FALSE_ALARM: Final = 1e-4
 """How often a test of this file fails though all is right, at most, by the binomial bound it uses."""
 ONE_SEED: Final = 0.008
 """Standard deviation of a gain over 2,500 decisions, measured; five of them are a false alarm below 1e-6."""
+LEARNING: Final = 1.0
+"""Standard deviation of a decision's term of a learning shadow's gain by IPS, at most, measured."""
 ALPHA: Final = 0.05
 
 
@@ -87,6 +90,26 @@ def test_better_shadows_are_promoted_worse_ones_never_and_the_gain_is_the_truth(
         truth = value(shadow) - value(INCUMBENT)
         assert abs(float(gains.mean()) - truth) < 5.0 * ONE_SEED / seeds**0.5
         figure(f"true gain {truth:+.4f}: estimated {gains.mean():+.4f} over {seeds} seeds")
+
+
+def test_a_shadow_that_learns_noise_gains_nothing_and_is_not_promoted_for_it(
+    size: Size, figure: Callable[[str], None]
+) -> None:
+    """All offers are worth the same, so whatever it learns gains 0: a glance ahead would show as a gain."""
+    seeds, rows = size.pick(test=5, ci=40, proof=400), size.pick(test=1000, ci=3000, proof=5000)
+    gains, promoted = [], 0
+    for seed in range(seeds):
+        judge, traffic = ShadowJudge(), Traffic(seed, 100_000, is_flat=True)
+        policy = registry.create("vw", {"bits": 10, "learning_rate": 5.0}, ())
+        for _ in range(0, rows, LOOK_EVERY):
+            traffic.teach(judge, policy, LOOK_EVERY)
+            promoted += bool(judge.passed(GATE, 1))
+        policy.close()
+        gains.append(judge.verdict(1).gain_ips.value or 0.0)
+    error = LEARNING / (seeds * rows) ** 0.5
+    figure(f"a shadow that learns noise: gain {np.mean(gains):+.4f} ± {error:.4f} over {seeds} seeds")
+    assert abs(float(np.mean(gains))) < 5.0 * error
+    assert promoted <= binom.ppf(1.0 - FALSE_ALARM, seeds, ALPHA)
 
 
 def test_a_gain_of_the_doubly_robust_kind_is_narrower_than_by_weights_alone() -> None:
