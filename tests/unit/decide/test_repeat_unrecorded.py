@@ -23,7 +23,9 @@ def is_recorded(room: Room, decision_id: bytes | None) -> bool:
 
 
 @KINDS
-def test_what_the_disk_refused_is_nobodys_first_decision(catalog: dict[str, Any], more: dict[str, str]) -> None:
+def test_what_the_disk_refused_is_nobodys_first_decision(
+    catalog: dict[str, Any], more: dict[str, Any]
+) -> None:
     """It was counted before it was refused; feedback on it would be about a decision that nobody knows."""
     room = Room(revision_of(**catalog))
     room.journal.fails = True
@@ -37,7 +39,7 @@ def test_what_the_disk_refused_is_nobodys_first_decision(catalog: dict[str, Any]
 
 @KINDS
 def test_what_the_disk_refused_of_a_batch_is_nobodys_first_decision(
-    catalog: dict[str, Any], more: dict[str, str]
+    catalog: dict[str, Any], more: dict[str, Any]
 ) -> None:
     room = Room(revision_of(**catalog))
     batch = Batch.begin(room.runtime, room.journal)
