@@ -43,6 +43,8 @@ UNSETTLED_MIB: Final = 100.0
 """Before SETTLED_S models are still loaded for the first time: a short run finds gross leaks only."""
 COUNT: Final = 3.0
 """Descriptors and threads."""
+UNSETTLED_THREADS: Final = 12.0
+"""A decider's pool and gRPC's own make their threads when they are first needed, bounded by their sizes."""
 PROMISED: Final = frozenset(
     {
         "OK",
@@ -216,8 +218,9 @@ def soak(seconds: float, rate: float) -> tuple[Watch, Load]:
 def limits_of(name: str, seconds: float) -> dict[str, float]:
     """Return how much a process may grow in a run of so long, by measure."""
     cache = LEDGER_CACHE_MIB if name.startswith("learner") else 0.0
-    memory = (MEMORY_MIB if seconds >= SETTLED_S else UNSETTLED_MIB) + cache
-    return {"memory": memory, "descriptors": COUNT, "threads": COUNT}
+    if seconds < SETTLED_S:
+        return {"memory": UNSETTLED_MIB + cache, "descriptors": COUNT, "threads": UNSETTLED_THREADS}
+    return {"memory": MEMORY_MIB + cache, "descriptors": COUNT, "threads": COUNT}
 
 
 def report(watch: Watch, load: Load, seconds: float) -> list[str]:

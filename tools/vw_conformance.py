@@ -31,6 +31,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "learning_rate": 0.5,
     "power_t": 0.5,
     "interactions": False,
+    "numbers": "squashed",
 }
 """What VW takes where a command says nothing."""
 WITHOUT_EFFECT: Final = {

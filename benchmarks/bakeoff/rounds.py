@@ -1,118 +1,82 @@
-"""What policies are raced on: real tables as rounds, each a context, offers and what is known of the rewards.
+"""What policies are raced on: contexts, the offers that are live, and what is known of their rewards.
 
-Always holds: a round tells a policy nothing but context, offers and the reward of its own choice; rows keep
-their raw values, so that scaling is the policy's work and done without looking ahead.
+Always holds: a round tells a policy nothing but context, offers and the reward of its own choice; values stay
+raw, so that scaling is the policy's work and done without looking ahead.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from offer_optimizer.core.features import EMPTY, Features, build_features
+from offer_optimizer.core.features import Features
 from offer_optimizer.policy.contract import Action
 
-TABLES: Final = {"digits": 0.9444, "wine": 0.9607, "vowel": 0.7434, "vehicle": 0.7589, "satellite": 0.8853}
-"""Tables with full knowledge, and the reward a round of the best of three learners that see every label."""
-HILLSTROM_CONTEXT: Final = (
-    ("history_segment", "zip_code", "channel"),
-    (
-        "recency",
-        "history",
-        "mens",
-        "womens",
-        "newbie",
-    ),
-)
-_VOWEL_CATEGORY: Final = "V1"
-_FEATURES_MAX: Final = 1000
+Numbers = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Which offers are live from round `start` on, as columns of the rewards and as policies see them."""
+
+    start: int
+    columns: tuple[int, ...]
+    actions: tuple[Action, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """A data set. `rewards` has shape (rounds, offers) where all are known; else shape (rounds,), the reward
-    of the `logged` choice, which was drawn evenly.
+    """A problem. `rewards` has shape (rounds, offers), the chance or mean of each, NaN where an offer isn't
+    live; where a randomised test was logged, shape (rounds,): what the `logged` choice earned, drawn evenly.
+
+    `delay` is after how many rounds a reward is learned, `batch` after how many what is due is handed over.
+    `is_ordered` says that rounds follow each other in time; else a seed shuffles them.
     """
 
     name: str
     contexts: Sequence[Features]
     actions: tuple[Action, ...]
-    rewards: np.ndarray
-    logged: np.ndarray | None = None
+    rewards: Numbers
+    logged: npt.NDArray[np.int64] | None = None
+    phases: tuple[Phase, ...] = ()
+    delay: int = 0
+    batch: int = 1
+    is_ordered: bool = False
+
+    def live(self) -> tuple[Phase, ...]:
+        """Return the phases, one with every offer where nothing comes or goes."""
+        return self.phases or (Phase(0, tuple(range(len(self.actions))), self.actions),)
+
+    def order(self, seed: int) -> npt.NDArray[np.int64]:
+        """Return the rows in the order they are raced in."""
+        if self.is_ordered:
+            return np.arange(len(self.contexts))
+        return np.random.RandomState(seed).permutation(len(self.contexts))
 
     def uniform(self) -> float:
-        """Return what choosing evenly earns a round."""
-        return float(self.rewards.mean())
+        """Return what choosing evenly among the live offers earns a round."""
+        if self.logged is not None:
+            return float(self.rewards.mean())
+        return float(np.nanmean(self.rewards, axis=1).mean(dtype=np.float64))
+
+    def best_possible(self) -> float | None:
+        """Return what choosing the best live offer in each round earns, None where a log can't tell."""
+        if self.logged is not None:
+            return None
+        return float(np.nanmax(self.rewards, axis=1).mean(dtype=np.float64))
 
     def best_fixed(self) -> float:
-        """Return what the best single offer earns a round, found with hindsight."""
-        if self.logged is None:
-            return float(self.rewards.mean(axis=0).max())
-        return max(float(self.rewards[self.logged == k].mean()) for k in range(len(self.actions)))
+        """Return what the best fixed order of offers earns, found with hindsight: the first that is live.
 
-
-def shared_data() -> Path:
-    """Return the folder of reference data sets. Raises SystemExit that says where it is looked for."""
-    named = os.environ.get("OFFER_OPTIMIZER_SHARED_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not (folder / "multiclass").is_dir():
-        raise SystemExit(
-            f"no reference data in {folder}: the bake-off reads multiclass/ and hillstrom/ there; "
-            "put them beside the repository as shared/data, or name the folder in OFFER_OPTIMIZER_SHARED_DATA"
-        )
-    return folder
-
-
-def table(folder: Path, name: str) -> Rounds:
-    """Return a supervised table as rounds: an offer for each label, which earns 1 where it is the row's."""
-    rows = _rows(folder / "multiclass" / f"{name}.csv.gz")
-    contexts = [_context(row, (_VOWEL_CATEGORY,) if name == "vowel" else ()) for row in rows]
-    labels = sorted({row["label"] for row in rows})
-    column = {label: index for index, label in enumerate(labels)}
-    rewards = np.zeros((len(rows), len(labels)))
-    rewards[np.arange(len(rows)), [column[row["label"]] for row in rows]] = 1.0
-    return Rounds(name, contexts, tuple(Action(label, EMPTY) for label in labels), rewards)
-
-
-def hillstrom(folder: Path) -> Rounds:
-    """Return the randomised e-mail test: three mailings with even chances, reward 1 for a visit."""
-    rows = _rows(folder / "hillstrom" / "hillstrom_dev.csv.gz")
-    categories, numbers = HILLSTROM_CONTEXT
-    contexts = [
-        build_features(
-            {name: row[name] for name in categories},
-            {name: float(row[name]) for name in numbers},
-            {},
-            where="context",
-            limit=_FEATURES_MAX,
-        )
-        for row in rows
-    ]
-    mailings = sorted({row["segment"] for row in rows})
-    logged = np.array([mailings.index(row["segment"]) for row in rows])
-    rewards = np.array([float(row["visit"]) for row in rows])
-    return Rounds("hillstrom", contexts, tuple(Action(name, EMPTY) for name in mailings), rewards, logged)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _context(row: dict[str, str], categories: tuple[str, ...]) -> Features:
-    known = {name: value for name, value in row.items() if name != "label"}
-    return build_features(
-        {name: known[name] for name in categories},
-        # An empty cell is a missing number, which a context leaves out.
-        {name: float(value) for name, value in known.items() if name not in categories and value},
-        {},
-        where="context",
-        limit=_FEATURES_MAX,
-    )
+        Where all are live always that is the best single offer; else offers are ordered by their means while
+        live.
+        """
+        if self.logged is not None:
+            return max(float(self.rewards[self.logged == k].mean()) for k in range(len(self.actions)))
+        is_live = ~np.isnan(self.rewards)
+        means = np.nansum(self.rewards, axis=0, dtype=np.float64) / np.maximum(is_live.sum(axis=0), 1)
+        first = np.where(is_live, means, -np.inf).argmax(axis=1)
+        return float(self.rewards[np.arange(len(first)), first].mean(dtype=np.float64))

@@ -26,8 +26,9 @@ from offer_optimizer.store.findings import Finding, Verdict
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.lost_ledger import require_ledger
 from offer_optimizer.store.recorders import ControlSegment
-from offer_optimizer.store.restore import require_ledger, restore_catalog
+from offer_optimizer.store.restore import restore_catalog
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.salvage import find_damage, give_up
 from offer_optimizer.store.segment_writer import SegmentWriter

@@ -50,17 +50,16 @@ WEIGHTS: Final = {
 
 
 class Messages:
-    """Draws calls, MergeVisitor with `merges` alone. `decided` are ids that feedback may name."""
+    """Draws calls. `decided` are ids that feedback may name."""
 
-    def __init__(self, seed: str, *, merges: bool = True) -> None:
+    def __init__(self, seed: str) -> None:
         self.chance = random.Random(seed)
         self.decided: deque[str] = deque(maxlen=500)
         self.versions: deque[str] = deque(maxlen=20)
         self._last = b""
         # Drawn once: a list of two hundred takes longer to make than to answer.
         self._lists = [self._candidates(count) for count in (1, 1, 2, 2, 5, 5, 5, 20, 20, 200, 201)]
-        weights = WEIGHTS if merges else WEIGHTS | {"OfferService/MergeVisitor": 0}
-        self._methods, self._weights = tuple(weights), tuple(weights.values())
+        self._methods, self._weights = tuple(WEIGHTS), tuple(WEIGHTS.values())
         self._makers: dict[str, Callable[[], Message]] = {
             "OfferService/Decide": self.decide,
             "OfferService/BatchDecide": self.batch_decide,

@@ -22,6 +22,7 @@ from offer_optimizer.api.server import Ports, ServerOptions, api_handlers
 from offer_optimizer.app.in_force import InForce, VisitorErasures, VisitorMerges
 from offer_optimizer.app.policies import check_policy
 from offer_optimizer.core.errors import UnknownPlacement
+from offer_optimizer.core.redaction import Redaction
 from offer_optimizer.decide.batch import Decisions
 from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
@@ -36,13 +37,16 @@ from offer_optimizer.learn.cache_keeper import CacheKeeper
 from offer_optimizer.learn.clock_watch import ClockWatch
 from offer_optimizer.learn.desk import ControlDesk
 from offer_optimizer.learn.drain import Drainer
+from offer_optimizer.learn.erase import VisitorEraser
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.loop import Learner
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.reach import LedgerReach
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.clock_file import ClockFile
+from offer_optimizer.store.codec import RecordKind
 from offer_optimizer.store.disk import OsDisk
+from offer_optimizer.store.erasure_requests import ErasureRequests
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.group_sync import GroupSync
 from offer_optimizer.store.hot_lock import HotLock
@@ -54,6 +58,7 @@ from offer_optimizer.store.recorders import ControlSegment, Inbox, Journal
 from offer_optimizer.store.salts import load_or_create_salts, newest_salt
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.snapshots import SnapshotStore
+from offer_optimizer.store.visitor_index import VisitorIndex
 from offer_optimizer.store.writer_cells import WriterCells, oldest_unwritten, read_cells
 from tests.unit.api.fakes import Aborted, FakeContext, FakeLog
 from tests.unit.learn.service_in_memory import LocalVerifier
@@ -119,6 +124,18 @@ class _Unpublished:
         directory = str(self._directory.path)
         question = {"directory": directory, "placement": placement_id, "now_us": self._clock()}
         return _asked(lambda: health_child.find(question))
+
+
+class _NoArchive:
+    """Nothing is ever moved to an archive here, so none has to be written again."""
+
+    def start(self, redaction: Redaction) -> None:
+        """See Archivist."""
+        raise AssertionError(f"there is an archive: {len(redaction.keys)} keys")
+
+    def poll(self) -> int | None:
+        """See Archivist."""
+        return None
 
 
 def _asked(ask: Any) -> Mapping[str, Any]:  # noqa: ANN401
@@ -206,7 +223,20 @@ class WholeService:
 
         keeper = CacheKeeper(self.cache, self.ledger, oldest, self.clock)
         publisher = Publisher(self.snapshots, LocalVerifier(), self.clock, PUBLISH_INTERVAL_US)
-        return Learner(self.ledger, make_drainer, self.snapshots, publisher, self.salts, keeper)
+        eraser = VisitorEraser(
+            self.files, self.directory, self.ledger, self.clock, oldest, _NoArchive(), self.cache
+        )
+        index = VisitorIndex(self.ledger.connection)
+        return Learner(
+            self.ledger,
+            make_drainer,
+            self.snapshots,
+            publisher,
+            self.salts,
+            keeper,
+            eraser=eraser,
+            index=index,
+        )
 
     def _ports(self) -> Ports:
         reports = _Unpublished(self.directory, self.clock)
@@ -258,6 +288,18 @@ class WholeService:
         while self.learner.step():
             pass
         self.in_force.refresh()
+
+    def erase_all(self) -> int:
+        """Let every erasure that was asked for be carried out and cleaned up; return how many there were."""
+        requests = ErasureRequests(self.ledger.connection)
+        for _ in range(10_000):
+            if not requests.waiting() and not requests.is_unclean():
+                break
+            self.run_for(0.1)
+        else:
+            raise AssertionError(f"{len(requests.waiting())} erasures are not carried out")
+        kinds = (record.kind for record in self.ledger.rare_records(self.ledger.last_position()))
+        return sum(kind is RecordKind.ERASURE for kind in kinds)
 
     def model_digests(self) -> dict[str, str]:
         """Return the SHA-256 of every model's saved state, by placement."""

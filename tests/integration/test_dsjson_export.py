@@ -56,8 +56,15 @@ def context(chance: np.random.Generator) -> Features:
     )
 
 
-def train(exploration: str, count: int, reward: Reward, *, is_thinned: bool = False) -> Trained:
-    options: dict[str, Any] = {"exploration": exploration, "bits": 14}
+def train(
+    exploration: str,
+    count: int,
+    reward: Reward,
+    *,
+    is_thinned: bool = False,
+    numbers: str = "standardised",
+) -> Trained:
+    options: dict[str, Any] = {"exploration": exploration, "bits": 14, "numbers": numbers}
     placement = Placement(
         id=HOME,
         offers=("msg", "save5", "nothing"),
@@ -100,8 +107,10 @@ def largest_difference(trained: Trained, file: Path, *, of_lessons: bool) -> flo
     command = [sys.executable, "-m", "vowpalwabbit", *arguments, "-d", str(file), "-f", str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert "warning" not in done.stderr.lower()
-    header = trained.policy.save().partition(b"\n")[0]
-    theirs = VwPolicy(trained.options, header + b"\n" + model.read_bytes())
+    header, _, state = trained.policy.save().partition(b"\n")
+    # What is much is not in VW's file: means and deviations are ours.
+    scores = state.partition(b"\n")[0] + b"\n" if trained.options.numbers == "standardised" else b""
+    theirs = VwPolicy(trained.options, header + b"\n" + scores + model.read_bytes())
     actions = tuple(action for rows in trained.log.batches() for action in actions_of(trained.log, rows, 1))[
         :3
     ]
@@ -121,19 +130,29 @@ def actions_of(log: LedgerRowsLog, rows: LogRows, row: int) -> Iterator[Action]:
         yield Action(log.vocabulary.ids[offer], attributes)
 
 
-@pytest.mark.parametrize("exploration", ["squarecb", "epsilon", "softmax"])
+@pytest.mark.parametrize(
+    ("exploration", "numbers"),
+    [
+        ("squarecb", "standardised"),
+        ("squarecb", "squashed"),
+        ("epsilon", "standardised"),
+        ("softmax", "standardised"),
+    ],
+    ids=["squarecb", "squarecb-squashed", "epsilon", "softmax"],
+)
 def test_vw_makes_our_very_model_of_our_lessons(
-    exploration: str, tmp_path: Path, size: Size, figure: Callable[[str], None]
+    exploration: str, numbers: str, tmp_path: Path, size: Size, figure: Callable[[str], None]
 ) -> None:
     """Three quarters of silence were left out of learning, and the others count for them."""
     count = size.pick(test=400, ci=2000, proof=20_000)
-    trained = train(exploration, count, REWARD, is_thinned=True)
+    trained = train(exploration, count, REWARD, is_thinned=True, numbers=numbers)
     file = tmp_path / "lessons.json"
     with file.open("wb") as stream:
         count = export_dsjson(trained.log, stream, Lessons(trained.options))
     worst = largest_difference(trained, file, of_lessons=True)
     figure(
-        f"vw --dsjson on {count:,} exported lessons ({exploration}): probabilities within {worst:.1e} of ours"
+        f"vw --dsjson on {count:,} exported lessons ({exploration}, {numbers}): "
+        f"probabilities within {worst:.1e} of ours"
     )
     assert worst == 0.0
 
@@ -143,7 +162,8 @@ def test_vw_makes_our_model_of_the_log_itself_but_for_rounding(
     exploration: str, tmp_path: Path, size: Size, figure: Callable[[str], None]
 ) -> None:
     """Where rewards lie in [0, 1]: VW's --clip_p clips as we do, on probabilities rounded once less."""
-    trained = train(exploration, size.pick(test=400, ci=2000, proof=20_000), Reward(formula="sum.click"))
+    count = size.pick(test=400, ci=2000, proof=20_000)
+    trained = train(exploration, count, Reward(formula="sum.click"), numbers="squashed")
     file = tmp_path / "logged.json"
     with file.open("wb") as stream:
         count = export_dsjson(trained.log, stream)

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from offer_optimizer.app.archivist import ChildArchivist
-from offer_optimizer.app.erasing import decode_redaction, encode_redaction
 from offer_optimizer.core.control import Erasure
 from offer_optimizer.core.outcome import LoggedDecision
-from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.core.redaction import Redaction, decode_redaction, encode_redaction
 from offer_optimizer.evaluate import evaluate, read_log
 from offer_optimizer.evaluate.visitor_history import LedgerVisitors, VisitorPage
 from offer_optimizer.formats.parquet import ParquetLog

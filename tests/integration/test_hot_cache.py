@@ -21,7 +21,8 @@ from offer_optimizer.core.ids import make_decision_id
 from offer_optimizer.store.hot_cache import CacheTransaction, Recent
 from offer_optimizer.store.hot_fill import FillableCache, Stage
 from offer_optimizer.store.hot_lock import HotLock
-from offer_optimizer.store.hot_trial import read_all, survives
+from offer_optimizer.store.hot_reading import read_all
+from offer_optimizer.store.hot_trial import survives
 from offer_optimizer.store.lmdb_cache import LmdbCache
 from offer_optimizer.store.memory_cache import MemoryCache
 from tests.conftest import Size
@@ -309,7 +310,7 @@ def test_the_trial_reads_all_and_dies_alone(tmp_path: Path) -> None:
     add_many(made, 50)
     assert survives(environment_of(tmp_path))
     made.close()
-    assert read_all(environment_of(tmp_path)) >= 50
+    assert read_all(str(environment_of(tmp_path))) >= 50
     os.truncate(environment_of(tmp_path) / "data.mdb", 3 * 4096)
     assert not survives(environment_of(tmp_path))
     assert not survives(tmp_path / "nowhere")

@@ -184,6 +184,9 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "300 rows written" in done.output
     assert "vw --dsjson --cb_explore_adf --cb_type mtr --squarecb" in done.output
+    since = ("--from", "2026-01-01T00:00:00Z", "--to", tmp_path / "z.json")
+    done = run("export", data, "--placement", "home", "--as", "dsjson", "--lessons", *since)
+    assert (done.exit_code, "numbers are standardised" in done.output) == (1, True)
     done = run("export", data, "--placement", "home", "--as", "obp", "--to", tmp_path / "x.json")
     assert (done.exit_code, "exists: choose another name" in done.output) == (1, True)
     done = run("export", log, "--as", "dsjson", "--lessons", "--to", tmp_path / "y.json")

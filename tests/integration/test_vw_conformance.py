@@ -43,7 +43,9 @@ def test_the_model_is_the_one_that_vw_makes_of_the_file(shared_data: Path | None
     if shared_data is None:
         return
     file = shared_data / "vw" / "inputs" / "dsjson_cb.json"
-    options = VwOptions(exploration="softmax", learning_rate=0.5, power_t=0.5, interactions=False)
+    options = VwOptions(
+        exploration="softmax", learning_rate=0.5, power_t=0.5, interactions=False, numbers="squashed"
+    )
     ours = VwPolicy(options, manner=NATIVE)
     log = DsjsonLog(file)
     examples = [example for rows in log.batches() for example, _ in examples_of(log, rows)]

@@ -53,6 +53,7 @@ class Case:
 CASES: Final = (
     Case("uniform"),
     Case("baseline"),
+    Case("auto"),
     Case("thompson"),
     Case("linear"),
     Case("linear", {"model": "kernel"}),
@@ -61,7 +62,7 @@ CASES: Final = (
     Case("vw", {"exploration": "epsilon"}),
     Case("vw", {"exploration": "softmax"}),
     Case("vw", {"bits": 12}),
-    Case("vw", {"numbers": "standardised"}),
+    Case("vw", {"numbers": "squashed"}),
 )
 LEARNERS: Final = tuple(case for case in CASES if registry.learns(case.name))
 

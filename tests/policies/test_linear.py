@@ -13,7 +13,7 @@ import pytest
 from offer_optimizer.core.errors import InvalidInput, PolicyFault
 from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.policy import members, registry
-from offer_optimizer.policy.contract import Action, Example, Policy, fallbacks
+from offer_optimizer.policy.contract import Action, Example, Policy, remarks
 from tests.policies.worlds import OFFERS, draw_examples, features
 
 NUMPY_POLICIES: Final = ("linear", "thompson")
@@ -83,17 +83,17 @@ def test_a_weight_counts_as_often_as_it_says_up_to_the_cap(name: str) -> None:
 def test_a_model_too_wide_falls_back_to_cheaper_members_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members, "DENSE_NUMBERS", 8 * 140 * 140)
     policy = registry.create("linear", {}, ())
-    assert fallbacks(policy) == ()
+    assert remarks(policy) == ()
     for example in draw_examples(100, seed=2):
         policy.learn(example)
-    small = fallbacks(policy)
+    small = remarks(policy)
     for step in range(180):
         context = features(page=f"page-{step}")
         policy.learn(Example(context, (Action(f"offer-{step % 12}", EMPTY),), 0, 1.0, 1.0))
     assert small == ()
-    assert [text.split(":")[0] for text in fallbacks(policy)] == ["kernel", "linear"]
+    assert [text.split(":")[0] for text in remarks(policy)] == ["kernel", "linear"]
     again = registry.load("linear", {}, (), policy.save())
-    assert fallbacks(again) == fallbacks(policy)
+    assert remarks(again) == remarks(policy)
     for each in (policy, again):
         each.learn(draw_examples(1, seed=3)[0])
     assert again.save() == policy.save()
@@ -107,7 +107,7 @@ def test_the_state_stays_bounded_whatever_comes() -> None:
         offers = tuple(Action(f"inline-{step * 2 + n}", features(kind=f"kind-{step}")) for n in range(2))
         policy.learn(Example(context, offers, step % 2, 0.5, float(step % 3 == 0)))
     assert len(policy.save()) < 16e6
-    assert len(fallbacks(policy)) >= 3
+    assert len(remarks(policy)) >= 3
 
 
 def test_an_offer_that_was_paused_finds_what_it_had() -> None:

@@ -65,7 +65,7 @@ def test_two_processes_give_an_equal_request_the_same_text_and_the_same_pmf() ->
 
 def test_cached_offers_learn_what_plain_text_learns() -> None:
     """Against the workspace's own text interface: every weight and every answer equal, bit for bit."""
-    options = VwOptions(bits=10)
+    options = VwOptions(bits=10, numbers="squashed")
     policy = vw.VwPolicy(options)
     plain = vowpalwabbit.Workspace(arg_list=[*options.arguments(), "--quiet"])
     for example in draw_examples(300, seed=1):
@@ -221,7 +221,7 @@ def test_damaged_means_are_refused_before_the_model_is_loaded() -> None:
         with pytest.raises(PolicyFault, match="load"):
             registry.load("vw", options, (), header + b"\n" + wrong + b"\n" + model)
     with pytest.raises(PolicyFault, match="standardised"):
-        registry.load("vw", options, (), registry.create("vw", {}, ()).save())
+        registry.load("vw", options, (), registry.create("vw", {"numbers": "squashed"}, ()).save())
 
 
 def test_a_state_of_other_options_or_another_library_is_refused() -> None:

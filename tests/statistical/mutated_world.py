@@ -103,6 +103,10 @@ class ClockedJournal:
         """See DecisionJournal."""
         self.kept.append((decision, visitor_digest))
 
+    def append_again(self, decision: Decision, visitor_digest: bytes) -> None:
+        """See DecisionJournal. Nothing is ever repeated here."""
+        raise AssertionError(decision, visitor_digest)
+
 
 class TiltedPolicy(UniformPolicy):
     """Prefers offers by context, clearly: what is chosen depends on who asks."""

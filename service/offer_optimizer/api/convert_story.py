@@ -42,6 +42,7 @@ def explain_response(story: Story) -> pb.ExplainResponse:
         ),
         summary=summarize(story),
         text=describe_story(story),
+        model_remarks=story.model_remarks,
     )
     if story.chosen is not None:
         response.draw.CopyFrom(pb.ExplainedDraw(salt_id=story.draw_salt_id, number=story.draw_number))

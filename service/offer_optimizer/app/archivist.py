@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from offer_optimizer.app.erasing import encode_redaction
-from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.core.redaction import Redaction, encode_redaction
 from offer_optimizer.store.layout import DataDirectory
 
 

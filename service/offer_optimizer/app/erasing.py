@@ -7,7 +7,6 @@ moment; the learner starts it again.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ import structlog
 
 from offer_optimizer.app.logs import configure_logging
 from offer_optimizer.core.errors import OfferOptimizerError
-from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.core.redaction import decode_redaction
 from offer_optimizer.learn.erase_archive import erase_archived
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
@@ -26,23 +25,6 @@ from offer_optimizer.store.layout import DataDirectory
 log = structlog.get_logger(__name__)
 
 _NICE: Final = 10
-
-
-def encode_redaction(redaction: Redaction) -> bytes:
-    """Return what the child reads."""
-    content = {
-        "keys": sorted(redaction.keys),
-        "secret": redaction.secret.hex(),
-        "shares": redaction.shares,
-    }
-    return json.dumps(content).encode()
-
-
-def decode_redaction(data: bytes) -> Redaction:
-    """Parse what encode_redaction wrote."""
-    content = json.loads(data)
-    secret = bytes.fromhex(content["secret"])
-    return Redaction(secret, frozenset(content["keys"]), tuple(content["shares"]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,7 +15,8 @@ YOUNG: Final = 50_000
 
 
 def calm_collector() -> None:
-    """Call once, when everything that stays has been made."""
+    """Call once, when everything that stays has been made; until then nobody need look."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, 10, 10)
+    gc.enable()

@@ -31,7 +31,7 @@ from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.lmdb_cache import LmdbCache
-from offer_optimizer.store.restore import require_ledger
+from offer_optimizer.store.lost_ledger import require_ledger
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.snapshots import SnapshotStore
 from offer_optimizer.store.visitor_index import VisitorIndex

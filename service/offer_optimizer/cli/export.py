@@ -90,6 +90,8 @@ def _export(
 ) -> None:
     with given.opened_log(path, format_name, "exporting", **options) as log:
         policy = _vw_options(log, is_required=lessons) if form == "dsjson" else None
+        if lessons and policy is not None and policy.numbers == "standardised" and options["start"]:
+            raise InvalidInput("--from", "leaves out lessons that say what is much: numbers are standardised")
         if form == "obp":
             feedback = obp_feedback(log)
             with _new_file(to) as file:
@@ -120,12 +122,8 @@ def _vw_options(log: Log, *, is_required: bool) -> VwOptions | None:
         choice = log.catalogs[max(log.catalogs)].placement_by_id[log.placement_id].policy
         if choice.name == "vw":
             options = VwOptions.model_validate(choice.options)
-            if options.numbers == "squashed":
-                return options
-            if is_required:
-                # What a number is to the model depends on all that was learned before it: no row says so.
-                raise InvalidInput("--lessons", f"can't be made of a policy with numbers: {options.numbers}")
-            return None
+            # The logged form has numbers as they came; what VW was told depends on all that came before.
+            return options if is_required or options.numbers == "squashed" else None
     if is_required:
         raise InvalidInput("--lessons", "is for ledgers whose placement runs the vw policy")
     return None

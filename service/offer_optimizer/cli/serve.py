@@ -1,4 +1,8 @@
-"""`offer-optimizer serve`: check everything that can be wrong before anything is started, then supervise."""
+"""`offer-optimizer serve`: check everything that can be wrong before anything is started, then supervise.
+
+Whoever waits for the deciders waits for this process first. So it loads what a check needs where there is
+something to check, and neither policies nor the catalog's schema where the catalog is what it was.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +13,17 @@ from typing import Annotated
 
 import typer
 
-from offer_optimizer.api.credentials import TlsFiles
-from offer_optimizer.app.clocks import boot_id, entropy, wall_clock_us
-from offer_optimizer.app.keys import read_keys
+from offer_optimizer.app.clocks import entropy
 from offer_optimizer.app.listen import Address, check_open, hold_port, is_loopback, parse_listen
 from offer_optimizer.app.logs import configure_logging
-from offer_optimizer.app.policies import check_policy
-from offer_optimizer.core.errors import CannotStart, OfferOptimizerError
-from offer_optimizer.store.catalog import CatalogStore
+from offer_optimizer.core.errors import CannotStart, DamagedFile, NotFound, OfferOptimizerError
+from offer_optimizer.store.catalog_file import newest_revision, read_revision_file, revision_name
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.lost_ledger import require_ledger
 from offer_optimizer.store.migrations import FORMAT_VERSION, migrate
-from offer_optimizer.store.recorders import ControlSegment
-from offer_optimizer.store.restore import require_ledger, restore_catalog
 from offer_optimizer.store.salts import load_or_create_salts
-from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.supervisor import Child, Supervisor
 
 
@@ -116,7 +115,10 @@ def serve(
                 require_ledger(files, directory)
                 _settle_secrets(files, directory)
                 _settle_format(directory)
-                _settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
+                if not _is_settled(files, directory.catalog, catalog):
+                    from offer_optimizer.cli.settling import settle_catalog
+
+                    settle_catalog(files, directory, catalog, apply_catalog=apply_catalog)
                 protection += ["--journal-sync-ms", str(journal_sync_ms)]
                 status = _supervise(files, directory, address, workers, protection, keep_days)
         finally:
@@ -137,11 +139,15 @@ def _protection(
         raise CannotStart("--tls-client-ca needs --tls-cert and --tls-key")
     options: list[str] = []
     if tls_cert is not None and tls_key is not None:
+        from offer_optimizer.api.credentials import TlsFiles
+
         TlsFiles(tls_cert, tls_key, tls_client_ca).read()
         options += ["--tls-cert", str(tls_cert.resolve()), "--tls-key", str(tls_key.resolve())]
         if tls_client_ca is not None:
             options += ["--tls-client-ca", str(tls_client_ca.resolve())]
     if keys is not None:
+        from offer_optimizer.app.keys import read_keys
+
         read_keys(keys)
         options += ["--keys", str(keys.resolve())]
     return options
@@ -186,46 +192,14 @@ def _settle_format(directory: DataDirectory) -> None:
         )
 
 
-def _settle_catalog(
-    files: Files, directory: DataDirectory, catalog: Path | None, *, apply_catalog: bool
-) -> None:
-    """Seed an empty data directory; show what differs in another; change it only when told to."""
-    writer = SegmentWriter(files, directory.segments, "control", boot_id(), entropy(8).hex())
-    store = CatalogStore(
-        files,
-        directory.catalog,
-        directory.catalog_lock_path,
-        ControlSegment(writer),
-        wall_clock_us,
-        check_policy,
-    )
+def _is_settled(files: Files, directory: Path, catalog: Path | None) -> bool:
+    """Return whether the revision in force is whole and what `--catalog`, if given, says to the letter."""
+    newest = newest_revision(files, directory)
+    if not newest:
+        return False
     try:
-        restore_catalog(directory, store)
-        newest = store.newest_number()
-        if catalog is None:
-            if newest == 0:
-                raise CannotStart(f"{directory.path} has no catalog yet: add --catalog FILE")
-            return
-        try:
-            document = catalog.read_bytes().decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CannotStart(f"catalog {catalog} can't be read: {error}") from None
-        if newest == 0:
-            store.apply(document, 0)
-            return
-        changes = store.diff(document)
-        if not changes:
-            return
-        for line in changes:
-            print(line, file=sys.stderr)
-        if apply_catalog:
-            change = store.apply(document, newest)
-            print(f"catalog revision {change.revision} is in force", file=sys.stderr)
-        else:
-            print(
-                f"{catalog} differs from revision {newest} as shown; revision {newest} stays in force"
-                " (add --apply-catalog to change it)",
-                file=sys.stderr,
-            )
-    finally:
-        writer.close()
+        stored = read_revision_file(files, directory / revision_name(newest))
+        return catalog is None or catalog.read_bytes() == stored.document.encode()
+    except (DamagedFile, NotFound, OSError):
+        # Whoever settles it restores the file, or says what is wrong.
+        return False

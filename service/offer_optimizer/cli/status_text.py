@@ -69,6 +69,8 @@ def placement_lines(item: Values) -> Iterator[tuple[str, str]]:
     drawn, entropy = _percent(item["exploration_share"]), _percent(item["entropy_share"])
     yield "explored", f"{drawn} of what was drawn; {entropy} of the entropy of drawing evenly"
     yield "model", _model(item)
+    for remark in item["remarks"]:
+        yield "", remark
 
 
 def _model(item: Values) -> str:

@@ -24,7 +24,7 @@ from offer_optimizer.client.values import (
     Problem,
     Question,
 )
-from offer_optimizer.core.decision import Consent
+from offer_optimizer.core.consent import Consent
 
 __all__ = [
     "Access",

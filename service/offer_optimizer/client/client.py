@@ -49,7 +49,7 @@ from offer_optimizer.client.values import (
     Problem,
     Question,
 )
-from offer_optimizer.core.decision import Consent
+from offer_optimizer.core.consent import Consent
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
 from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb

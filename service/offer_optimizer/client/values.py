@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from offer_optimizer.core.decision import Consent
+from offer_optimizer.core.consent import Consent
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class Budget(Part):
 class PolicyChoice(Part):
     """Which registered policy a placement runs, with its options."""
 
-    name: str = "vw"
+    name: str = "auto"
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offer_optimizer.core.checked import checked_dataclass
+from offer_optimizer.core.consent import Consent as Consent  # noqa: PLC0414  (a part of every decision)
 from offer_optimizer.core.features import Features
 
 Pmf32 = NDArray[np.float32]
@@ -41,15 +42,6 @@ class ExclusionReason(IntEnum):
     CAPPED = 9
     BUDGET_SPENT = 10
     BUDGET_PACED = 11
-
-
-class Consent(IntEnum):
-    """What a visitor agreed to. Numbers are stored: never change one."""
-
-    UNSPECIFIED = 0
-    NONE = 1
-    SERVE_ONLY = 2
-    FULL = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,8 @@ import hashlib
 from bisect import bisect_right
 from functools import lru_cache
 from itertools import accumulate
-from typing import Final
 
 from offer_optimizer.core.decision import Pmf32
-
-SALT_BYTES: Final = 32
 
 
 def uniform(salt: bytes, placement_id: str, decision_id: bytes, slot: int) -> float:

@@ -8,6 +8,7 @@ and clusters are what they were; once the secret is gone nobody can tell what st
 from __future__ import annotations
 
 import hashlib
+import json
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -84,3 +85,20 @@ class Redaction:
 
     def _hash(self, purpose: bytes, data: bytes, size: int) -> bytes:
         return hashlib.blake2b(data, digest_size=size, key=self.secret, person=purpose).digest()
+
+
+def encode_redaction(redaction: Redaction) -> bytes:
+    """Return what the child reads."""
+    content = {
+        "keys": sorted(redaction.keys),
+        "secret": redaction.secret.hex(),
+        "shares": redaction.shares,
+    }
+    return json.dumps(content).encode()
+
+
+def decode_redaction(data: bytes) -> Redaction:
+    """Parse what encode_redaction wrote."""
+    content = json.loads(data)
+    secret = bytes.fromhex(content["secret"])
+    return Redaction(secret, frozenset(content["keys"]), tuple(content["shares"]))

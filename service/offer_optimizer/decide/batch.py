@@ -1,7 +1,7 @@
 """Decisions alone or in a batch, whose items are each made as they would be alone and written together.
 
-Always holds: what was decided is written when the batch ends, however it ends, because whoever repeats a
-request is answered with the first decision; no outcome may be answered before `end` was asked about it.
+Always holds: what was decided is written when the batch ends, however it ends, and what could not be written
+is counted no more; no outcome may be answered before `end` was asked about it.
 Items of one visitor see each other's counts, which are counted as each item is decided.
 """
 
@@ -33,7 +33,8 @@ class _Collected:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self.began_us: int | None = None
-        self.entries: list[tuple[Decision, bytes]] = []
+        self.entries: dict[bytes, tuple[Decision, bytes]] = {}
+        self.made: set[bytes] = set()
 
     def stamp(self) -> _Collected:
         """See DecisionJournal: the stamp of the whole batch covers those of its items."""
@@ -54,7 +55,12 @@ class _Collected:
 
     def append(self, decision: Decision, visitor_digest: bytes) -> None:
         """See DecisionJournal."""
-        self.entries.append((decision, visitor_digest))
+        self.entries[decision.decision_id] = (decision, visitor_digest)
+        self.made.add(decision.decision_id)
+
+    def append_again(self, decision: Decision, visitor_digest: bytes) -> None:
+        """See DecisionJournal. One that was made in the batch is there already."""
+        self.entries.setdefault(decision.decision_id, (decision, visitor_digest))
 
 
 class Batch:
@@ -90,14 +96,16 @@ class Batch:
         """Write what was decided; return by decision id what to answer where that failed."""
         if self._stamp is None:
             return {}
-        entries = self._collected.entries
+        entries = list(self._collected.entries.values())
         try:
             written_count = self._journal.append_all(entries) if entries else 0
         finally:
             self._stamp.__exit__(None, None, None)
         lost = {decision.decision_id for decision, _ in entries[written_count:]}
-        if lost:
-            self._runtime.forget_answers(lost)
+        # Others may have written what was only repeated here.
+        undone = [entry for entry in entries[written_count:] if entry[0].decision_id in self._collected.made]
+        if undone:
+            self._runtime.undo(undone)
         return {
             outcome.decision_id: self._runtime.unrecorded(request)
             for request, outcome in self._asked

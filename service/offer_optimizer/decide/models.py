@@ -74,10 +74,11 @@ class ModelShelf:
         """Return the model in service for a placement's epoch, or None."""
         return self._models.get((placement_id, epoch))
 
-    def refresh(self, catalog: PreparedCatalog) -> None:
+    def refresh(self, catalog: PreparedCatalog, most: int | None = None) -> None:
         """Load what placements lack, and swap one model that has a newer snapshot; cheap when none has.
 
-        Raises StorageUnavailable.
+        Loads `most` models at most, all by default: the other placements answer their baseline until they
+        have theirs. Raises StorageUnavailable.
         """
         is_serving = bool(self._models)
         newer: dict[_Key, tuple[PreparedPlacement, str]] = {}
@@ -86,6 +87,8 @@ class ModelShelf:
             name = self._snapshots.current_name(*key)
             served = self._models.get(key)
             if (placement_id, name or "") in self._refused:
+                continue
+            if served is None and most is not None and len(self._models) >= most:
                 continue
             if served is None:
                 self._put(key, placement, name)

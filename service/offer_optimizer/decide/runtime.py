@@ -2,13 +2,15 @@
 
 Never waits on learning or on an fsync. The pmf that is logged is the one that was drawn from, and the draw
 happens once. What can't be counted is not offered; what can't be recorded is answered with the baseline,
-without a decision_id and without an offer that a cap or budget limits.
+without a decision_id and without an offer that a cap or budget limits, and is counted no more. No decision_id
+is answered before this process has written its record, a repeat's neither: whoever made that decision may
+have been refused by the disk, or have died, between counting and writing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -41,6 +43,10 @@ class DecisionJournal(Protocol):
         """Write a decision so that it survives the death of this process. Raises StorageUnavailable."""
         ...
 
+    def append_again(self, decision: Decision, visitor_digest: bytes) -> None:
+        """Write a decision that may be written already; the ledger takes one. Raises StorageUnavailable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -71,52 +77,68 @@ class Runtime:
         """Answer a request whose decision could not be recorded. Raises UnknownPlacement."""
         return self._unrecorded(look_up(request, self.catalog(), self.digest))
 
-    def forget_answers(self, decision_ids: Iterable[bytes]) -> None:
-        """Let no repeat be answered with decisions that could not be recorded.
-
-        Where the counters are busy just then, one may be, as in the moment before it is known.
-        """
-        with suppress(CacheBusy, CacheUnready), self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
-            for decision_id in decision_ids:
-                transaction.forget_answer(decision_id)
-
     def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
         counters = asked.without_counters()
         seen: CacheView | None = None
+        repeat: Recent | None = None
         try:
             with self.cache.view() as view:
                 seen = view
                 asked = asked.known_as(view.merged_into(asked.digest) if asked.digest else b"")
-                repeat = self._repeat(asked, view, time_us) if asked.may_repeat else None
-                if repeat is not None:
-                    return repeat
-                counters = self._read(asked, view, time_us)
+                repeat = self._find_repeat(asked, view, time_us)
+                if repeat is None:
+                    counters = self._read(asked, view, time_us)
         except CacheUnready:
             pass  # limited offers are left out, repeats are not known
+        if repeat is not None:
+            return self._answer_again(asked, repeat)
         draft = self.drafter.draft(asked, counters, time_us)
         if not (asked.plan.is_limited or asked.may_repeat) or counters is None:
             return self._record(asked, draft, self._draw(asked, draft, time_us))
-        decision: Decision | None = None
+        return self._decide_counted(asked, draft, counters, seen, time_us)
+
+    def _decide_counted(
+        self, asked: Asked, draft: Draft, counters: Counters, seen: CacheView | None, time_us: int
+    ) -> Outcome:
+        found: Recent | Decision | None = None
         try:
             with self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
                 # Read again, unless nobody has changed anything meanwhile.
                 if seen is None or not transaction.continues(seen):
-                    repeat = self._repeat(asked, transaction, time_us) if asked.may_repeat else None
-                    if repeat is not None:
-                        return repeat
-                    newer = self._read(asked, transaction, time_us)
+                    found = self._find_repeat(asked, transaction, time_us)
+                    newer = counters if found is not None else self._read(asked, transaction, time_us)
                     if newer != counters:
                         draft = self.drafter.redraft(asked, draft, newer, time_us)
-                decision = self._draw(asked, draft, time_us)
-                self._count(asked, draft, decision, transaction)
+                if found is None:
+                    found = self._draw(asked, draft, time_us)
+                    self._count(asked, draft, found, transaction)
         except (CacheBusy, CacheUnready):
-            if decision is not None:
+            if isinstance(found, Decision):
                 # It was drawn and can't be counted: drawing again would bias what is logged.
                 return self._unrecorded(asked)
+        if found is None:
             draft = self.drafter.draft(asked, asked.without_counters(), time_us)
-            decision = self._draw(asked, draft, time_us)
+            return self._record(asked, draft, self._draw(asked, draft, time_us))
+        if isinstance(found, Recent):
+            return self._answer_again(asked, found)
         # Counted first, journalled after: a crash between the two wastes one use and shows nothing twice.
-        return self._record(asked, draft, decision)
+        try:
+            return self._record(asked, draft, found)
+        except StorageUnavailable:
+            self.undo(((found, asked.digest),))
+            raise
+
+    def undo(self, lost: Sequence[tuple[Decision, bytes]]) -> None:
+        """Take (decision, visitor digest) pairs that nobody could record out of the counters, where they are.
+
+        Counters that can't be had keep them: that wastes a use, and a repeat writes the record then.
+        """
+        try:
+            with self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
+                for decision, digest in lost:
+                    transaction.undo(decision.decision_id, digest)
+        except (CacheBusy, CacheUnready):
+            pass
 
     def _read(self, asked: Asked, view: CacheView, time_us: int) -> Counters:
         limits = asked.prepared.limits
@@ -143,22 +165,23 @@ class Runtime:
         count_new_decision(transaction, limits, recent, asked.digests, may_repeat=asked.may_repeat)
 
     def _record(self, asked: Asked, draft: Draft, decision: Decision) -> Outcome:
-        try:
-            self.journal.append(decision, asked.digest)
-        except StorageUnavailable:
-            if asked.may_repeat:
-                self.forget_answers((decision.decision_id,))
-            raise
+        self.journal.append(decision, asked.digest)
         slots = shown_slots(draft, decision)
         return Outcome(decision.decision_id, slots, decision.reason, decision.model_version)
 
-    def _repeat(self, asked: Asked, view: CacheView, time_us: int) -> Outcome | None:
+    def _find_repeat(self, asked: Asked, view: CacheView, time_us: int) -> Recent | None:
+        if not asked.may_repeat:
+            return None
         recent = find_retried(view, asked.digests, time_us)
         if recent is None:
             recent = find_sticky(view, asked.request.placement_id, asked.digest, asked.sticky_us, time_us)
             if recent is None or not self._still_shows(asked, recent, time_us):
                 return None
+        return recent
+
+    def _answer_again(self, asked: Asked, recent: Recent) -> Outcome:
         first = decode_decision(recent.record)
+        self.journal.append_again(first, recent.visitor_digest)
         slots = tuple(
             ShownSlot(recent.offer_id, slot.propensity, self._payload(asked, recent.offer_id))
             for slot in first.slots

@@ -17,12 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from offer_optimizer.core.errors import NotFound, UnknownPlacement
+from offer_optimizer.core.errors import DamagedFile, NotFound, StorageUnavailable, UnknownPlacement
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.evaluate.contributions import CurrentModel, contributions
 from offer_optimizer.evaluate.errors import HistoryUnreadable, ReportTooLong
 from offer_optimizer.evaluate.story import Story, tell
-from offer_optimizer.policy.contract import Action
+from offer_optimizer.policy.contract import Action, remarks
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 
@@ -54,9 +54,15 @@ class LedgerStories:
 
 
 def with_contributions(story: Story, model: CurrentModel | None) -> Story:
-    """Return the story with what its context contributes; the same where model, context or choice lack."""
+    """Return the story with what its context contributes, and what today's model says of itself.
+
+    The same without a model; without contributions where context or choice lack.
+    """
+    if model is None:
+        return story
+    story = replace(story, model_remarks=remarks(model.policy))
     chosen = story.chosen
-    if model is None or chosen is None or not story.context.count():
+    if chosen is None or not story.context.count():
         return story
     eligible = story.eligible
     actions = [Action(candidate.offer_id, candidate.attributes) for candidate in eligible]
@@ -148,5 +154,5 @@ def reading(path: Path) -> Iterator[Ledger]:
         with closing(ledger.connection):
             ledger.connection.execute("BEGIN")
             yield ledger
-    except sqlite3.Error as error:
+    except (sqlite3.Error, DamagedFile, StorageUnavailable) as error:
         raise HistoryUnreadable(f"{path}: {error}") from error

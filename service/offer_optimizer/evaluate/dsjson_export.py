@@ -3,8 +3,9 @@
 Two forms. *Logged*, for everybody: probabilities, costs (minus the reward) and the order of offers as they
 were. *Lessons*, to get our model out of VW, bit for bit: the label has what our policy told VW (propensity
 clipped as its exploration wants it, reward scaled to [0, 1]) and the chosen offer stands last, because
-squarecb heeds only the last line's probability; `p` is as logged. `training_arguments` are VW's options for
-either.
+squarecb heeds only the last line's probability; `p` is as logged. Where the policy standardises numbers, a
+lesson has the z-scores that VW was told when it learned, made of the lessons before it: so an export that
+begins later has others. `training_arguments` are VW's options for either.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from offer_optimizer.policy.vw_json import (
     label_value,
 )
 from offer_optimizer.policy.vw_options import VwOptions
+from offer_optimizer.policy.vw_scores import VwScores
 
 RewardRange = tuple[float, float]
 UNIT: Final[RewardRange] = (0.0, 1.0)
@@ -54,8 +56,8 @@ def export_dsjson(log: Log, file: IO[bytes], lessons: Lessons | None = None) -> 
 def training_arguments(options: VwOptions, *, of_lessons: bool) -> list[str]:
     """Return VW's arguments that make the policy's model of an export.
 
-    Of lessons it is the same to the bit. Of the logged form, where rewards lie in [0, 1], it is the same but
-    for float32 rounding: VW clips the propensities itself.
+    Of lessons it is the same to the bit. Of the logged form, where rewards lie in [0, 1] and numbers are
+    squashed, it is the same but for float32 rounding: VW clips the propensities itself.
     """
     clip = [] if of_lessons else ["--clip_p", str(PROPENSITY_CLIP[options.exploration])]
     return ["--dsjson", *options.arguments(), *clip]
@@ -67,6 +69,8 @@ class _Writer:
     def __init__(self, log: Log, lessons: Lessons | None) -> None:
         self._ids = log.vocabulary.ids
         self._lessons = lessons
+        is_scored = lessons is not None and lessons.options.numbers == "standardised"
+        self._scores = VwScores() if is_scored else None
         self._range: Callable[[LogRows, int], RewardRange] | None = None
         if isinstance(log, LedgerRowsLog):
             self._range = lambda rows, row: log.reward_range((rows.decisions or [])[row])
@@ -82,9 +86,13 @@ class _Writer:
         attributes = rows.attributes[row] if rows.attributes is not None else (EMPTY,) * len(numbers)
         offers = [self._offer(numbers[at], attributes[at]) for at in order]
         pmf = None if rows.pmf is None else [float(rows.pmf[row, at]) for at in order]
+        context = rows.contexts.features(row)
+        if self._scores is not None:
+            self._scores.learn(context)
+            context = self._scores.standardised(context)
         return write_event(
             self._label(rows, row, order.index(chosen)),
-            context_namespaces(rows.contexts.features(row)),
+            context_namespaces(context),
             offers,
             pmf,
             offer_ids=[self._ids[numbers[at]] for at in order],

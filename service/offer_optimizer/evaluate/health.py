@@ -39,6 +39,7 @@ class PlacementHealth:
     `answered_share` of the decisions had feedback other than shown and not_shown by now. `reward_mean` is of
     decisions that closed. `exploration_share` and `entropy_share` (of the greatest possible) are of the
     model's pmfs. Delays are from a decision to its first such feedback, over two weeks.
+    `remarks` are what the published model says about how it answers.
     """
 
     placement: str
@@ -61,6 +62,7 @@ class PlacementHealth:
     delay_s_p50: float | None
     delay_s_p90: float | None
     delay_s_p99: float | None
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ def _figures(history: History, item: PlacementFacts, facts: LoopFacts) -> Placem
         delay_s_p50=quantiles[0],
         delay_s_p90=quantiles[1],
         delay_s_p99=quantiles[2],
+        remarks=item.remarks,
     )
 
 

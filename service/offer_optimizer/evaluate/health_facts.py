@@ -11,7 +11,8 @@ class PlacementFacts:
 
     Times are microseconds since the epoch. `published_us` is None where nothing was published yet;
     `unlearned_count` examples have closed behind the published model, the oldest at `oldest_unlearned_us`;
-    `learn_probability` is 1 unless silence is thinned out; `nothing_offers` show nothing.
+    `learn_probability` is 1 unless silence is thinned out; `nothing_offers` show nothing;
+    `remarks` are what the published model says about how it answers.
     """
 
     placement_id: str
@@ -26,6 +27,7 @@ class PlacementFacts:
     frozen_since_us: int | None = None
     learn_probability: float = 1.0
     nothing_offers: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

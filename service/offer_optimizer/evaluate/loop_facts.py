@@ -18,7 +18,7 @@ from offer_optimizer.evaluate.health_facts import LoopFacts, PlacementFacts
 from offer_optimizer.learn.lineage import END, START, SteeringRecords
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.epoch import epoch_of
-from offer_optimizer.store.catalog import read_revision_file
+from offer_optimizer.store.catalog_file import read_revision_file
 from offer_optimizer.store.codec import (
     StoredCatalog,
     decode_feedback,
@@ -137,6 +137,7 @@ class _Reader:
             frozen_since_us=frozen_since_us,
             learn_probability=learn_probability,
             nothing_offers=self._nothing,
+            remarks=snapshot.remarks if snapshot else (),
         )
 
     def _current(self, placement_id: str, epoch: bytes) -> tuple[str | None, Snapshot | None]:

@@ -86,7 +86,8 @@ class Story:
     """One decision. `draw_number` is None where nothing was drawn by us or the ledger lacks the salt.
 
     `holdout_share` is the one in force, `holdout_u` None for visitors in neither arm. `closing` is None
-    while the window is open. `contributions` are asked of today's model, where there is one.
+    while the window is open. `contributions` and `model_remarks` are asked of today's model, where there
+    is one.
     """
 
     decision_id: bytes
@@ -115,6 +116,7 @@ class Story:
     closing: Closing | None
     contributions: Contributions | None = None
     is_imported: bool = False
+    model_remarks: tuple[str, ...] = ()
 
     @property
     def eligible(self) -> tuple[StoryCandidate, ...]:

@@ -73,6 +73,7 @@ def describe_story(story: Story) -> str:
         "candidates",
         *(_candidate(story, candidate) for candidate in story.candidates),
         *_contributions(story),
+        *(f"today      {remark}" for remark in story.model_remarks),
         *_feedback(story),
         f"reward     {_reward(story)}",
         f"in short   {summarize(story)}",

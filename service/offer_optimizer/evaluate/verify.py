@@ -23,13 +23,14 @@ from offer_optimizer.evaluate.verify_findings import Check, Finding, Findings, P
 from offer_optimizer.evaluate.verify_learned import Closes, check_learned
 from offer_optimizer.evaluate.verify_limits import LimitsReader
 from offer_optimizer.evaluate.verify_recount import Recount
-from offer_optimizer.store.codec import RecordKind, Salt, StoredCatalog
+from offer_optimizer.store.codec import Merge, RecordKind, Salt, StoredCatalog, Tick
 from offer_optimizer.store.fold_tables import ClosedDecision, CloseStatus
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 from offer_optimizer.store.moved import Moved, what_was_moved
 
 _STEP: Final = 1000
 """Records between two reports of progress."""
+_HEARD: Final = (RecordKind.MERGE, RecordKind.TICK, RecordKind.ERASURE)
 
 Progress = Callable[[int, int], None]
 """Told how many records of how many are done."""
@@ -68,6 +69,8 @@ def verify(ledger: Ledger, *, progress: Progress | None = None) -> Verification:
             progress(record.position, last)
         if record.kind is RecordKind.DECISION:
             run.judge(record)
+        elif record.kind in _HEARD:
+            run.hear(record)
     if progress is not None:
         progress(last, last)
     return run.finish()
@@ -118,6 +121,16 @@ class _Run:
             return
         if body.reason is Reason.MODEL:
             self._add_choice(body, derived, closed)
+
+    def hear(self, record: LedgerRecord) -> None:
+        """Take account of what changes whose decisions are whose."""
+        match record.body():
+            case Merge() as merge:
+                self._recount.merge(merge.from_key, merge.into_key)
+            case Tick() as tick:
+                self._recount.tick(tick.time_us)
+            case _:
+                self._recount.erase()
 
     def _derive(self, decision: Decision, visitor_key: int | None) -> Derived | None:
         """Return what a decision derives from; None where it can't be read or another system made it."""

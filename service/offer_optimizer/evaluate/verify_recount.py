@@ -3,9 +3,9 @@
 Only what decisions alone tell is counted: caps and budgets with `count_on: decide`. What always holds:
 decisions are taken in the order of their decide times, since deciders' journals reach the ledger in any order
 within a moment; what lies within SLACK of a bound may be counted or not; what a deferred decision reserved
-may have been released. Fewer than the ledger has is a defect at once. More can happen: a crash between
-counting and recording wastes a use, a merge adds another visitor's; so it is a finding where it is not rare.
-Memory grows with the visitors of the longest window.
+may have been released; merged visitors are one (`verify_merges`). Fewer than the ledger has is a defect at
+once. More can happen: a crash between counting and recording wastes a use; so it is a finding where it is not
+rare. Memory grows with the visitors of the longest window.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from offer_optimizer.core.decision import Decision
 from offer_optimizer.evaluate.verify_catalog import Candidate
 from offer_optimizer.evaluate.verify_findings import IDS_KEPT, Check, Problem
 from offer_optimizer.evaluate.verify_limits import limits_of, midnight_s, use_of
+from offer_optimizer.evaluate.verify_merges import LAG_US, Clusters
 
-LAG_US: Final = 10_000_000
-"""How far decide times may be out of order in the ledger: journals are drained every 100 ms."""
 SLACK_US: Final = 1_000_000
 RARE_SHARE: Final = 0.05
 """Of all events, how many may be counted without being in the ledger; and always RARE_COUNT."""
@@ -71,7 +70,8 @@ class Recount:
     _waiting: list[tuple[int, int, _Made]] = field(default_factory=list)
     _newest_us: int = 0
     _taken_count: int = 0
-    _events: dict[tuple[str, int], deque[_Event]] = field(default_factory=dict)
+    _clusters: Clusters = field(default_factory=Clusters)
+    _events: dict[int, dict[str, deque[_Event]]] = field(default_factory=dict)
     _spending: dict[str, _Spending] = field(default_factory=dict)
 
     def add(
@@ -83,6 +83,23 @@ class Recount:
         made = _Made(decision, visitor_key, catalog, chosen)
         heapq.heappush(self._waiting, (decision.decide_time_us, self._taken_count, made))
         yield from self._judge_until(self._newest_us - LAG_US)
+
+    def merge(self, from_key: int, into_key: int) -> None:
+        """Hear that one visitor stands for another from here on."""
+        gone, stays = self._clusters.merge(from_key, into_key)
+        given = self._events.pop(gone, {}) if gone != stays else {}
+        own = self._events.setdefault(stays, {})
+        for cap_id, events in given.items():
+            both = heapq.merge(events, own.get(cap_id, ()), key=lambda event: event.time_us)
+            own[cap_id] = deque(both, maxlen=_EVENTS_KEPT)
+
+    def erase(self) -> None:
+        """Hear that a visitor was erased."""
+        self._clusters.erase()
+
+    def tick(self, time_us: int) -> None:
+        """Hear of ledger time."""
+        self._clusters.tick(time_us)
 
     def finish(self) -> Iterator[tuple[Problem, tuple[bytes, ...], int]]:
         """Judge what waits, and say whether counts above the ledger's are more than rare."""
@@ -113,7 +130,8 @@ class Recount:
             if made.visitor_key is not None and cap.count_on == "decide":
                 event = _Event(decision.decide_time_us, cap, not decision.deferred)
                 self._event_count += 1
-                self._events.setdefault((cap.id, made.visitor_key), deque(maxlen=_EVENTS_KEPT)).append(event)
+                of_visitor = self._events.setdefault(self._clusters.of(made.visitor_key), {})
+                of_visitor.setdefault(cap.id, deque(maxlen=_EVENTS_KEPT)).append(event)
         for _, budget in counted.budgets:
             if budget.hard and budget.count_on == "decide" and not decision.deferred:
                 yield from self._spend(budget, made.chosen, decision.decide_time_us)
@@ -121,14 +139,15 @@ class Recount:
     def _compare(self, made: _Made, cap: Cap, logged: int, visitor_key: int) -> Iterator[Problem]:
         now_us = made.decision.decide_time_us
         since_us = window_start_us(cap, now_us)
-        events = self._events.get((cap.id, visitor_key), deque())
+        visitor = self._clusters.of(visitor_key)
+        events = self._events.get(visitor, {}).get(cap.id, deque())
         while events and events[0].time_us < since_us - SLACK_US:
             events.popleft()
         # An event of a cap that has been changed since counts or not: that is not written down.
         sure = sum(
             event.is_sure and event.cap == cap and since_us + SLACK_US < event.time_us <= now_us - SLACK_US
             for event in events
-        )
+        ) * self._clusters.is_settled(visitor, now_us)
         possible = len(events) + sum(
             self._is_near(waiting, made, cap) for *_, waiting in self._waiting[:1000]
         )
@@ -136,8 +155,8 @@ class Recount:
         detail = f"cap {cap.id}: logged {logged}, in the ledger {sure} to {possible}"
         if logged < min(sure, limits.CAP_LIMIT):
             yield Problem(Check.RECOUNT, "caps count fewer than the ledger has", detail)
-        elif logged > possible:
-            self._note_excess((cap.id, visitor_key), logged - possible, made.decision.decision_id, detail)
+        elif logged > possible and not self._clusters.is_erasing(now_us):
+            self._note_excess((cap.id, visitor), logged - possible, made.decision.decision_id, detail)
 
     def _note_excess(self, key: tuple[str, int], excess: int, decision_id: bytes, detail: str) -> None:
         self._excess[key] = max(self._excess.get(key, 0), excess)
@@ -145,14 +164,18 @@ class Recount:
         if len(self._over) < IDS_KEPT:
             self._over.append((decision_id, detail))
 
-    @staticmethod
-    def _is_near(other: _Made, made: _Made, cap: Cap) -> bool:
+    def _is_near(self, other: _Made, made: _Made, cap: Cap) -> bool:
         """Return whether a decision stamped a little later may have been counted before this one."""
         is_soon = other.decision.decide_time_us <= made.decision.decide_time_us + SLACK_US
-        if not is_soon or other.visitor_key != made.visitor_key or other.chosen is None:
+        if not is_soon or other.chosen is None or not self._are_one(other.visitor_key, made.visitor_key):
             return False
         counted = limits_of(other.catalog, other.decision.placement_id, other.chosen)
         return any(its.id == cap.id for _, its in counted.caps)
+
+    def _are_one(self, one: int | None, other: int | None) -> bool:
+        if one is None or other is None:
+            return one == other
+        return self._clusters.of(one) == self._clusters.of(other)
 
     def _spend(self, budget: Budget, chosen: Candidate, now_us: int) -> Iterator[Problem]:
         period = "" if budget.period == "total" else _local(now_us, budget.zone).date().isoformat()

@@ -204,10 +204,9 @@ class Drainer:
         if kind == "journal":
             digest, data = decode_journal_entry(frame)
             decision = decode_decision(data)
-            if self._ledger.find_decision(decision.decision_id) is not None:
-                log.error(
-                    "decision_twice", decision_id=decision.decision_id.hex(), effect="the first one counts"
-                )
+            first = self._ledger.find_decision(decision.decision_id)
+            if first is not None:
+                self._compare_with_first(decision, data, first)
                 return
             self._bring_revisions(decision.catalog_revision)
             record = self._ledger.append_decision(
@@ -225,6 +224,13 @@ class Drainer:
                 self.feed.heard(decode_feedback(data), digest)
         else:
             self._take_control(decode_control(frame))
+
+    def _compare_with_first(self, decision: Decision, data: bytes, first: int) -> None:
+        """Say that a decision came with another text: the same one comes again with every repeat."""
+        known = self._ledger.record_at(first)
+        body = known.body() if known.data != data else None
+        if isinstance(body, Decision) and not body.erased:
+            log.error("decision_twice", decision_id=decision.decision_id.hex(), effect="the first one counts")
 
     def _take_control(self, change: Change) -> None:
         if isinstance(change, StoredCatalog):

@@ -16,7 +16,7 @@ from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.core.features import Features
 from offer_optimizer.learn.lineage import START, Cursor
 from offer_optimizer.learn.trainer import Model
-from offer_optimizer.policy.contract import Action
+from offer_optimizer.policy.contract import Action, remarks
 from offer_optimizer.store.codec import Epoch
 from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 
@@ -113,6 +113,7 @@ class Publisher:
                 learned_count=model.learned_count,
                 state=state,
                 lineage_position=model.lineage.position,
+                remarks=remarks(model.policy),
             ),
             now_us,
             is_promoted=model.is_promoted,

@@ -86,20 +86,21 @@ class Policy(Protocol):
 
 
 @runtime_checkable
-class Limited(Protocol):
-    """A policy that can grow past what it may keep, and then goes on with less."""
+class Remarking(Protocol):
+    """A policy with something to say about how it answers."""
 
-    def fallbacks(self) -> tuple[str, ...]:
-        """Return a sentence for each part that is answered more cheaply than the options ask, and why.
+    def remarks(self) -> tuple[str, ...]:
+        """Return a sentence for each part that is answered more cheaply than the options ask, and why; and
+        which policy answers, where that was left open.
 
-        No visitor's value is in it. Empty while nothing is.
+        No visitor's value is in it. Empty where there is nothing to say.
         """
         ...
 
 
-def fallbacks(policy: Policy) -> tuple[str, ...]:
-    """Return what `Limited` says, nothing for policies without limits."""
-    return policy.fallbacks() if isinstance(policy, Limited) else ()
+def remarks(policy: Policy) -> tuple[str, ...]:
+    """Return what `Remarking` says, nothing for policies without remarks."""
+    return policy.remarks() if isinstance(policy, Remarking) else ()
 
 
 def check_example(example: Example) -> None:

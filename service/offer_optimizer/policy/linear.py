@@ -33,6 +33,10 @@ LEARNING_VERSION: Final = "1"
 """Changes whenever the same options and examples would give another model; part of the policy epoch."""
 WEIGHT_CAP: Final = 16.0
 """Most that one example may count for because others like it were thinned out. Biased beyond it."""
+WIDTH: Final = {"bias": 4.0}
+"""Deviations that `optimism` stands for, by member. One number an offer is known to 1 / sqrt(n), a context of
+d columns to sqrt(d / n), so the same factor would let `bias` settle after a handful of unlucky examples.
+"""
 _MEMORY: Final = 1000.0
 # Examples that the noise and the members' losses look back on.
 _TEMPER: Final = 0.5
@@ -84,7 +88,7 @@ class LinearPolicy:
             scores += share * self._means(member, member.read(row, waves), plan)
         for member, share in self._judges(shares):
             spread = self._deviations(member, member.read(row, waves), plan)
-            scores += (share * self._optimism * noise) * spread
+            scores += (share * self._optimism * WIDTH.get(member.name, 1.0) * noise) * spread
         return np.array(inverse_gap(scores.tolist(), self._gamma_scale * math.sqrt(self._count) / noise))
 
     def learn(self, example: Example) -> None:
@@ -136,10 +140,9 @@ class LinearPolicy:
         self._is_closed = True
         self._members = []
 
-    def fallbacks(self) -> tuple[str, ...]:
-        """See contract.Limited."""
-        columns, blocks = self._encoder.width, self._offers.count
-        size = f"{blocks} offers and attributes by {columns} columns of context"
+    def remarks(self) -> tuple[str, ...]:
+        """See contract.Remarking."""
+        size = self._size()
         found = [f"{m.name}: left out, {size} are too many" for m in self._members if m.is_left_out]
         found += [
             f"{m.name}: variances without covariances, {size} are too many"
@@ -151,6 +154,15 @@ class LinearPolicy:
         if self._offers.is_full:
             found.append(f"offers: {OWN_MAX} are known, new ones live by their attributes alone")
         return tuple(found)
+
+    def outgrown(self) -> str:
+        """Return what has grown past the sizes that keep covariances and a column for each value, or ""."""
+        if self._encoder.overflowed or any(member.blocks.is_diagonal for member in self._members):
+            return f"{self._size()} are too many for linear"
+        return ""
+
+    def _size(self) -> str:
+        return f"{self._offers.count} offers and attributes by {self._encoder.width} columns of context"
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -14,4 +14,9 @@ from threadpoolctl import threadpool_limits
 @cache
 def use_one_thread() -> None:
     """Limit every BLAS that is loaded to one thread, once a process."""
+    limit_loaded()
+
+
+def limit_loaded() -> None:
+    """Limit every BLAS that is loaded by now to one thread; one that is loaded later needs another call."""
     threadpool_limits(limits=1, user_api="blas")

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from offer_optimizer.core.errors import InvalidInput, PolicyFault
 from offer_optimizer.core.features import show
-from offer_optimizer.policy import linear, thompson
+from offer_optimizer.policy import auto, linear, thompson
 from offer_optimizer.policy.baseline import BaselinePolicy
 from offer_optimizer.policy.contract import Policy
 from offer_optimizer.policy.linear_options import LinearOptions
@@ -71,6 +71,10 @@ def _build_thompson(
     return thompson.ThompsonPolicy(options, state)
 
 
+def _build_auto(options: auto.AutoOptions, _baseline: tuple[str, ...], state: bytes | None) -> Policy:
+    return auto.AutoPolicy(options, state)
+
+
 def _build_linear(options: LinearOptions, _baseline: tuple[str, ...], state: bytes | None) -> Policy:
     return linear.LinearPolicy(options, state)
 
@@ -85,14 +89,23 @@ def _check_stateless(state: bytes | None) -> None:
         raise PolicyFault(f"load: {len(state)} bytes of state for a policy that has none")
 
 
+_LINEAR_CODE: Final = ("offer_optimizer.policy.linear", linear.LEARNING_VERSION)
+_VW_CODE: Final = ("offer_optimizer.policy.vw", LEARNING_VERSION)
 ENTRIES: Final[Mapping[str, Entry]] = {
+    "auto": Entry(
+        learns=True,
+        options=auto.AutoOptions,
+        build=_build_auto,
+        libraries=("numpy", "vowpalwabbit"),
+        code=(("offer_optimizer.policy.auto", auto.LEARNING_VERSION), _LINEAR_CODE, _VW_CODE),
+    ),
     "baseline": Entry(learns=False, options=NoOptions, build=_build_baseline),
     "linear": Entry(
         learns=True,
         options=LinearOptions,
         build=_build_linear,
         libraries=("numpy",),
-        code=(("offer_optimizer.policy.linear", linear.LEARNING_VERSION),),
+        code=(_LINEAR_CODE,),
     ),
     "thompson": Entry(
         learns=True,
@@ -107,7 +120,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         options=VwOptions,
         build=_build_vw,
         libraries=("vowpalwabbit",),
-        code=(("offer_optimizer.policy.vw", LEARNING_VERSION),),
+        code=(_VW_CODE,),
     ),
 }
 

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.blas import dger
 
 from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.policy.encoding import Vector
@@ -106,6 +105,8 @@ class RidgeBlocks:
         self, row: Vector, blocks: Sequence[int], coefficients: Sequence[float], error: float, weight: float
     ) -> None:
         """Move the blocks of one offer by the error of their sum; `weight` is what the example counts for."""
+        from offer_optimizer.policy.rank_one import subtract_square  # noqa: PLC0415  (scipy: learners only)
+
         total = 1.0 / weight
         gains: list[Vector] = []
         for block, coefficient in zip(blocks, coefficients, strict=True):
@@ -119,8 +120,7 @@ class RidgeBlocks:
             if self.is_diagonal:
                 self.covariance[block] -= scaled * scaled
             else:
-                # In place: the transpose is the same matrix, in the order that BLAS writes to.
-                dger(-1.0, scaled, scaled, a=self.covariance[block].T, overwrite_a=1)
+                subtract_square(self.covariance[block], scaled)
 
     def arrays(self) -> dict[str, Matrix]:
         """Return the state."""

@@ -37,6 +37,44 @@ def pack(title: str, values: Mapping[str, Any], arrays: Mapping[str, Matrix]) ->
 
 def unpack(title: str, state: bytes) -> tuple[dict[str, Any], dict[str, Matrix]]:
     """Return values and arrays of a state that `pack` made under the same title. Raises PolicyFault."""
+    header, data = _header(title, state)
+    try:
+        values: dict[str, Any] = header["values"]
+        shapes = [(str(name), tuple(int(size) for size in shape)) for name, shape in header["arrays"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PolicyFault(f"load: the header is damaged: {type(error).__name__}") from error
+    return values, _arrays(shapes, data)
+
+
+def pack_parts(title: str, values: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
+    """Return values and the states of other policies, by name, as one state."""
+    sizes = [[name, len(part)] for name, part in parts.items()]
+    header = json.dumps({"values": values, "parts": sizes}, separators=(",", ":"), allow_nan=False)
+    start = title.encode() + b"\n" + len(header).to_bytes(_LENGTH_BYTES, "little") + header.encode()
+    return start + b"".join(parts.values())
+
+
+def unpack_parts(title: str, state: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return values and states that `pack_parts` made under the same title. Raises PolicyFault."""
+    header, data = _header(title, state)
+    try:
+        values: dict[str, Any] = header["values"]
+        sizes = [(str(name), int(size)) for name, size in header["parts"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PolicyFault(f"load: the header is damaged: {type(error).__name__}") from error
+    expected = sum(size for _, size in sizes)
+    if expected != len(data) or any(size < 0 for _, size in sizes):
+        raise PolicyFault(f"load: {len(data)} bytes of parts, expected {expected}")
+    parts: dict[str, bytes] = {}
+    place = 0
+    for name, size in sizes:
+        parts[name] = data[place : place + size]
+        place += size
+    return values, parts
+
+
+def _header(title: str, state: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the header of a state and what follows it. Raises PolicyFault."""
     line, _, rest = state.partition(b"\n")
     if line != title.encode():
         raise PolicyFault(f"load: the state begins with {line[:200]!r}, expected {title!r}")
@@ -46,11 +84,11 @@ def unpack(title: str, state: bytes) -> tuple[dict[str, Any], dict[str, Matrix]]
         raise PolicyFault(f"load: a header of {length} bytes in a state of {len(state)}")
     try:
         header = json.loads(body[:length])
-        values: dict[str, Any] = header["values"]
-        shapes = [(str(name), tuple(int(size) for size in shape)) for name, shape in header["arrays"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise PolicyFault(f"load: the header is damaged: {type(error).__name__}") from error
-    return values, _arrays(shapes, body[length:])
+    if not isinstance(header, dict):
+        raise PolicyFault("load: the header is damaged: not a mapping")
+    return header, body[length:]
 
 
 def _arrays(shapes: list[tuple[str, tuple[int, ...]]], data: bytes) -> dict[str, Matrix]:

@@ -100,8 +100,8 @@ class ThompsonPolicy:
         """See contract."""
         self._is_closed = True
 
-    def fallbacks(self) -> tuple[str, ...]:
-        """See contract.Limited."""
+    def remarks(self) -> tuple[str, ...]:
+        """See contract.Remarking."""
         full = len(self._seen) >= OFFERS_MAX
         return (f"offers: {OFFERS_MAX} are known, new ones are not learned",) if full else ()
 

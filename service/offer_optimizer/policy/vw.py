@@ -38,7 +38,7 @@ from offer_optimizer.policy.vw_text import action_line, context_line, labelled
 _Workspace: TypeAlias = Any
 _Parsed: TypeAlias = Any
 
-LEARNING_VERSION: Final = "2"
+LEARNING_VERSION: Final = "3"
 """Changes whenever the same options and examples would give another model; part of the policy epoch."""
 PROPENSITY_CLIP: Final = {"squarecb": 1.0, "epsilon": 0.1, "softmax": 0.1}
 """Least propensity used in learning, by exploration. Biased: one shown less often counts as if this often.

@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import fcntl
 import os
-import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import structlog
-from google.protobuf.message import DecodeError
 
 from offer_optimizer.core.catalog import Catalog
 from offer_optimizer.core.catalog_diff import diff_catalogs
 from offer_optimizer.core.catalog_document import parse_catalog
 from offer_optimizer.core.catalog_revision import CatalogChange, CatalogRevision
-from offer_optimizer.core.errors import DamagedFile, NotFound, RevisionConflict, StorageUnavailable
-from offer_optimizer.store.codec import StoredCatalog, decode_catalog, encode_catalog, encode_control
-from offer_optimizer.store.files import Files, StrPath
+from offer_optimizer.core.errors import NotFound, RevisionConflict, StorageUnavailable
+from offer_optimizer.store.catalog_file import (
+    StoredCatalog,
+    encode_revision_file,
+    newest_revision,
+    read_revision_file,
+    revision_name,
+)
+from offer_optimizer.store.codec import encode_control
+from offer_optimizer.store.files import Files
 
 log = structlog.get_logger(__name__)
 
-_SUFFIX: Final = ".catalog"
-_RESTORE: Final = "a process that starts restores it from the ledger; where that lacks it, use a backup"
 CheckPolicy = Callable[[str, dict[str, Any]], None]
 
 
@@ -41,23 +43,6 @@ class ControlLog(Protocol):
     def append_durable(self, payload: bytes) -> None:
         """Append one record and sync. Raises StorageUnavailable."""
         ...
-
-
-def encode_revision_file(stored: StoredCatalog) -> bytes:
-    """Return the content of a revision's file: CRC32, then the revision."""
-    data = encode_catalog(stored)
-    return struct.pack("<I", zlib.crc32(data)) + data
-
-
-def read_revision_file(files: Files, path: StrPath) -> StoredCatalog:
-    """Return the revision in a file. Raises NotFound, DamagedFile."""
-    data = files.read(path)
-    if len(data) < 4 or struct.unpack_from("<I", data)[0] != zlib.crc32(data[4:]):
-        raise DamagedFile(str(path), f"its checksum does not match: {_RESTORE}")
-    try:
-        return decode_catalog(data[4:])
-    except DecodeError:
-        raise DamagedFile(str(path), f"can't be read: {_RESTORE}") from None
 
 
 class CatalogStore:
@@ -83,8 +68,7 @@ class CatalogStore:
 
     def newest_number(self) -> int:
         """Return the newest revision on disk, 0 when there is none."""
-        names = [name for name in self._files.list(self._directory) if name.endswith(_SUFFIX)]
-        return int(names[-1].removesuffix(_SUFFIX)) if names else 0
+        return newest_revision(self._files, self._directory)
 
     def current(self) -> CatalogRevision:
         """Return the revision in force as of the last refresh. Raises NotFound when there is none."""
@@ -152,7 +136,7 @@ class CatalogStore:
         return CatalogChange(stored.revision, changes)
 
     def _path(self, revision: int) -> Path:
-        return self._directory / f"{revision:08d}{_SUFFIX}"
+        return self._directory / revision_name(revision)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

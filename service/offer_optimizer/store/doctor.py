@@ -12,7 +12,7 @@ from pathlib import Path
 
 from offer_optimizer.core.errors import DamagedFile, NotFound, StorageUnavailable
 from offer_optimizer.store.base_file import BaseFile, BaseStore
-from offer_optimizer.store.catalog import read_revision_file
+from offer_optimizer.store.catalog_file import read_revision_file
 from offer_optimizer.store.doctor_ledger import base_named_now, last_position_now, look_at_ledger
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.findings import BACKUP, Finding, damaged, note, sound

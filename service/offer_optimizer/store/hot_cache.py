@@ -103,8 +103,8 @@ class CacheTransaction(CacheView, Protocol):
         """Keep a decision for 30 minutes; the digests are empty without a request_id."""
         ...
 
-    def forget_answer(self, decision_id: bytes) -> None:
-        """Let no repeat be answered with a decision: it could not be recorded. What it counted stays."""
+    def undo(self, decision_id: bytes, digest: bytes) -> None:
+        """Forget a decision that was never recorded, with all that it counted, charged and reserved."""
         ...
 
     def saw_feedback(self, digest: bytes, placement_id: str, feedback_id: str, time_us: int) -> bool:

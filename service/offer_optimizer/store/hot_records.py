@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -146,15 +146,6 @@ def decode_recent(decision_id: bytes, data: bytes) -> tuple[Recent, bytes]:
         data[e:],
     )  # fmt: skip
     return recent, data[b:c]
-
-
-def without_answer(decision_id: bytes, data: bytes) -> tuple[bytes, bytes]:
-    """Return a remembered decision that no repeat gets, and the request digest that it had.
-
-    Raises struct.error.
-    """
-    recent, request_digest = decode_recent(decision_id, data)
-    return encode_recent(replace(recent, record=b""), b""), request_digest
 
 
 def decide_time_us(data: bytes) -> int:

@@ -14,14 +14,14 @@ from typing import Final, Protocol
 from offer_optimizer.core import limits
 from offer_optimizer.core.counting import Charge, Counting
 from offer_optimizer.store import hot_records as records
-from offer_optimizer.store.hot_cache import KEPT_US, NEWEST_KEPT, REPEAT_US, CacheView, Recent
+from offer_optimizer.store.hot_cache import KEPT_US, REPEAT_US, CacheView, Recent
 from offer_optimizer.store.hot_records import DECIDED, EVENT, ITEM, ChargeState, VisitorState, name_of
+from offer_optimizer.store.hot_rows import EVENTS_MOST, add_decisions, prune, release, set_events, without
 from offer_optimizer.store.hot_sweep import SWEPT_A_TURN, SweepTurns
 
 SWEPT_A_WRITE: Final = 4
 """Entries of each kind that a write looks at for its share of sweeping, where every write does."""
 SWEEP_SLACK_US: Final = 30_000_000
-_EVENTS_MOST: Final = limits.CAP_LIMIT
 _FAR: Final = 1 << 30
 
 
@@ -98,7 +98,7 @@ class HotState:
                     if time_us > behind_us and (not expires_us or expires_us > now_us):
                         count += 1
             # The newest are the first to lie behind a time, so this is what is left of them.
-            found.append(min(_EVENTS_MOST, count))
+            found.append(min(EVENTS_MOST, count))
         return found
 
     def spent(self, budget_id: str, period: str, now_us: int) -> float:
@@ -184,14 +184,25 @@ class HotState:
             state.decisions = add_decisions(state.decisions, row)
             self._changed[state.name] = state
 
-    def forget_answer(self, decision_id: bytes) -> None:
+    def undo(self, decision_id: bytes, digest: bytes) -> None:
         """See CacheTransaction."""
+        if digest:
+            state = self._visitor(digest)
+            for cap, rows in list(state.events.items()):
+                if decision_id in rows:
+                    state.events[cap] = without(EVENT, rows, decision_id)
+                    if not state.events[cap]:
+                        del state.events[cap]
+                    self._changed[state.name] = state
+            if decision_id in state.decisions:
+                state.decisions = without(DECIDED, state.decisions, decision_id)
+                self._changed[state.name] = state
+        for charge in records.decode_charges(self._values.get(records.CHARGES + decision_id)):
+            self._take_back(charge, decision_id)
+        self._values.delete(records.CHARGES + decision_id)
         data = self._values.get(records.DECISION + decision_id)
         if data is not None:
-            kept, request_digest = records.without_answer(decision_id, data)
-            self._values.put(records.DECISION + decision_id, kept)
-            if request_digest:
-                self._values.delete(records.REQUEST + request_digest)
+            self._drop(decision_id, records.decode_recent(decision_id, data)[1])
 
     def saw_feedback(self, digest: bytes, placement_id: str, feedback_id: str, time_us: int) -> bool:
         """See CacheTransaction."""
@@ -253,16 +264,19 @@ class HotState:
 
     def _forget(self, key: bytes, value: bytes, now_us: int) -> None:
         recent, request_digest = records.decode_recent(key[1:], value)
-        self._values.delete(key)
         self._values.delete(records.CHARGES + recent.decision_id)
-        found = self.find_request(request_digest) if request_digest else None
-        if found is not None and found[0] == recent.decision_id:
-            self._values.delete(records.REQUEST + request_digest)
+        self._drop(recent.decision_id, request_digest)
         if not recent.visitor_digest:
             return
         state = self._visitor(recent.visitor_digest)
         prune(state, now_us)
         self._changed[state.name] = state
+
+    def _drop(self, decision_id: bytes, request_digest: bytes) -> None:
+        self._values.delete(records.DECISION + decision_id)
+        found = self.find_request(request_digest) if request_digest else None
+        if found is not None and found[0] == decision_id:
+            self._values.delete(records.REQUEST + request_digest)
 
     # --- within --------------------------------------------------------------------------------------------
 
@@ -328,62 +342,6 @@ class HotState:
         key = records.budget_key(budget, period)
         before = records.decode_budget(self._values.get(key))
         self._values.put(key, records.encode_budget(before[0] + charged, before[1] + reserved))
-
-
-def set_events(rows: bytes, added: bytes) -> bytes:
-    """Return the events of a cap with others set among them: one for each decision, the newest 100 that stay.
-
-    Two of one decision are settled as `core.counting.settle_event` says: the order of setting is all one.
-    """
-    if len(added) == EVENT.size and added[-16:] not in rows and len(rows) < 2 * _EVENTS_MOST * EVENT.size:
-        return rows + added
-    found: dict[bytes, tuple[bool, int, int]] = {}
-    for time_us, expires_us, decision_id in EVENT.iter_unpack(rows + added):
-        rank = (bool(expires_us), -expires_us, time_us)
-        found[decision_id] = min(found.get(decision_id, rank), rank)
-    staying: list[tuple[int, int, bytes]] = []
-    reserved: list[tuple[int, int, bytes]] = []
-    for decision_id, (is_reserved, negated_us, time_us) in found.items():
-        (reserved if is_reserved else staying).append((time_us, -negated_us, decision_id))
-    # Counted apart: a reservation that will be released must not push out an event that stays.
-    kept = (*sorted(staying)[-_EVENTS_MOST:], *sorted(reserved)[-_EVENTS_MOST:])
-    return b"".join(EVENT.pack(*row) for row in kept)
-
-
-def release(rows: bytes, decision_id: bytes) -> bytes:
-    """Return the events of a cap without what a decision reserved."""
-    return b"".join(
-        EVENT.pack(*row) for row in EVENT.iter_unpack(rows) if row[2] != decision_id or not row[1]
-    )
-
-
-def add_decisions(rows: bytes, added: bytes) -> bytes:
-    """Return decisions with others among them, once each; of each placement the newest 16 at least."""
-    if len(added) == DECIDED.size and added[-16:] not in rows and len(rows) < 2 * NEWEST_KEPT * DECIDED.size:
-        return rows + added
-    kept = []
-    counts: dict[bytes, int] = {}
-    distinct = {row[2]: row for row in DECIDED.iter_unpack(rows + added)}
-    for row in sorted(distinct.values(), key=lambda it: it[1:], reverse=True):
-        counts[row[0]] = counts.get(row[0], 0) + 1
-        if counts[row[0]] <= NEWEST_KEPT:
-            kept.append(row)
-    return b"".join(DECIDED.pack(*row) for row in kept)
-
-
-def prune(state: VisitorState, now_us: int) -> None:
-    """Drop what has expired."""
-    since_us = now_us - KEPT_US
-    for cap, rows in list(state.events.items()):
-        kept = [row for row in EVENT.iter_unpack(rows) if not row[1] or row[1] > now_us]
-        if not kept:
-            del state.events[cap]
-        elif len(kept) * EVENT.size < len(rows):
-            state.events[cap] = b"".join(EVENT.pack(*row) for row in kept)
-    decided = [row for row in DECIDED.iter_unpack(state.decisions) if row[1] > since_us]
-    state.decisions = b"".join(DECIDED.pack(*row) for row in decided)
-    items = [row for row in ITEM.iter_unpack(state.items) if row[1] > since_us]
-    state.items = b"".join(ITEM.pack(*row) for row in items)
 
 
 def later_state(old: ChargeState | None, new: ChargeState) -> ChargeState:

@@ -17,6 +17,7 @@ from typing import Final
 from offer_optimizer.core.control import Steering
 from offer_optimizer.core.errors import CannotStart, DamagedFile, StorageUnavailable
 from offer_optimizer.core.redaction import SECRET_BYTES
+from offer_optimizer.store.catalog_file import encode_catalog
 from offer_optimizer.store.codec import (
     STEERING_KINDS,
     Body,
@@ -29,7 +30,6 @@ from offer_optimizer.store.codec import (
     Tick,
     decode_body,
     encode_body,
-    encode_catalog,
 )
 from offer_optimizer.store.control_codec import encode_steering
 from offer_optimizer.store.erasure_requests import ErasureRequests

@@ -29,11 +29,12 @@ from offer_optimizer.core.errors import CacheBusy, CacheUnready, StorageUnavaila
 from offer_optimizer.store.files import StrPath
 from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.hot_lock import HotLock
+from offer_optimizer.store.hot_reading import MAP_BYTES, READERS
 from offer_optimizer.store.hot_records import FORMAT_VERSION
 from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
 from offer_optimizer.store.hot_sweep import SweepTurns
-from offer_optimizer.store.hot_trial import MAP_BYTES, READERS, survives
+from offer_optimizer.store.hot_trial import survives
 
 log = structlog.get_logger(__name__)
 

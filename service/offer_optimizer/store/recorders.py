@@ -68,6 +68,10 @@ class Journal(_Stamping):
         if self._is_refused:
             self._note(Refused.JOURNAL, is_refused=False)
 
+    def append_again(self, decision: Decision, visitor_digest: bytes) -> None:
+        """Write a decision that may be written already. Raises StorageUnavailable."""
+        self.append(decision, visitor_digest)
+
     def append_all(self, entries: Sequence[tuple[Decision, bytes]]) -> int:
         """Write (decision, visitor digest) pairs at once; return how many, from the first, are there."""
         payloads = [encode_journal_entry(digest, encode_decision(decision)) for decision, digest in entries]

@@ -1,8 +1,7 @@
-"""What a process checks before it starts: a ledger that is gone, a catalog that is damaged.
+"""A damaged catalog revision comes back from the ledger when a process starts.
 
 What always holds: a damaged revision is put back from the ledger, byte for byte what was applied, or refused;
-no other revision serves in its place. A ledger that was lost is never begun anew beside what was learned from
-it. Only the cheap questions are asked here; `doctor` looks at everything.
+no other revision serves in its place. Only the cheap questions are asked here; `doctor` looks at everything.
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ from contextlib import closing
 
 import structlog
 
-from offer_optimizer.core.errors import CannotStart, DamagedFile, NotFound, OfferOptimizerError
+from offer_optimizer.core.errors import DamagedFile, OfferOptimizerError
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.codec import RecordKind, StoredCatalog
-from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 
@@ -53,31 +51,3 @@ def _in_ledger(directory: DataDirectory, revision: int) -> StoredCatalog | None:
                 if isinstance(body, StoredCatalog) and body.revision == revision:
                     return body
     return None
-
-
-def require_ledger(files: Files, directory: DataDirectory) -> None:
-    """Refuse a data directory whose ledger was lost: a new one would forget everything without a word.
-
-    Raises CannotStart.
-    """
-    try:
-        is_there = files.size(directory.ledger_path) > 0
-    except NotFound:
-        is_there = False
-    if is_there or not _has_snapshots(files, directory):
-        return
-    raise CannotStart(
-        f"{directory.ledger_path} is missing or empty, and {directory.snapshots} has models that learned "
-        "from it: restore it from a backup, or begin anew in an empty directory"
-    )
-
-
-def _has_snapshots(files: Files, directory: DataDirectory) -> bool:
-    try:
-        return any(
-            name.endswith(".snap")
-            for folder in files.list(directory.snapshots)
-            for name in files.list(directory.snapshots / folder)
-        )
-    except NotFound:
-        return False

@@ -9,15 +9,24 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from offer_optimizer.core.draw import SALT_BYTES
 from offer_optimizer.core.errors import DamagedFile
-from offer_optimizer.store.codec import Salt
 from offer_optimizer.store.files import Files
 
 PURPOSES: Final = ("draw", "holdout")
+SALT_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Salt:
+    """A salt of a keyed hash; `purpose` is `draw` or `holdout`."""
+
+    salt_id: int
+    purpose: str
+    salt: bytes
 
 
 def load_or_create_salts(files: Files, path: Path, entropy: Callable[[int], bytes]) -> tuple[Salt, ...]:

@@ -36,6 +36,7 @@ class Snapshot:
     """A model's saved state with its ledger position and close cursor.
 
     `lineage_position` is that of the last quarantine or promotion that the model takes account of.
+    `remarks` are what the policy had to say about how it answers.
     """
 
     placement_id: str
@@ -47,6 +48,7 @@ class Snapshot:
     learned_count: int
     state: bytes
     lineage_position: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -61,6 +63,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         learned_count=snapshot.learned_count,
         policy=snapshot.policy,
         lineage_position=snapshot.lineage_position,
+        remarks=snapshot.remarks,
     ).SerializeToString(deterministic=True)
     body = b"".join(
         (
@@ -98,6 +101,7 @@ def decode_snapshot(data: bytes, path: str) -> Snapshot:
         learned_count=header.learned_count,
         state=body[16 + header_length :],
         lineage_position=header.lineage_position,
+        remarks=tuple(header.remarks),
     )
 
 

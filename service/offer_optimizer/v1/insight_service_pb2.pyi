@@ -211,7 +211,7 @@ class Alarm(_message.Message):
     def __init__(self, name: _Optional[str] = ..., placement: _Optional[str] = ..., message: _Optional[str] = ..., likely_cause: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
 class PlacementHealth(_message.Message):
-    __slots__ = ("placement", "policy", "is_frozen", "learn_probability", "model_age_s", "learned_count", "unlearned_count", "open_count", "decision_count", "reasons", "fates", "answered_share", "reward_mean", "clipped_share", "exploration_share", "entropy_share", "propensity_least", "delay_s_p50", "delay_s_p90", "delay_s_p99")
+    __slots__ = ("placement", "policy", "is_frozen", "learn_probability", "model_age_s", "learned_count", "unlearned_count", "open_count", "decision_count", "reasons", "fates", "answered_share", "reward_mean", "clipped_share", "exploration_share", "entropy_share", "propensity_least", "delay_s_p50", "delay_s_p90", "delay_s_p99", "remarks")
     class ReasonsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -246,6 +246,7 @@ class PlacementHealth(_message.Message):
     DELAY_S_P50_FIELD_NUMBER: _ClassVar[int]
     DELAY_S_P90_FIELD_NUMBER: _ClassVar[int]
     DELAY_S_P99_FIELD_NUMBER: _ClassVar[int]
+    REMARKS_FIELD_NUMBER: _ClassVar[int]
     placement: str
     policy: str
     is_frozen: bool
@@ -266,7 +267,8 @@ class PlacementHealth(_message.Message):
     delay_s_p50: float
     delay_s_p90: float
     delay_s_p99: float
-    def __init__(self, placement: _Optional[str] = ..., policy: _Optional[str] = ..., is_frozen: _Optional[bool] = ..., learn_probability: _Optional[float] = ..., model_age_s: _Optional[float] = ..., learned_count: _Optional[int] = ..., unlearned_count: _Optional[int] = ..., open_count: _Optional[int] = ..., decision_count: _Optional[int] = ..., reasons: _Optional[_Mapping[str, int]] = ..., fates: _Optional[_Mapping[str, int]] = ..., answered_share: _Optional[float] = ..., reward_mean: _Optional[float] = ..., clipped_share: _Optional[float] = ..., exploration_share: _Optional[float] = ..., entropy_share: _Optional[float] = ..., propensity_least: _Optional[float] = ..., delay_s_p50: _Optional[float] = ..., delay_s_p90: _Optional[float] = ..., delay_s_p99: _Optional[float] = ...) -> None: ...
+    remarks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, placement: _Optional[str] = ..., policy: _Optional[str] = ..., is_frozen: _Optional[bool] = ..., learn_probability: _Optional[float] = ..., model_age_s: _Optional[float] = ..., learned_count: _Optional[int] = ..., unlearned_count: _Optional[int] = ..., open_count: _Optional[int] = ..., decision_count: _Optional[int] = ..., reasons: _Optional[_Mapping[str, int]] = ..., fates: _Optional[_Mapping[str, int]] = ..., answered_share: _Optional[float] = ..., reward_mean: _Optional[float] = ..., clipped_share: _Optional[float] = ..., exploration_share: _Optional[float] = ..., entropy_share: _Optional[float] = ..., propensity_least: _Optional[float] = ..., delay_s_p50: _Optional[float] = ..., delay_s_p90: _Optional[float] = ..., delay_s_p99: _Optional[float] = ..., remarks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetLoopHealthResponse(_message.Message):
     __slots__ = ("alarms", "learner_lag_s", "ledger_time", "join_share", "unknown_count", "placements")

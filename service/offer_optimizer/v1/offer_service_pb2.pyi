@@ -323,7 +323,7 @@ class ExplainedFeedback(_message.Message):
     def __init__(self, feedback_id: _Optional[str] = ..., kind: _Optional[str] = ..., value: _Optional[float] = ..., receive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fate: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("decision_id", "placement", "decide_time", "reason", "candidates", "context", "feedback", "catalog_revision", "model_version", "summary", "reward_learned", "reward_final", "text", "explored", "deferred", "consent", "cap_counts", "budgets", "draw", "mix", "holdout", "fate", "close_time", "contributions")
+    __slots__ = ("decision_id", "placement", "decide_time", "reason", "candidates", "context", "feedback", "catalog_revision", "model_version", "summary", "reward_learned", "reward_final", "text", "explored", "deferred", "consent", "cap_counts", "budgets", "draw", "mix", "holdout", "fate", "close_time", "contributions", "model_remarks")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     DECIDE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -348,6 +348,7 @@ class ExplainResponse(_message.Message):
     FATE_FIELD_NUMBER: _ClassVar[int]
     CLOSE_TIME_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_REMARKS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     placement: str
     decide_time: _timestamp_pb2.Timestamp
@@ -372,7 +373,8 @@ class ExplainResponse(_message.Message):
     fate: str
     close_time: _timestamp_pb2.Timestamp
     contributions: ExplainedContributions
-    def __init__(self, decision_id: _Optional[str] = ..., placement: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., candidates: _Optional[_Iterable[_Union[ExplainedCandidate, _Mapping]]] = ..., context: _Optional[_Union[Features, _Mapping]] = ..., feedback: _Optional[_Iterable[_Union[ExplainedFeedback, _Mapping]]] = ..., catalog_revision: _Optional[int] = ..., model_version: _Optional[str] = ..., summary: _Optional[str] = ..., reward_learned: _Optional[float] = ..., reward_final: _Optional[float] = ..., text: _Optional[str] = ..., explored: _Optional[bool] = ..., deferred: _Optional[bool] = ..., consent: _Optional[_Union[Consent, str]] = ..., cap_counts: _Optional[_Iterable[_Union[ExplainedCount, _Mapping]]] = ..., budgets: _Optional[_Iterable[_Union[ExplainedSpent, _Mapping]]] = ..., draw: _Optional[_Union[ExplainedDraw, _Mapping]] = ..., mix: _Optional[_Union[ExplainedMix, _Mapping]] = ..., holdout: _Optional[_Union[ExplainedHoldout, _Mapping]] = ..., fate: _Optional[str] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contributions: _Optional[_Union[ExplainedContributions, _Mapping]] = ...) -> None: ...
+    model_remarks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, decision_id: _Optional[str] = ..., placement: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., candidates: _Optional[_Iterable[_Union[ExplainedCandidate, _Mapping]]] = ..., context: _Optional[_Union[Features, _Mapping]] = ..., feedback: _Optional[_Iterable[_Union[ExplainedFeedback, _Mapping]]] = ..., catalog_revision: _Optional[int] = ..., model_version: _Optional[str] = ..., summary: _Optional[str] = ..., reward_learned: _Optional[float] = ..., reward_final: _Optional[float] = ..., text: _Optional[str] = ..., explored: _Optional[bool] = ..., deferred: _Optional[bool] = ..., consent: _Optional[_Union[Consent, str]] = ..., cap_counts: _Optional[_Iterable[_Union[ExplainedCount, _Mapping]]] = ..., budgets: _Optional[_Iterable[_Union[ExplainedSpent, _Mapping]]] = ..., draw: _Optional[_Union[ExplainedDraw, _Mapping]] = ..., mix: _Optional[_Union[ExplainedMix, _Mapping]] = ..., holdout: _Optional[_Union[ExplainedHoldout, _Mapping]] = ..., fate: _Optional[str] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contributions: _Optional[_Union[ExplainedContributions, _Mapping]] = ..., model_remarks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MergeVisitorRequest(_message.Message):
     __slots__ = ("from_visitor_id", "into_visitor_id")

@@ -14,7 +14,8 @@ def test_whatever_a_round_raises_is_a_failed_round_that_names_no_value() -> None
     def step() -> bool:
         raise KeyError("visitor-7")
 
-    assert not _round(cast("Any", SimpleNamespace(step=step, give_up_round=problems.append)))
+    learner = SimpleNamespace(step=step, give_up_round=problems.append, is_behind=False)
+    assert not _round(cast("Any", learner))
     (problem,) = problems
     assert problem.startswith("KeyError in ")
     assert "visitor-7" not in problem

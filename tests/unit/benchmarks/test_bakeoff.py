@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.bakeoff.race import FLOOR, run
-from benchmarks.bakeoff.report import mean_regret, regret
-from benchmarks.bakeoff.rounds import TABLES, Rounds
+from benchmarks.bakeoff.rounds import Rounds
 from offer_optimizer.core.decision import Pmf64
 from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.policy.contract import Action, Example
@@ -52,9 +51,3 @@ def test_replay_keeps_the_rounds_that_agree_with_the_log_and_no_others() -> None
     result = run(Rounds("made up", [EMPTY] * 20_000, ACTIONS, rewards, logged), lambda: policy, seed=1)
     assert result.rounds == pytest.approx(5000, abs=4 * 61)
     assert result.reward == pytest.approx(0.985 * 0.3 + 0.015 * 0.1, abs=4 * 0.0065)
-
-
-def test_regret_is_zero_for_the_best_learner_and_one_for_an_even_choice() -> None:
-    assert regret("wine", TABLES["wine"]) == 0.0
-    assert regret("wine", 1 / 3) == pytest.approx(1.0)
-    assert mean_regret({}) is None

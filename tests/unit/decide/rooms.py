@@ -56,6 +56,12 @@ class MemoryJournal:
             raise StorageUnavailable("made to fail")
         self.kept.append((decision, visitor_digest))
 
+    def append_again(self, decision: Decision, visitor_digest: bytes) -> None:
+        """See DecisionJournal; kept once, as the ledger does."""
+        known = any(kept.decision_id == decision.decision_id for kept, _ in self.kept)
+        if self.fails or not known:
+            self.append(decision, visitor_digest)
+
     def append_all(self, entries: Sequence[tuple[Decision, bytes]]) -> int:
         """See BatchJournal; takes no more than `takes_at_most`."""
         assert self.is_stamping

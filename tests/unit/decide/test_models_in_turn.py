@@ -76,3 +76,12 @@ def test_models_that_placements_lack_are_loaded_at_once_with_rests_for_requests_
     assert rests == []  # nothing is served yet: nobody waits
     shelf.refresh(CATALOG)
     assert (positions(shelf), len(rests)) == ([1, 1, 1], 2)
+
+
+def test_of_many_placements_a_start_loads_some_and_the_next_refresh_the_rest() -> None:
+    """What has no model yet answers its baseline; a start does not wait for hundreds of models."""
+    shelf = ModelShelf(Shelves())
+    shelf.refresh(CATALOG, 2)
+    assert positions(shelf) == [0, 0, -1]
+    shelf.refresh(CATALOG)
+    assert positions(shelf) == [0, 0, 0]

@@ -8,7 +8,8 @@ from offer_optimizer.core.catalog import Catalog
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.evaluate.verify_catalog import Candidate
 from offer_optimizer.evaluate.verify_findings import Check
-from offer_optimizer.evaluate.verify_recount import LAG_US, Recount
+from offer_optimizer.evaluate.verify_merges import LAG_US
+from offer_optimizer.evaluate.verify_recount import Recount
 from tests.unit.evaluate.verify_world import CATALOG, DAILY, DAY_US, OFFERS, Situation, decide
 
 

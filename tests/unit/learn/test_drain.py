@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import Fate
@@ -285,6 +287,22 @@ def test_a_decision_that_comes_twice_counts_once_and_stops_nothing(
     writer.decide(now(service, 2))
     service.run_for(0.1)
     assert kinds(service).count(RecordKind.DECISION) == 2
+
+
+def test_a_repeat_is_dropped_without_a_word_and_another_decision_of_its_id_is_not(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    first = now(service, 1)
+    with capture_logs() as logs:
+        writer.decide(first)
+        service.run_for(0.1)
+        writer.decide(first)
+        service.run_for(0.1)
+        assert logs == []
+        writer.decide(replace(first, decide_time_us=first.decide_time_us + 1))
+        service.run_for(0.1)
+    assert [entry["event"] for entry in logs] == ["decision_twice"]
+    assert kinds(service).count(RecordKind.DECISION) == 1
 
 
 def test_a_revision_file_without_control_record_is_taken_when_a_decision_names_it(

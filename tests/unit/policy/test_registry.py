@@ -17,7 +17,9 @@ from offer_optimizer.policy.vw_options import VwOptions
 
 @pytest.mark.parametrize("call", [registry.learns, registry.library_versions])
 def test_an_unknown_name_is_refused_with_the_names_there_are(call: Callable[[str], object]) -> None:
-    with pytest.raises(InvalidInput, match=r"policy\.name.*'nope'.*baseline, linear, thompson, uniform, vw"):
+    with pytest.raises(
+        InvalidInput, match=r"policy\.name.*'nope'.*auto, baseline, linear, thompson, uniform, vw"
+    ):
         call("nope")
     with pytest.raises(InvalidInput, match=r"policy\.name"):
         registry.describe("nope", {})
@@ -61,8 +63,8 @@ def test_policies_without_state_refuse_one(name: str) -> None:
 
 
 def test_a_description_fills_in_defaults_and_means_the_same_as_options() -> None:
-    described = registry.describe("vw", {"learning_rate": 1})
-    assert described == registry.describe("vw", {"learning_rate": 1.0, "bits": 18})
+    described = registry.describe("vw", {"learning_rate": 2})
+    assert described == registry.describe("vw", {"learning_rate": 2.0, "bits": 18})
     assert described == registry.describe("vw", described)
     assert json.loads(json.dumps(described)) == described
     assert described["exploration"] == "squarecb"
@@ -101,9 +103,11 @@ def test_numpy_policies_refuse_options_they_do_not_have(
     assert raised.value.field == field
 
 
-def test_numbers_are_described_only_where_they_are_not_as_they_always_were() -> None:
-    assert "numbers" not in registry.describe("vw", {"numbers": "squashed"})
-    assert registry.describe("vw", {"numbers": "standardised"})["numbers"] == "standardised"
+def test_only_squarecb_learns_fast_unless_told_otherwise() -> None:
+    """The others weigh an example by its propensity, so a fast one would follow a single rare choice."""
+    assert registry.describe("vw", {})["learning_rate"] == 1.0
+    assert registry.describe("vw", {"exploration": "softmax"})["learning_rate"] == 0.05
+    assert registry.describe("vw", {"exploration": "softmax", "learning_rate": 0.3})["learning_rate"] == 0.3
 
 
 def test_versions_cover_the_library_and_our_own_learning() -> None:
@@ -121,7 +125,7 @@ def test_versions_cover_the_library_and_our_own_learning() -> None:
         {"exploration": "epsilon", "epsilon": 0.2},
         {"exploration": "softmax"},
         {"exploration": "softmax", "sharpness": 1.0},
-        {"learning_rate": 1.0},
+        {"learning_rate": 2.0},
         {"power_t": 0.1},
         {"bits": 12},
         {"interactions": False},

@@ -20,6 +20,7 @@ from offer_optimizer.core.decision import (
 from offer_optimizer.core.features import Features, build_features
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.ledger.v1 import records_pb2 as pb
+from offer_optimizer.store.catalog_file import encode_catalog
 from offer_optimizer.store.codec import (
     Epoch,
     EraseChange,
@@ -35,7 +36,6 @@ from offer_optimizer.store.codec import (
     decode_inbox_entry,
     decode_journal_entry,
     encode_body,
-    encode_catalog,
     encode_control,
     encode_feedback,
     encode_inbox_entry,

@@ -373,7 +373,7 @@ class SegmentHeader(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., kind: _Optional[str] = ..., boot_id: _Optional[str] = ..., writer_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class SnapshotHeader(_message.Message):
-    __slots__ = ("format_version", "placement_id", "policy_epoch", "ledger_position", "close_time_us", "close_position", "learned_count", "policy", "lineage_position")
+    __slots__ = ("format_version", "placement_id", "policy_epoch", "ledger_position", "close_time_us", "close_position", "learned_count", "policy", "lineage_position", "remarks")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -383,6 +383,7 @@ class SnapshotHeader(_message.Message):
     LEARNED_COUNT_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     LINEAGE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    REMARKS_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     placement_id: str
     policy_epoch: bytes
@@ -392,7 +393,8 @@ class SnapshotHeader(_message.Message):
     learned_count: int
     policy: str
     lineage_position: int
-    def __init__(self, format_version: _Optional[int] = ..., placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., ledger_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., policy: _Optional[str] = ..., lineage_position: _Optional[int] = ...) -> None: ...
+    remarks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, format_version: _Optional[int] = ..., placement_id: _Optional[str] = ..., policy_epoch: _Optional[bytes] = ..., ledger_position: _Optional[int] = ..., close_time_us: _Optional[int] = ..., close_position: _Optional[int] = ..., learned_count: _Optional[int] = ..., policy: _Optional[str] = ..., lineage_position: _Optional[int] = ..., remarks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BaseHeader(_message.Message):
     __slots__ = ("format_version", "ledger_position", "ledger_time_us", "from_position", "dropped_position", "archived_count")
