@@ -131,8 +131,8 @@ class Run:
         self._visit()
         self.service.clock_us += 1_000_000
         self.service.boot_us += 1_000_000
-        # A kill may leave ledger time a round behind. What is stamped after a jump back depends on that, unless
-        # the clock was not trusted anyway.
+        # A kill may leave ledger time a round behind. What is stamped after a jump back depends on that,
+        # unless the clock was not trusted anyway.
         if microseconds > 0 or abs(self.away_us) > 60_000_000:
             kills = self.kills
             self._perhaps_die()
