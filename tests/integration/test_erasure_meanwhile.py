@@ -126,6 +126,17 @@ def test_what_waits_for_somebody_to_mend_the_archive_lets_others_go_on(days: Era
     assert not is_held(days)
 
 
+def test_a_model_in_training_lets_others_go_on(days: ErasingDays) -> None:
+    """It may take hours, and a backup has the wish in it."""
+    days.live_hours(2, "v3")
+    days.ask("v3")
+    eraser = days.eraser()
+    for _ in range(4):
+        assert not eraser.step(lambda: None)
+        assert not is_held(days)
+    assert any(steps(days, eraser, 2))
+
+
 def test_the_end_of_one_erasure_lets_nobody_in_while_the_next_writes_the_archive(
     days: ErasingDays, monkeypatch: pytest.MonkeyPatch
 ) -> None:

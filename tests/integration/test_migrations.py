@@ -6,11 +6,12 @@ import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from offer_optimizer.core.errors import CannotStart
+from offer_optimizer.core.errors import CannotStart, StorageUnavailable
+from offer_optimizer.store import migrations
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.migrations import FORMAT_VERSION, TRUTH, format_of, migrate
 from offer_optimizer.store.sqlite import open_writer, transaction
@@ -46,6 +47,16 @@ CREATE INDEX open_decision_visitor ON open_decision(visitor_key, placement_id, p
 UPDATE meta SET value = 2 WHERE name = 'format_version'
 """
 """Takes format 3 back."""
+
+
+class FullDisk(sqlite3.Connection):
+    """Has room for all steps, and none for the format."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401  (as sqlite3 has it)
+        """Fail the last statement."""
+        if sql.startswith("UPDATE meta"):
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, parameters)
 
 
 def next_life(folder: Path) -> WholeService:
@@ -147,6 +158,35 @@ def test_a_migration_that_was_cut_off_before_the_fold_goes_on_where_it_was(folde
     service.learner.publish_all()
     assert judge_whole(service).total() > 0
     service.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_migration_on_a_full_disk_leaves_the_ledger_as_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """It is said that the disk is at fault, and with room it goes through."""
+    path = ledger_of(folder)
+    if version == 1:
+        age(path)
+    else:
+        with closing(open_writer(path)) as connection, transaction(connection):
+            for statement in FORMAT_2.split(";"):
+                connection.execute(statement)
+    with closing(open_writer(path)) as connection:
+        connection.execute("VACUUM")
+        before = list(connection.iterdump())
+
+    def full(target: Path) -> sqlite3.Connection:
+        open_writer(target).close()
+        return sqlite3.connect(target, factory=FullDisk, isolation_level=None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "open_writer", full)
+        with pytest.raises(StorageUnavailable, match="full"):
+            Ledger.open_for_writing(path, bytes)
+    with closing(sqlite3.connect(path)) as connection:
+        assert list(connection.iterdump()) == before
+    assert migrate(path) == version
 
 
 def test_a_newer_ledger_is_refused_and_no_byte_of_it_changes(folder: Path) -> None:

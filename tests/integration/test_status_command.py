@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from offer_optimizer.store.recorders import Inbox
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 from offer_optimizer.store.sqlite import open_writer
-from offer_optimizer.store.writer_cells import WriterCells
+from offer_optimizer.store.writer_cells import Refused, WriterCells
 from tests.unit.evaluate.ledgers import SECOND_US, Shop, catalog
 from tests.unit.learn.worlds import World, feedback_of
 
@@ -144,3 +145,29 @@ def test_a_ledger_that_never_had_a_catalog_is_well(tmp_path: Path) -> None:
     World(open_writer(DataDirectory(tmp_path).ledger_path)).connection.close()
     result = run("--data", str(tmp_path))
     assert result.exit_code == 0, result.output
+
+
+def test_a_ledger_that_can_not_be_opened_is_an_alarm_beside_what_processes_were_refused(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """As where its log can't be opened: health is told to who is in trouble, not refused to them."""
+    shop.world.connection.close()
+    path = DataDirectory(tmp_path).ledger_path
+    path.with_name(f"{path.name}-wal").mkdir()
+    cells = WriterCells.create(Files(), DataDirectory(tmp_path).run, "00112233aabbccdd", os.getpid(), 0)
+    now_us = 1_790_000_000_000_000
+    cells.note_refused(Refused.INBOX, now_us - SECOND_US)
+    found = ChildHealth(tmp_path, lambda: now_us).health("home", 30.0)
+    cells.close()
+    messages = [alarm["message"] for alarm in found["alarms"] if alarm["name"] == "storage_refused"]
+    assert [text for text in messages if "feedback is refused" in text]
+    assert [text for text in messages if str(path) in text]
+    assert found["placements"] == []
+
+
+def test_a_ledger_that_is_none_is_damage(shop: Shop, tmp_path: Path) -> None:
+    shop.world.connection.close()
+    path = DataDirectory(tmp_path).ledger_path
+    path.write_bytes(b"not a database" * 1000)
+    found = ChildHealth(tmp_path, lambda: 1).health("", 30.0)
+    assert [str(path) in alarm["message"] for alarm in found["alarms"] if alarm["name"] == "file_damaged"]

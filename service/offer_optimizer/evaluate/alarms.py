@@ -51,7 +51,8 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "on with what they have; nothing that was recorded is dropped until somebody says so.",
     ),
     "storage_refused": Advice(
-        "In the last minute the disk did not take decisions, feedback or a sync, and has not since.",
+        "In the last minute the disk did not take decisions, feedback or a sync, and has not since; or it "
+        "does not give the ledger.",
         "The disk is full, read-only, stalled or broken.",
         "Free space, or look at the disk (`dmesg`). Decisions are answered from the baseline meanwhile and "
         "feedback is refused, so senders keep it; all goes on by itself once the disk does.",

@@ -101,6 +101,22 @@ def read_facts(ledger: Ledger, files: Files, directory: DataDirectory, now_us: i
     )
 
 
+def facts_without_ledger(
+    files: Files, directory: DataDirectory, now_us: int, damage: tuple[str, ...], refusals: tuple[str, ...]
+) -> LoopFacts:
+    """Return what is known while the ledger can't be read, beside why: nothing of placements."""
+    return LoopFacts(
+        now_us=now_us,
+        ledger_time_us=0,
+        oldest_waiting_us=None,
+        oldest_due_us=None,
+        placements=(),
+        damage=(*damage, *_catalog_damage(files, directory)),
+        refusals=(*_refusals(files, directory, now_us), *refusals),
+        free_bytes=_free_bytes(directory),
+    )
+
+
 class _Reader:
     """Reads the facts of single placements."""
 

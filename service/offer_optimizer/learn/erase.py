@@ -130,8 +130,7 @@ class VisitorEraser:
 
     def _hold_up(self, why: str) -> None:
         self._next_try_us = self._clock() + RETRY_US
-        if self._archiving is None:
-            self.close()  # a backup need not wait for what somebody has to mend
+        self._let_go()  # a backup need not wait for what somebody has to mend
         log.error("erasure_held_up", why=why, effect="tried again in a minute")
 
     def _is_under_way(self, waiting: list[ErasureRequest]) -> bool:
@@ -150,6 +149,8 @@ class VisitorEraser:
             return False
         rows = models() if keys else []
         if rows is None:
+            if self._archived is None:
+                self._let_go()  # training takes long; with an archive it would have to be written again
             return False
         self._commit(request, redaction, rows)
         self._archived = None
@@ -169,6 +170,11 @@ class VisitorEraser:
         if self._lock is None:
             self._lock = self._files.hold(self._directory.retention_lock_path, b"", "erase.lock")
         return self._lock is not None
+
+    def _let_go(self) -> None:
+        """Let others in, unless the archive is being written or something is to be cleaned."""
+        if self._archiving is None and not self._requests.is_unclean():
+            self.close()
 
     def close(self) -> None:
         """Let go of retention's lock, as the end of the process does."""
