@@ -34,6 +34,9 @@ ELSEWHERE: Final = {
     "PARKED_PER_DECISION": "tests/unit/learn/test_fold_parked.py",
     "FEEDBACK_PER_DECISION": "tests/unit/learn/test_fold_late.py",
     "RULE_BYTES": "tests/unit/core/test_catalog_caps.py",
+    "SHADOWS": "tests/unit/core/test_shadow_edit.py",
+    "GATE_VISITORS_LEAST": "tests/unit/core/test_shadow_edit.py",
+    "SHADOW_SHARE_LEAST": "tests/unit/core/test_shadow_edit.py",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from offer_optimizer.core import limits
 from offer_optimizer.core.catalog import ShadowGate
 from offer_optimizer.core.catalog_document import parse_catalog
 from offer_optimizer.core.errors import InvalidCatalog, InvalidInput, NotFound
@@ -23,6 +24,18 @@ SHAPES = {
     "flow of two lines": "  - {id: p, offers: [a], window: 10s, policy: {name: vw, options: {bits: 10}},\n"
     f"     shadows: [{NEW}, {OTHER}]}}\n",
 }
+
+
+def _many(count: int) -> str:
+    return "[" + ", ".join(f"{{name: s{number}, policy: vw}}" for number in range(count)) + "]"
+
+
+def _gate(visitors: int) -> str:
+    return f"[{{name: s, policy: vw, gate: {{visitors: {visitors}}}}}]"
+
+
+def _share(share: float) -> str:
+    return f"[{{name: s, policy: vw, share: {share!r}}}]"
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -100,3 +113,19 @@ def test_what_is_wrong_with_a_shadow_is_said_where_it_is(shadows: str, problem: 
         parse_catalog(HEAD + f"  - id: p\n    offers: [a]\n    shadows: {shadows}\n")
     assert problem in str(caught.value)
     assert "line 6" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("taken", "refused"),
+    [
+        (_many(limits.SHADOWS), _many(limits.SHADOWS + 1)),
+        (_gate(limits.GATE_VISITORS_LEAST), _gate(limits.GATE_VISITORS_LEAST - 1)),
+        (_share(limits.SHADOW_SHARE_LEAST), _share(limits.SHADOW_SHARE_LEAST / 1.01)),
+    ],
+    ids=["shadows", "visitors", "share"],
+)
+def test_limits_are_inclusive_and_one_more_is_refused(taken: str, refused: str) -> None:
+    head = HEAD + "  - id: p\n    offers: [a]\n    shadows: "
+    assert parse_catalog(f"{head}{taken}\n").placement_by_id["p"].shadows
+    with pytest.raises(InvalidCatalog, match="shadows"):
+        parse_catalog(f"{head}{refused}\n")
