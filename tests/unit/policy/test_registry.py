@@ -17,7 +17,9 @@ from offer_optimizer.policy.vw_options import VwOptions
 
 @pytest.mark.parametrize("call", [registry.learns, registry.library_versions])
 def test_an_unknown_name_is_refused_with_the_names_there_are(call: Callable[[str], object]) -> None:
-    with pytest.raises(InvalidInput, match=r"policy\.name.*'nope'.*auto, baseline, linear, thompson, uniform, vw"):
+    with pytest.raises(
+        InvalidInput, match=r"policy\.name.*'nope'.*auto, baseline, linear, thompson, uniform, vw"
+    ):
         call("nope")
     with pytest.raises(InvalidInput, match=r"policy\.name"):
         registry.describe("nope", {})
