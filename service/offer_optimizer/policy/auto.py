@@ -1,4 +1,4 @@
-"""The auto policy: what a placement that names none runs. Begins as `linear`, past its sizes goes over to `vw`.
+"""The auto policy: the default. Begins as `linear`, and past its sizes goes over to `vw`.
 
 What decides is how many offers and attributes there are, how wide the context is, and so how much memory
 `linear` would need: past its bounds it keeps variances only, or lets columns share, and from then on `vw`
