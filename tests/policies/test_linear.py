@@ -16,7 +16,7 @@ from offer_optimizer.policy import members, registry
 from offer_optimizer.policy.contract import Action, Example, Policy, remarks
 from tests.policies.worlds import OFFERS, draw_examples, features
 
-NUMPY_POLICIES: Final = ("linear", "thompson")
+NUMPY_POLICIES: Final = ("linear", "thompson", "auto")
 
 
 def taught(name: str, count: int = 200) -> Policy:
@@ -141,7 +141,9 @@ OFFER_SETS: Final = {3: tuple(Action(f"offer-{n}", Features()) for n in range(3)
 
 
 @pytest.mark.parametrize(
-    ("name", "model"), [("linear", {"model": "bias"}), ("linear", {}), ("thompson", {})], ids=str
+    ("name", "model"),
+    [("linear", {"model": "bias"}), ("linear", {}), ("thompson", {}), ("auto", {})],
+    ids=str,
 )
 def test_with_a_half_life_the_policy_follows_a_change_of_the_best_offer(
     name: str, model: dict[str, str], figure: Callable[[str], None]

@@ -1,11 +1,11 @@
-"""The auto policy: what a placement runs that names none. Begins as `linear`, goes over to `vw` past its sizes.
+"""The auto policy: the default. Begins as `linear`, and past its sizes goes over to `vw`.
 
 What decides is how many offers and attributes there are, how wide the context is, and so how much memory
 `linear` would need: past its bounds it keeps variances only, or lets columns share, and from then on `vw`
-learns beside it and takes over once it has learned PREPARED examples. Always holds: the choice follows from
-the options and the examples alone, so whoever learns the same ledger again makes it at the same example; it is
-part of the state; it is never taken back, since sizes never shrink. With a half-life `linear` stays: `vw`
-has none.
+learns beside it and takes over once it has learned as many examples as came before, at most PREPARED.
+Always holds: the choice follows from the options and the examples alone, so whoever learns the same ledger
+again makes it at the same example; it is part of the state; it is never taken back, since sizes never shrink.
+With a half-life `linear` stays: `vw` has none.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from offer_optimizer.policy.vw_options import VwOptions
 LEARNING_VERSION: Final = "1"
 """Changes whenever the same options and examples would give another model; part of the policy epoch."""
 PREPARED: Final = 2000
-"""Examples that `vw` learns beside `linear` before it answers."""
-_VW: Final = VwOptions(numbers="standardised", learning_rate=0.5, gamma_scale=1000.0)
+"""Most examples that `vw` learns beside `linear` before it answers."""
+_VW: Final = VwOptions(numbers="standardised", learning_rate=1.0, gamma_scale=300.0)
+# Measured on simulated shops of 6 to 200 offers. A rate of 2 earns more with many offers, but lets one legal
+# example turn the choice.
 
 
 class AutoOptions(Options):
@@ -74,7 +76,7 @@ class AutoPolicy:
             return
         if self._vw is not None:
             self._vw.learn(example)
-            if self._count >= self._since + PREPARED:
+            if self._count >= self._takeover():
                 self._linear.close()
                 self._linear = None
         elif self._options.half_life is None and self._linear.outgrown():
@@ -98,12 +100,15 @@ class AutoPolicy:
     def remarks(self) -> tuple[str, ...]:
         """See contract.Remarking."""
         if self._linear is None:
-            return (f"auto: vw answers since example {self._since + PREPARED}: {self._why}",)
+            return (f"auto: vw answers since example {self._takeover()}: {self._why}",)
         if self._vw is None:
             picked = "auto: linear answers"
         else:
-            picked = f"auto: linear answers until vw takes over at example {self._since + PREPARED}: {self._why}"
+            picked = f"auto: linear answers until vw does at example {self._takeover()}: {self._why}"
         return (picked, *self._linear.remarks())
+
+    def _takeover(self) -> int:
+        return self._since + min(PREPARED, self._since)
 
     def _serving(self) -> LinearPolicy | VwPolicy:
         serving = self._linear or self._vw

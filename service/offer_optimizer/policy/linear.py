@@ -33,10 +33,6 @@ LEARNING_VERSION: Final = "1"
 """Changes whenever the same options and examples would give another model; part of the policy epoch."""
 WEIGHT_CAP: Final = 16.0
 """Most that one example may count for because others like it were thinned out. Biased beyond it."""
-WIDTH: Final = {"bias": 4.0}
-"""Deviations that `optimism` stands for, by member. One number an offer is known to 1 / sqrt(n), a context of
-d columns to sqrt(d / n), so the same factor would let `bias` settle after a handful of unlucky examples.
-"""
 _MEMORY: Final = 1000.0
 # Examples that the noise and the members' losses look back on.
 _TEMPER: Final = 0.5
@@ -88,7 +84,7 @@ class LinearPolicy:
             scores += share * self._means(member, member.read(row, waves), plan)
         for member, share in self._judges(shares):
             spread = self._deviations(member, member.read(row, waves), plan)
-            scores += (share * self._optimism * WIDTH.get(member.name, 1.0) * noise) * spread
+            scores += (share * self._optimism * noise) * spread
         return np.array(inverse_gap(scores.tolist(), self._gamma_scale * math.sqrt(self._count) / noise))
 
     def learn(self, example: Example) -> None:
