@@ -48,7 +48,9 @@ _MEMBERS: Final = {
 
 
 class LinearPolicy:
-    """A contextual bandit on ridge regressions."""
+    """A contextual bandit on ridge regressions. `expected` is the reward that it predicted of the example
+    learned last, before it learned it; 0 where there is none.
+    """
 
     def __init__(self, options: LinearOptions, state: bytes | None = None) -> None:
         """Start a new model, or continue one. Raises PolicyFault when `state` is not of these options."""
@@ -65,6 +67,7 @@ class LinearPolicy:
         self._members = [Member(name, kept, *size) for name in _MEMBERS[options.model]]
         self._count = 0.0
         self._noise = 0.25
+        self.expected = 0.0
         self._is_closed = False
         if state is not None:
             self._restore(state)
@@ -110,6 +113,7 @@ class LinearPolicy:
             member.loss = (1.0 - 1.0 / _MEMORY) * member.loss + weight * missed * missed / self._noise
             member.blocks.learn(read, blocks, coefficients, missed, weight)
             error += shares[member.name] * missed
+        self.expected = example.reward - error
         step = (error * error - self._noise) / min(self._count + 4.0, _MEMORY)
         self._noise = max(self._noise + step, _NOISE_LEAST**2)
 
