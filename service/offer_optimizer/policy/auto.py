@@ -74,7 +74,8 @@ class AutoPolicy:
             return vw.pmf(context, actions)
         # On the way from one to the other both are asked: a mixture of two pmfs is one.
         mixed: Pmf64 = (1.0 - share) * linear.pmf(context, actions) + share * vw.pmf(context, actions)
-        return mixed / mixed.sum()
+        mixed /= mixed.sum()
+        return mixed
 
     def learn(self, example: Example) -> None:
         """See contract."""
@@ -112,12 +113,14 @@ class AutoPolicy:
     def remarks(self) -> tuple[str, ...]:
         """See contract.Remarking."""
         if self._vw is None:
-            return ("auto: linear answers, as a half-life asks", *self._linear_remarks())
+            return ("auto: linear answers: it has a half-life", *self._linear_remarks())
         name = "vw" if self._lead.is_second else "linear"
         since = f" since example {self._since}" if self._since else ""
         if self._outgrown:
             return (f"auto: vw answers{since}: {self._outgrown}",)
-        why = f"vw predicts rewards better than linear by {self._lead.score:.1f} standard errors"
+        score = self._lead.score
+        ahead = "vw" if score > 0.0 else "linear"
+        why = f"{ahead} predicted the last rewards better, by {abs(score):.1f} standard errors"
         picked = f"auto: {name} answers{since}: {why}"
         return (picked, *(() if self._lead.is_second else self._linear_remarks()))
 
@@ -127,8 +130,8 @@ class AutoPolicy:
         if self._outgrown:
             self._lead.move()
         else:
-            errors = (example.reward - _within(reward) for reward in (linear.expected, expected))
-            self._lead.learn(*errors, min(example.weight, WEIGHT_CAP))
+            first, second = (example.reward - _within(guess) for guess in (linear.expected, expected))
+            self._lead.learn(first, second, min(example.weight, WEIGHT_CAP))
             self._outgrown = linear.outgrown()
             self._lead.is_second = self._lead.is_second or bool(self._outgrown)
         if self._lead.is_second is not was_second:
