@@ -3,8 +3,8 @@
 Both predict what the offer that was chosen will earn, before they learn it; what counts is the difference of
 their squared errors. Not weighted by propensities: both are judged on the same choices, where the weights
 would add noise without taking a bias from one of them, and what is predicted well has to be what is mostly
-shown. Always holds: the evidence follows from the examples in their order; one example moves `score` by at
-most 1, whatever it says; the share moves by SHARE_STEP an example, so that no example can turn the choice.
+shown. Always holds: the evidence follows from the examples in their order; one example, whatever it says,
+lifts a score s to sqrt(s * s + 1) at most, and moves the share by SHARE_STEP, so none turns the choice.
 """
 
 from __future__ import annotations
