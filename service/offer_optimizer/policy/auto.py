@@ -37,7 +37,8 @@ _VW: Final = VwOptions(numbers="standardised", learning_rate=1.0, gamma_scale=10
 class AutoOptions(Options):
     """Options of the auto policy.
 
-    `half_life` is after how many examples what was learned counts half; None never forgets.
+    `half_life` is after how many examples what was learned counts half; None leaves it to what predicts
+    better.
     """
 
     half_life: Annotated[float, Field(ge=10.0, le=1e9)] | None = None
