@@ -27,8 +27,6 @@ ATTRIBUTES_EXACT: Final = 96
 ATTRIBUTES_HASHED: Final = 32
 OWN_SHARE: Final = 0.5
 """Prior share of an offer's variance that is its own, where it has attributes."""
-LEVEL_SHARE: Final = 1.0
-"""Prior variance of what all offers have in common, against that of one offer."""
 STEP: Final = 8
 _PLANS_KEPT: Final = 256
 
@@ -71,8 +69,6 @@ class OfferBlocks:
     def learn(self, action: Action) -> tuple[list[int], list[float]]:
         """Return blocks and coefficients of an offer that was chosen, which gets those it lacks."""
         before = self.count
-        if not before and LEVEL_SHARE:
-            self._next()
         if action.attributes.count():
             self._attributes.learn(action.attributes)
         parts = self._attribute_parts(action)
@@ -83,8 +79,8 @@ class OfferBlocks:
             self._own[action.id] = self._next()
         if self.count != before or action.attributes.numbers:
             self._version += 1
-        blocks = [*([0] if LEVEL_SHARE else []), *(self._shared[column] for column, _ in parts)]
-        coefficients = [*([math.sqrt(LEVEL_SHARE)] if LEVEL_SHARE else []), *(coefficient for _, coefficient in parts)]
+        blocks = [self._shared[column] for column, _ in parts]
+        coefficients = [coefficient for _, coefficient in parts]
         own = self._own.get(action.id)
         if own is not None:
             blocks.append(own)
@@ -153,8 +149,6 @@ class OfferBlocks:
             if own is not None:
                 dense[index, own] = _own_coefficient(parts)
             unseen[index] = max(1.0 - float(np.square(dense[index]).sum()), 0.0)
-            if self.count and LEVEL_SHARE:
-                dense[index, 0] = math.sqrt(LEVEL_SHARE)
         used = np.flatnonzero(dense.any(axis=0))
         if len(used) * 4 >= self.count * 3 or not len(used):
             padded = np.zeros((len(actions), self.capacity))
