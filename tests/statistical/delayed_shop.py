@@ -75,7 +75,8 @@ BEST: Final = float(TRUTH.max(axis=1).mean())
 def _catalog(window_us: int) -> Catalog:
     # With the default gamma_scale (100) squarecb exploits before it knows anything: what it ends with is
     # luck, and the pairs would differ by that. With 2 both shops come to the same place.
-    policy = PolicyChoice(name="vw", options={"bits": 12, "gamma_scale": 2.0})
+    options = {"bits": 12, "gamma_scale": 2.0, "learning_rate": 0.05, "numbers": "squashed"}
+    policy = PolicyChoice(name="vw", options=options)
     formula = "(10.0 - offer.cost) * count.conversion + count.click - 0.5 * count.dismiss"
     return Catalog(
         offers=tuple(

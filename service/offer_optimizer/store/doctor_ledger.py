@@ -31,11 +31,11 @@ CHECK: Final = "`offer-optimizer rebuild --check` derives everything again and s
 def look_at_ledger(directory: DataDirectory) -> tuple[int | None, dict[str, int], list[Finding]]:
     """Return the last position (None where it can't be told), the offsets of segments, and what was found."""
     subject = str(directory.ledger_path)
-    if not directory.ledger_path.exists():
+    if not directory.ledger_path.exists() or not directory.ledger_path.stat().st_size:
         is_new = not any(directory.snapshots.glob("*/*.snap"))
         if is_new:
             return None, {}, [note(subject, "there is none yet")]
-        return None, {}, [damaged(subject, "is missing, and there are models that learned from it", RESTORE)]
+        return None, {}, [damaged(subject, "is missing or empty, and models learned from it", RESTORE)]
     try:
         ledger = Ledger.open_for_reading(directory.ledger_path)
     except CannotStart as error:  # of another format, which is no damage
