@@ -114,9 +114,15 @@ class Counted(grpc.GenericRpcHandler):
         # The handler is kept beside its wrapper: an id stays its own only as long as the object lives.
         known = self._known.get(id(found))
         if known is None:
-            wrapped = grpc.unary_unary_rpc_method_handler(self._counts.counted(name, found.unary_unary))
+            wrapped = self._wrapped(name, found)
             known = self._known.setdefault(id(found), (found, wrapped))
         return known[1]
+
+    def _wrapped(self, name: str, found: Any) -> Any:  # noqa: ANN401
+        # What turns callers away handles a stream, whose message it need not read.
+        if found.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(self._counts.counted(name, found.stream_unary))
+        return grpc.unary_unary_rpc_method_handler(self._counts.counted(name, found.unary_unary))
 
 
 def install() -> None:

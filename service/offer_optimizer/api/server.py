@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from offer_optimizer.api.admission import PoolSplit, Share, split_pool
-from offer_optimizer.api.handlers import Call, Guard, guarded, service_handlers, unguarded
+from offer_optimizer.api.handlers import Call, Guard, service_handlers, unguarded
 from offer_optimizer.api.health import HealthServicer, Readiness
 from offer_optimizer.api.history import LoopHealthServicer, ReportServicer, StoryServicer
 from offer_optimizer.api.privacy import PrivacyServicer
@@ -24,7 +24,7 @@ from offer_optimizer.api.queueing import PATIENCES_S, Door, WaitingPool
 from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy, Overloaded
 from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
-from offer_optimizer.api.status import ErrorLog, FailureBook
+from offer_optimizer.api.status import ErrorLog, FailureBook, to_status
 from offer_optimizer.api.steering import KeptModelsServicer, SteeringServicer
 from offer_optimizer.api.visitors import VisitorServicer
 from offer_optimizer.core.errors import CannotStart
@@ -152,13 +152,11 @@ def api_handlers(ports: Ports, options: ServerOptions) -> list[grpc.GenericRpcHa
     return [service_handlers(service, served, failures, ports.guard) for service, served in calls.items()]
 
 
-def turned_away(failures: FailureBook) -> dict[str, Call]:
-    """Return, by method of OfferService, the call that refuses."""
-
-    def refuse(_data: bytes, _context: grpc.ServicerContext) -> bytes:
-        raise Overloaded
-
-    return {method: guarded(refuse, f"OfferService.{method}", failures) for method in PATIENCES_S}
+def turned_away(failures: FailureBook) -> dict[str, grpc.Status]:
+    """Return, by method of OfferService, what callers who come too late for the queue are told."""
+    return {
+        method: to_status(failures.describe(Overloaded(), f"OfferService.{method}")) for method in PATIENCES_S
+    }
 
 
 def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[ServiceDescriptor, dict[str, Call]]:
