@@ -4,14 +4,15 @@ A queue that is served in order and only as long as callers wait settles where e
 too late: at twice its capacity, with deadlines of 100 ms, a server answered 5 % of what it worked on in time.
 So whoever comes while the first in the queue has waited too long is refused at once, by the thread that
 receives calls, without its message being read.
-What always holds: a refusal waits for no decision; callers no more than threads are never refused here.
+What always holds: a refusal waits for no decision; callers no more than the server's threads are never
+refused here.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
@@ -44,10 +45,17 @@ Result = TypeVar("Result")
 class WaitingPool(ThreadPoolExecutor):
     """A pool that knows how long the first of its queue has waited. Served in order."""
 
-    def __init__(self, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(threads, thread_name_prefix="rpc")
-        # Fewer than that are behind no more than half a round of the pool.
-        self._least = threads // 2
+    def __init__(
+        self,
+        threads: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        least: int | None = None,
+        name: str = "rpc",
+    ) -> None:
+        super().__init__(threads, thread_name_prefix=name)
+        # So many may wait however long; by default half a round of the pool.
+        self._least = threads // 2 if least is None else least
         self._clock = clock
         self._waiting: deque[float] = deque()
         self._behind_since = 0.0
@@ -101,21 +109,22 @@ class _Here(ThreadPoolExecutor):
 class Door(grpc.GenericRpcHandler):
     """Lets calls through to a service, or turns them away before they queue.
 
-    gRPC asks it in the thread that receives calls. `refusals` by method of the service.
+    gRPC asks it in the thread that receives calls. Of `pools` the first is that of Decide, which no other
+    pool holds up; the rest of the calls give way to all of them. `refusals` by method of the service.
     """
 
     def __init__(
         self,
         service: str,
         behind: grpc.GenericRpcHandler,
-        pool: WaitingPool,
+        pools: Sequence[WaitingPool],
         refusals: Mapping[str, grpc.Status],
     ) -> None:
         self._behind = behind
-        self._pool = pool
+        self._pools = pools
         self._here = _Here(1)
         self._doors = {
-            f"/{service}/{method}": (PATIENCES_S[method], self._refusal(status))
+            f"/{service}/{method}": (method, self._refusal(status))
             for method, status in refusals.items()
         }
 
@@ -139,7 +148,9 @@ class Door(grpc.GenericRpcHandler):
             return door[1]
         return self._behind.service(handler_call_details)
 
-    def _is_shut(self, patience_s: float) -> bool:
-        if self._pool.behind_s() > patience_s:
+    def _is_shut(self, method: str) -> bool:
+        patience_s = PATIENCES_S[method]
+        pools = self._pools[:1] if method == "Decide" else self._pools
+        if any(pool.behind_s() > patience_s for pool in pools):
             return True
-        return patience_s < PATIENCE_S and self._pool.is_resting()
+        return patience_s < PATIENCE_S and any(pool.is_resting() for pool in pools)
