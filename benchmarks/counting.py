@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import grpc
@@ -38,7 +38,7 @@ class Kind:
         self.refused: Counter[int] = Counter()
 
     def note(self, code: str, remaining_s: float, *, was_late: bool, is_waited_for: bool) -> None:
-        """Note a call that ends: what is left of its deadline, whether it was late on reaching its handler."""
+        """Note a call that ends: what is left of its deadline, whether it came late to its handler."""
         self.codes[code] += 1
         self.late_count += was_late
         bucket = int((DEADLINE_S - remaining_s) * 1e3 * BUCKETS_A_MS)
@@ -133,11 +133,11 @@ def install() -> None:
         server, counts = build(*arguments, **named), Counts()
         add = server.add_generic_rpc_handlers
 
-        def add_counted(handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        def add_counted(handlers: Iterable[grpc.GenericRpcHandler]) -> None:
             add([Counted(handler, counts) for handler in handlers])
 
         server.add_generic_rpc_handlers = add_counted  # type: ignore[method-assign]
-        read = grpc.unary_unary_rpc_method_handler(counts.read)
+        read: Any = grpc.unary_unary_rpc_method_handler(counts.read)
         add([grpc.method_handlers_generic_handler(SERVICE, {"Read": read})])
         return server
 

@@ -83,7 +83,9 @@ class Load:
             (self._feedback, RECORD_FEEDBACK, rate * FEEDBACK_SHARE, FEEDBACK_CONNECTIONS),
         )
         began_s = time.perf_counter()
-        counts = [connections * max(round(each * seconds / connections), 1) for *_, each, connections in plans]
+        counts = [
+            connections * max(round(each * seconds / connections), 1) for *_, each, connections in plans
+        ]
         running = [
             self._start(body, path, _open_loop(each, connections, count))
             for (body, path, each, connections), count in zip(plans, counts, strict=True)
@@ -108,7 +110,9 @@ def _open_loop(rate: float, connections: int, count: int) -> list[str]:
 
 
 def _python_capacity(target: str, seconds: float) -> float:
-    return decide_floor.drive(under_test.UnderTest("", target, None), seconds, clients=2, threads=4).calls_per_s
+    return decide_floor.drive(
+        under_test.UnderTest("", target, None), seconds, clients=2, threads=4
+    ).calls_per_s
 
 
 def _python_drive(target: str, rate: float, seconds: float) -> Sent:

@@ -95,9 +95,13 @@ def figures(turns: dict[str, Turn], times: tuple[float, ...]) -> list[Figure]:
         found += [
             Figure(f"{at}: goodput, of capacity's", over.goodput / usual.goodput, GOODPUT_LEAST),
             Figure(f"{at}: refused after, ms p99", over.refused_ms(0.99), REFUSED_MS_MOST, at_least=False),
-            Figure(f"{at}: late on arrival, yet decided", float(over.late_executed_count), 0.0, at_least=False),
+            Figure(
+                f"{at}: late on arrival, yet decided", float(over.late_executed_count), 0.0, at_least=False
+            ),
             Figure(f"{at}: feedback refused more than decisions by", over.feedback_first, margin(over)),
-            Figure(f"{at}: memory grew, MiB", over.memory_mib - usual.memory_mib, GROWTH_MIB_MOST, at_least=False),
+            Figure(
+                f"{at}: memory grew, MiB", over.memory_mib - usual.memory_mib, GROWTH_MIB_MOST, at_least=False
+            ),
             Figure(f"{at}: two seconds later, share in time", after.in_time_share, 0.99),
         ]
     return found
@@ -126,7 +130,7 @@ def options() -> question.Asked:
 
 
 def main() -> None:
-    """Measure both, print, and keep the results unless --short; with `--check`, end with 1 where one is missed."""
+    """Measure both, print, keep the results unless --short; with `--check` end with 1 where one is missed."""
     asked = options()
     chosen: Any = asked.options
     seconds = SHORT_S if asked.is_short else FULL_S

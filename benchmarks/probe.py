@@ -1,4 +1,4 @@
-"""A light caller beside the load, twenty calls a second: what a page sees while others overload the server."""
+"""A light caller beside the load, twenty calls a second: what a page sees of an overload."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from benchmarks.counting import DEADLINE_S
 from benchmarks.open_loop import connect
@@ -42,7 +42,7 @@ class Probe:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="probe")
 
-    def __enter__(self) -> Probe:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

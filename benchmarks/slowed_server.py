@@ -1,16 +1,16 @@
 """A server whose decider is slow: `python -m benchmarks.slowed_server DECISIONS_A_SECOND`.
 
-The real edge in front of one decision at a time, each of which takes its share of a second, and feedback
-that takes as long as a slow disk's sync. Its calls are counted (`counting`). Prints the port, and serves
-until its standard input ends.
+The real edge in front of one decision at a time, each of which takes its share of a second, in the order
+in which they came; feedback takes as long as a slow disk's sync. Its calls are counted
+(`counting`). Prints the port, and serves until its standard input ends.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
@@ -27,12 +27,12 @@ class Slowed(FixedDecision):
 
     def __init__(self, rate: float) -> None:
         self._seconds = 1.0 / rate
-        self._turn = threading.Lock()
+        # Not a lock: whoever gives one back is the first to have it again, and who waits for it starves.
+        self._turns = ThreadPoolExecutor(1)
 
     def decide(self, request: DecideInput) -> Outcome:
         """Take a turn."""
-        with self._turn:
-            time.sleep(self._seconds)
+        self._turns.submit(time.sleep, self._seconds).result()
         return super().decide(request)
 
     def record(self, _items: Sequence[FeedbackInput]) -> None:

@@ -124,8 +124,7 @@ class Door(grpc.GenericRpcHandler):
         self._pools = pools
         self._here = _Here(1)
         self._doors = {
-            f"/{service}/{method}": (method, self._refusal(status))
-            for method, status in refusals.items()
+            f"/{service}/{method}": (method, self._refusal(status)) for method, status in refusals.items()
         }
 
     def _refusal(self, status: grpc.Status) -> grpc.RpcMethodHandler[bytes, bytes]:

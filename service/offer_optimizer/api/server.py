@@ -78,6 +78,8 @@ class ServerOptions:
             raise ValueError(
                 f"streams_per_connection: {self.streams_per_connection}, at least {blockable + 1}"
             )
+        if not 1 <= self.deciding_threads <= self.threads:
+            raise ValueError(f"deciding_threads: {self.deciding_threads}, 1 to {self.threads}")
 
     def channel_args(self) -> list[tuple[str, Any]]:
         """Return gRPC core's options."""
