@@ -133,8 +133,8 @@ def install() -> None:
         server, counts = build(*arguments, **named), Counts()
         add = server.add_generic_rpc_handlers
 
-        def add_counted(handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-            add([Counted(handler, counts) for handler in handlers])
+        def add_counted(generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+            add([Counted(handler, counts) for handler in generic_rpc_handlers])
 
         server.add_generic_rpc_handlers = add_counted  # type: ignore[method-assign]
         read: Any = grpc.unary_unary_rpc_method_handler(counts.read)

@@ -102,9 +102,7 @@ class AutoPolicy:
         if self._vw is None:
             picked = "auto: linear answers"
         else:
-            picked = (
-                f"auto: linear answers until vw takes over at example {self._since + PREPARED}: {self._why}"
-            )
+            picked = f"auto: linear answers until vw takes over at example {self._since + PREPARED}: {self._why}"
         return (picked, *self._linear.remarks())
 
     def _serving(self) -> LinearPolicy | VwPolicy:

@@ -84,10 +84,7 @@ class OfferBlocks:
         if self.count != before or action.attributes.numbers:
             self._version += 1
         blocks = [*([0] if LEVEL_SHARE else []), *(self._shared[column] for column, _ in parts)]
-        coefficients = [
-            *([math.sqrt(LEVEL_SHARE)] if LEVEL_SHARE else []),
-            *(coefficient for _, coefficient in parts),
-        ]
+        coefficients = [*([math.sqrt(LEVEL_SHARE)] if LEVEL_SHARE else []), *(coefficient for _, coefficient in parts)]
         own = self._own.get(action.id)
         if own is not None:
             blocks.append(own)
