@@ -44,6 +44,7 @@ ENTRIES: Final = (
     Entry("growth", in_short=False, minutes=60),
     Entry("open_decisions", in_short=False, minutes=30),
     Entry("tail", in_short=False, minutes=25),
+    Entry("overload", in_short=False, minutes=6),
 )
 SHORT_S: Final = 120.0
 """A short run that takes longer than this has hung."""

@@ -33,6 +33,8 @@ from tests.unit.api.fakes import (
     DECISION_TEXT,
 )
 
+DECIDING = ServerOptions().deciding_threads
+
 
 def test_a_generated_stub_gets_decisions_and_gives_feedback(service: Service) -> None:
     assert service.offers.Decide(HOME, timeout=WAIT_S).decision_id == DECISION_TEXT
@@ -293,8 +295,8 @@ def test_work_that_is_late_when_its_turn_comes_is_not_done() -> None:
         release.wait(WAIT_S)
 
     service.decisions.hook = stall
-    running = [service.offers.Decide.future(HOME, timeout=WAIT_S) for _ in range(5)]
-    for _ in range(5):
+    running = [service.offers.Decide.future(HOME, timeout=WAIT_S) for _ in range(DECIDING)]
+    for _ in range(DECIDING):
         assert started.acquire(timeout=WAIT_S)
     late = [service.offers.Decide.future(HOME, timeout=0.1) for _ in range(3)]
     for call in late:
@@ -304,7 +306,7 @@ def test_work_that_is_late_when_its_turn_comes_is_not_done() -> None:
         call.result()
     service.decisions.hook = lambda _: None
     service.offers.Decide(HOME, timeout=WAIT_S)
-    assert len(service.decisions.asked) == 5 + 1
+    assert len(service.decisions.asked) == DECIDING + 1
     service.channel.close()
     service.edge.server.stop(0).wait()
 
@@ -319,7 +321,7 @@ def test_calls_over_the_limit_are_refused_at_once() -> None:
 
     service.decisions.hook = stall
     calls = [service.offers.Decide.future(HOME, timeout=WAIT_S) for _ in range(8)]
-    for _ in range(5):
+    for _ in range(DECIDING):
         assert started.acquire(timeout=WAIT_S)
     with ThreadPoolExecutor(8) as pool:
         waits = [pool.submit(call.exception) for call in calls]

@@ -47,7 +47,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class PoolSplit:
-    """How a pool is split. What the shares can't hold is left to decisions: always at least one thread."""
+    """How a pool is split. What the shares can't hold is left to batches: always at least one thread.
+
+    Decide has threads of its own (`ServerOptions`).
+    """
 
     feedback: int
     operator: int
@@ -63,7 +66,7 @@ class PoolSplit:
 def split_pool(threads: int) -> PoolSplit:
     """Split a pool: feedback half of it less one, operators' calls, reports and reflection one each.
 
-    5 threads leave decisions 1, 8 leave 2, 16 leave 6. Raises ValueError under MIN_THREADS.
+    5 threads leave batches 1, 8 leave 2, 16 leave 6. Raises ValueError under MIN_THREADS.
     """
     if threads < MIN_THREADS:
         raise ValueError(f"threads: {threads}, at least {MIN_THREADS}")

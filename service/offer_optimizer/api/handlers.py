@@ -7,6 +7,8 @@ Every RPC of a service has a handler: those that are not implemented name themse
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -15,6 +17,7 @@ from offer_optimizer.api.refusals import CallNotServedYet
 from offer_optimizer.api.status import FailureBook, to_status
 
 Call = Callable[[bytes, grpc.ServicerContext], bytes]
+NO_POOLS: Final[Mapping[str, ThreadPoolExecutor]] = {}
 Guard = Callable[[Call, str], Call]
 """Wraps a call, given its name, so that only those may make it who may."""
 
@@ -25,9 +28,16 @@ def unguarded(call: Call, _name: str) -> Call:
 
 
 def service_handlers(
-    service: ServiceDescriptor, calls: Mapping[str, Call], failures: FailureBook, guard: Guard = unguarded
+    service: ServiceDescriptor,
+    calls: Mapping[str, Call],
+    failures: FailureBook,
+    guard: Guard = unguarded,
+    pools: Mapping[str, ThreadPoolExecutor] = NO_POOLS,
 ) -> grpc.GenericRpcHandler:
-    """Build the handlers of one service from its implemented calls, by method name, each behind `guard`."""
+    """Build the handlers of one service from its implemented calls, by method name, each behind `guard`.
+
+    Calls that `pools` has, by names like OfferService.Decide, run there instead of in the server's pool.
+    """
     unknown = calls.keys() - {method.name for method in service.methods}
     if unknown:
         raise ValueError(f"{service.full_name} has no {', '.join(sorted(unknown))}")
@@ -35,7 +45,10 @@ def service_handlers(
     for method in service.methods:
         name = f"{service.name}.{method.name}"
         call = guard(calls.get(method.name) or _not_served(name), name)
-        handlers[method.name] = grpc.unary_unary_rpc_method_handler(guarded(call, name, failures), None, None)
+        handle = guarded(call, name, failures)
+        if name in pools:
+            handle.experimental_thread_pool = pools[name]  # type: ignore[attr-defined]
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(handle, None, None)
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 

@@ -2,21 +2,21 @@
 
 A queue that is served in order and only as long as callers wait settles where every call is answered a moment
 too late: at twice its capacity, with deadlines of 100 ms, a server answered 5 % of what it worked on in time.
-So whoever comes while the first in the queue has waited too long is refused at once, by a thread of its own.
-What always holds: a refusal waits for no decision; callers no more than threads are never refused here.
+So whoever comes while the first in the queue has waited too long is refused at once, by the thread that
+receives calls, without its message being read.
+What always holds: a refusal waits for no decision; callers no more than the server's threads are never
+refused here.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
 import grpc
-
-from offer_optimizer.api.handlers import Call
 
 BEHIND_S: Final = 0.1
 """A queue is too long once its first has waited longer than PATIENCE_S for so long without a break: a process
@@ -27,6 +27,9 @@ PATIENCE_S: Final = 0.01
 """A tenth of what a page grants; behind the queue comes the work of as many calls as there are threads."""
 FEEDBACK_PATIENCE_S: Final = 0.005
 """Feedback is sent again, and a page is not: it is refused first."""
+FEEDBACK_REST_S: Final = 0.1
+"""And for so long behind every moment at which decisions were refused: far above capacity the queue is too
+long most of the time, and by their patience alone as much of either was refused."""
 PATIENCES_S: Final[Mapping[str, float]] = {
     "Decide": PATIENCE_S,
     "BatchDecide": PATIENCE_S,
@@ -42,14 +45,22 @@ Result = TypeVar("Result")
 class WaitingPool(ThreadPoolExecutor):
     """A pool that knows how long the first of its queue has waited. Served in order."""
 
-    def __init__(self, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(threads, thread_name_prefix="rpc")
-        # Fewer than that are behind no more than half a round of the pool.
-        self._least = threads // 2
+    def __init__(
+        self,
+        threads: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        least: int | None = None,
+        name: str = "rpc",
+    ) -> None:
+        super().__init__(threads, thread_name_prefix=name)
+        # So many may wait however long; by default half a round of the pool.
+        self._least = threads // 2 if least is None else least
         self._clock = clock
         self._waiting: deque[float] = deque()
         self._behind_since = 0.0
         self._watched_until = 0.0
+        self._refused_at = -FEEDBACK_REST_S
 
     def submit(self, call: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
         """Queue a call."""
@@ -77,39 +88,69 @@ class WaitingPool(ThreadPoolExecutor):
             self._behind_since = self._behind_since or now
             if now < self._watched_until or now - self._behind_since > BEHIND_S:
                 self._watched_until = now + WATCHED_S
+                self._refused_at = now
         return waited_s if now < self._watched_until else 0.0
+
+    def is_resting(self) -> bool:
+        """Whether the queue was too long a moment ago, or is. For the thread that asks `behind_s`."""
+        return self._clock() - self._refused_at < FEEDBACK_REST_S
+
+
+class _Here(ThreadPoolExecutor):
+    """Runs what it is given at once, in the thread that gives it."""
+
+    def submit(self, call: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
+        """Run a call, which must not wait."""
+        done: Future[Result] = Future()
+        done.set_result(call(*args, **kwargs))
+        return done
 
 
 class Door(grpc.GenericRpcHandler):
     """Lets calls through to a service, or turns them away before they queue.
 
-    gRPC asks it in the thread that receives calls. `refuse` must not wait.
+    gRPC asks it in the thread that receives calls. Of `pools` the first is that of Decide, which no other
+    pool holds up; the rest of the calls give way to all of them. `refusals` by method of the service.
     """
 
     def __init__(
-        self, service: str, behind: grpc.GenericRpcHandler, pool: WaitingPool, refuse: Mapping[str, Call]
+        self,
+        service: str,
+        behind: grpc.GenericRpcHandler,
+        pools: Sequence[WaitingPool],
+        refusals: Mapping[str, grpc.Status],
     ) -> None:
         self._behind = behind
-        self._pool = pool
-        self._refusals = ThreadPoolExecutor(1, thread_name_prefix="refusals")
+        self._pools = pools
+        self._here = _Here(1)
         self._doors = {
-            f"/{service}/{method}": (PATIENCES_S[method], self._refusal(call))
-            for method, call in refuse.items()
+            f"/{service}/{method}": (method, self._refusal(status)) for method, status in refusals.items()
         }
 
-    def _refusal(self, call: Call) -> grpc.RpcMethodHandler[bytes, bytes]:
-        def refuse(data: bytes, context: grpc.ServicerContext) -> bytes:
-            return call(data, context)
+    def _refusal(self, status: grpc.Status) -> grpc.RpcMethodHandler[bytes, bytes]:
+        def refuse(_unread: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            context.abort_with_status(status)
+            raise AssertionError("unreachable: abort raises")
 
-        # The one way that grpc has to run a handler elsewhere than in the server's pool.
-        refuse.experimental_thread_pool = self._refusals  # type: ignore[attr-defined]
-        return grpc.unary_unary_rpc_method_handler(refuse, None, None)
+        # The one way that grpc has to run a handler elsewhere than in the server's pool. The thread that
+        # receives calls may run it: as the handler of a stream it need not wait for the message, which that
+        # same thread would have to receive. Through a thread of its own a refusal took
+        # three times as long.
+        refuse.experimental_thread_pool = self._here  # type: ignore[attr-defined]
+        return grpc.stream_unary_rpc_method_handler(refuse, None, None)
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """Return the handler of a call."""
         door = self._doors.get(handler_call_details.method)
-        if door is not None and self._pool.behind_s() > door[0]:
+        if door is not None and self._is_shut(door[0]):
             return door[1]
         return self._behind.service(handler_call_details)
+
+    def _is_shut(self, method: str) -> bool:
+        patience_s = PATIENCES_S[method]
+        pools = self._pools[:1] if method == "Decide" else self._pools
+        if any(pool.behind_s() > patience_s for pool in pools):
+            return True
+        return patience_s < PATIENCE_S and any(pool.is_resting() for pool in pools)

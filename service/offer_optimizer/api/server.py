@@ -6,7 +6,8 @@ The sync server, on purpose: on one core it served about twice as many empty cal
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from offer_optimizer.api.admission import PoolSplit, Share, split_pool
-from offer_optimizer.api.handlers import Call, Guard, guarded, service_handlers, unguarded
+from offer_optimizer.api.handlers import NO_POOLS, Call, Guard, service_handlers, unguarded
 from offer_optimizer.api.health import HealthServicer, Readiness
 from offer_optimizer.api.history import LoopHealthServicer, ReportServicer, ShadowServicer, StoryServicer
 from offer_optimizer.api.privacy import PrivacyServicer
@@ -24,7 +25,7 @@ from offer_optimizer.api.queueing import PATIENCES_S, Door, WaitingPool
 from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy, Overloaded
 from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
-from offer_optimizer.api.status import ErrorLog, FailureBook
+from offer_optimizer.api.status import ErrorLog, FailureBook, to_status
 from offer_optimizer.api.steering import KeptModelsServicer, SteeringServicer
 from offer_optimizer.api.visitors import VisitorServicer
 from offer_optimizer.core.errors import CannotStart
@@ -61,6 +62,7 @@ class ServerOptions:
     """
 
     threads: int = 8
+    deciding_threads: int = 2
     concurrent_rpcs: int = 64
     streams_per_connection: int = 8
     reuse_port: bool = False
@@ -76,6 +78,8 @@ class ServerOptions:
             raise ValueError(
                 f"streams_per_connection: {self.streams_per_connection}, at least {blockable + 1}"
             )
+        if not 1 <= self.deciding_threads <= self.threads:
+            raise ValueError(f"deciding_threads: {self.deciding_threads}, 1 to {self.threads}")
 
     def channel_args(self) -> list[tuple[str, Any]]:
         """Return gRPC core's options."""
@@ -127,14 +131,16 @@ class Edge:
 def build_server(ports: Ports, options: ServerOptions) -> Edge:
     """Put a server together. Then `bind` it, start it, set readiness; end it with `graceful.drain`."""
     pool = WaitingPool(options.threads)
+    waiting_least = options.threads - options.deciding_threads
+    deciding = WaitingPool(options.deciding_threads, least=waiting_least, name="decide")
     server = grpc.server(
         pool,
         options=options.channel_args(),
         maximum_concurrent_rpcs=options.concurrent_rpcs,
     )
     failures = FailureBook(ports.log, ports.make_error_id)
-    offers, *others = api_handlers(ports, options)
-    door = Door(OFFER_SERVICE.full_name, offers, pool, turned_away(failures))
+    offers, *others = api_handlers(ports, options, {"OfferService.Decide": deciding})
+    door = Door(OFFER_SERVICE.full_name, offers, (deciding, pool), turned_away(failures))
     server.add_generic_rpc_handlers([door, *others])
     checks = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -146,20 +152,25 @@ def build_server(ports: Ports, options: ServerOptions) -> Edge:
     return Edge(server, Readiness(SERVICE_NAMES, checks.set))
 
 
-def api_handlers(ports: Ports, options: ServerOptions) -> list[grpc.GenericRpcHandler]:
-    """Return the handlers of our services, from bytes to bytes: all of the API that needs no socket."""
+def api_handlers(
+    ports: Ports, options: ServerOptions, pools: Mapping[str, ThreadPoolExecutor] = NO_POOLS
+) -> list[grpc.GenericRpcHandler]:
+    """Return the handlers of our services, from bytes to bytes: all of the API that needs no socket.
+
+    Calls that `pools` has, by names like OfferService.Decide, run there instead of in the server's pool.
+    """
     failures = FailureBook(ports.log, ports.make_error_id)
     calls = _calls(ports, split_pool(options.threads), failures)
-    return [service_handlers(service, served, failures, ports.guard) for service, served in calls.items()]
+    return [
+        service_handlers(service, served, failures, ports.guard, pools) for service, served in calls.items()
+    ]
 
 
-def turned_away(failures: FailureBook) -> dict[str, Call]:
-    """Return, by method of OfferService, the call that refuses."""
-
-    def refuse(_data: bytes, _context: grpc.ServicerContext) -> bytes:
-        raise Overloaded
-
-    return {method: guarded(refuse, f"OfferService.{method}", failures) for method in PATIENCES_S}
+def turned_away(failures: FailureBook) -> dict[str, grpc.Status]:
+    """Return, by method of OfferService, what callers who come too late for the queue are told."""
+    return {
+        method: to_status(failures.describe(Overloaded(), f"OfferService.{method}")) for method in PATIENCES_S
+    }
 
 
 def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[ServiceDescriptor, dict[str, Call]]:

@@ -13,6 +13,7 @@ import pytest
 from offer_optimizer.api.queueing import (
     BEHIND_S,
     FEEDBACK_PATIENCE_S,
+    FEEDBACK_REST_S,
     PATIENCE_S,
     PATIENCES_S,
     WATCHED_S,
@@ -126,6 +127,16 @@ class Behind(grpc.GenericRpcHandler):
         return self.HANDLER
 
 
+class Unread:
+    """A message that nobody may read."""
+
+    def __iter__(self) -> Unread:
+        return self
+
+    def __next__(self) -> bytes:
+        raise AssertionError("a refusal waits for nothing")
+
+
 class Details:
     """A call's name."""
 
@@ -136,31 +147,71 @@ class Details:
 
 def found(door: Door, method: str) -> Any:  # noqa: ANN401
     handler: Any = door.service(Details(method))  # type: ignore[arg-type]
-    return handler.unary_unary
+    return handler.unary_unary or handler.stream_unary
 
 
-def test_the_door_turns_away_decisions_and_feedback_by_a_thread_of_its_own(stuck: Stuck) -> None:
-    """With the table's own words; what operators call goes through."""
-    door = Door("s", Behind(), stuck.pool, turned_away(FailureBook(FakeLog(), lambda: "id")))
+def shut(*pools: WaitingPool) -> Door:
+    """Return a door in front of these pools."""
+    return Door("s", Behind(), pools, turned_away(FailureBook(FakeLog(), lambda: "id")))
+
+
+def test_the_door_turns_away_decisions_and_feedback_in_the_thread_that_receives_them(stuck: Stuck) -> None:
+    """With the table's own words, without reading the message; what operators call goes through."""
+    door = shut(stuck.pool)
     for method in PATIENCES_S:
         assert found(door, method)(b"", FakeContext()) == b"served"
     stuck.fall_behind()
     for method in PATIENCES_S:
         refuse = found(door, method)
-        assert isinstance(refuse.experimental_thread_pool, ThreadPoolExecutor)
-        assert refuse.experimental_thread_pool is not stuck.pool
+        here = refuse.experimental_thread_pool
+        assert isinstance(here, ThreadPoolExecutor), "grpc asks for one"
+        assert here.submit(threading.get_ident).result() == threading.get_ident()
         with pytest.raises(Aborted) as caught:
-            refuse(b"", FakeContext())
+            refuse(Unread(), FakeContext())
         assert caught.value.status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "more calls wait" in caught.value.status.details
     assert found(door, "Explain")(b"", FakeContext()) == b"served"
 
 
 def test_feedback_is_refused_before_decisions(stuck: Stuck) -> None:
-    door = Door("s", Behind(), stuck.pool, turned_away(FailureBook(FakeLog(), lambda: "id")))
+    door = shut(stuck.pool)
     stuck.pool._watched_until = stuck.now + WATCHED_S
     stuck.queue(THREADS)
     stuck.now += (FEEDBACK_PATIENCE_S + PATIENCE_S) / 2
     assert found(door, "Decide")(b"", FakeContext()) == b"served"
     with pytest.raises(Aborted):
-        found(door, "RecordFeedback")(b"", FakeContext())
+        found(door, "RecordFeedback")(Unread(), FakeContext())
+
+
+def test_feedback_is_refused_for_a_while_behind_decisions_that_were(stuck: Stuck) -> None:
+    door = shut(stuck.pool)
+    stuck.fall_behind()
+    stuck.free.set()
+    stuck.pool.submit(int).result(5.0)
+    for rest_s, is_open in ((0.9 * FEEDBACK_REST_S, False), (0.2 * FEEDBACK_REST_S, True)):
+        stuck.now += rest_s
+        assert found(door, "Decide")(b"", FakeContext()) == b"served"
+        is_served = door.service(Details("RecordFeedback")) is Behind.HANDLER  # type: ignore[arg-type]
+        assert is_served is is_open
+
+
+def test_decide_waits_for_its_own_pool_alone_and_the_rest_give_way_to_both(stuck: Stuck) -> None:
+    stuck.fall_behind()
+    idle = WaitingPool(THREADS, lambda: stuck.now)
+    assert found(shut(idle, stuck.pool), "Decide")(b"", FakeContext()) == b"served"
+    for pools, method in (((idle, stuck.pool), "BatchDecide"), ((stuck.pool, idle), "RecordFeedback")):
+        with pytest.raises(Aborted):
+            found(shut(*pools), method)(Unread(), FakeContext())
+
+
+def test_so_many_may_wait_as_a_pool_is_told(stuck: Stuck) -> None:
+    pool = WaitingPool(1, lambda: stuck.now, least=3)
+    pool._watched_until = stuck.now + 10.0 * WATCHED_S
+    for waiting_count in range(6):
+        stuck.now += 1.0
+        assert (pool.behind_s() > 0.0) is (waiting_count > 3 + 1), "the first of them is running"
+        pool.submit(stuck.free.wait, 5.0)
+        while waiting_count == 0 and pool._waiting:
+            stuck.free.wait(0.001)
+    stuck.free.set()
+    pool.shutdown()
