@@ -25,11 +25,11 @@ from offer_optimizer.policy.encoding import Encoder, Vector
 from offer_optimizer.policy.inverse_gap import inverse_gap
 from offer_optimizer.policy.linear_options import LinearOptions
 from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, Member, Rows
-from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks, Plan
+from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks
 from offer_optimizer.policy.one_thread import use_one_thread
 from offer_optimizer.policy.state import pack, unpack
 
-LEARNING_VERSION: Final = "1"
+LEARNING_VERSION: Final = "2"
 """Changes whenever the same options and examples would give another model; part of the policy epoch."""
 WEIGHT_CAP: Final = 16.0
 """Most that one example may count for because others like it were thinned out. Biased beyond it."""
@@ -39,6 +39,9 @@ _TEMPER: Final = 0.5
 # Power of the likelihood that weighs members: their errors are not as independent as a likelihood takes them.
 _NOISE_LEAST: Final = 0.01
 _SHARE_LEAST: Final = 1e-3
+_STARTS_EVERY: Final = 64
+# Examples between two looks at what known offers tell of newcomers.
+_ARRAYS: Final = ("weights", "covariance", "stamps", "level", "slopes")
 _MEMBERS: Final = {
     "average": ("bias", "linear", "kernel"),
     "kernel": ("kernel",),
@@ -81,9 +84,9 @@ class LinearPolicy:
         waves = self._waves_for(row, [member for member, _ in shares])
         scores = np.zeros(len(actions))
         for member, share in shares:
-            scores += share * self._means(member, member.read(row, waves), plan)
+            scores += share * member.means(member.read(row, waves), plan, self._count)
         for member, share in self._judges(shares):
-            spread = self._deviations(member, member.read(row, waves), plan)
+            spread = member.deviations(member.read(row, waves), plan, self._count)
             scores += (share * self._optimism * noise) * spread
         return np.array(inverse_gap(scores.tolist(), self._gamma_scale * math.sqrt(self._count) / noise))
 
@@ -103,7 +106,10 @@ class LinearPolicy:
         shares = dict(zip([m.name for m in present], [share for _, share in self._shares()], strict=True))
         error = 0.0
         weight = min(example.weight, WEIGHT_CAP)
+        is_newborn = self._offers.is_newborn(blocks[-1])
         for member in present:
+            if is_newborn:
+                member.begin(blocks, coefficients, self._count)
             read = member.read(row, waves)
             member.blocks.refresh(blocks, self._count)
             missed = example.reward - member.blocks.mean(read, blocks, coefficients)
@@ -112,6 +118,10 @@ class LinearPolicy:
             error += shares[member.name] * missed
         step = (error * error - self._noise) / min(self._count + 4.0, _MEMORY)
         self._noise = max(self._noise + step, _NOISE_LEAST**2)
+        if self._offers.known_count and self._count % max(_STARTS_EVERY, self._offers.known_count) == 0.0:
+            known = self._offers.known()
+            for member in present:
+                member.learn_starts(known, self._count)
 
     def save(self) -> bytes:
         """See contract."""
@@ -127,7 +137,7 @@ class LinearPolicy:
         arrays = {
             f"{member.name}.{name}": array
             for member in self._members
-            for name, array in member.blocks.arrays().items()
+            for name, array in member.arrays().items()
         }
         return pack(self._title, values, arrays)
 
@@ -187,15 +197,6 @@ class LinearPolicy:
         is_wanted = any(member.name == "kernel" for member in members)
         return self._rows.waves(row) if is_wanted else None
 
-    def _means(self, member: Member, read: Vector, plan: Plan) -> Vector:
-        return plan.coefficients @ member.blocks.means(read, plan.blocks, self._count)
-
-    def _deviations(self, member: Member, read: Vector, plan: Plan) -> Vector:
-        variances: Vector = plan.squares @ member.blocks.variances(read, plan.blocks, self._count)
-        if plan.unseen is not None:
-            variances = variances + plan.unseen * (member.blocks.prior * float(read @ read))
-        return np.sqrt(variances)
-
     def _restore(self, state: bytes) -> None:
         values, arrays = unpack(self._title, state)
         try:
@@ -210,7 +211,7 @@ class LinearPolicy:
         self._count, self._noise = float(values["count"]), float(values["noise"])
         size = self._offers.capacity, self._encoder.capacity
         for member, described in zip(self._members, values["members"], strict=True):
-            own = {name: arrays[f"{member.name}.{name}"] for name in ("weights", "covariance", "stamps")}
+            own = {name: arrays[f"{member.name}.{name}"] for name in _ARRAYS}
             member.restore(described, own, *size)
         if not (self._rows.norm > 0.0 and self._count >= 0.0 and self._noise > 0.0):
             raise PolicyFault("load: a count, a noise or a length is out of range")

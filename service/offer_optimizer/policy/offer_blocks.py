@@ -36,13 +36,26 @@ class Plan:
     """How the offers of one question are made of blocks.
 
     `blocks` has the block numbers asked, or None for all; `coefficients` has shape (offers, blocks asked);
-    `unseen`, shape (offers,), is the part of the prior variance that no block carries yet.
+    `unseen`, shape (offers,), is the part of the prior variance that no block carries yet; of newcomers with
+    attributes their own part is apart, in `new`, which is OWN_SHARE for each of them and 0 for the others.
     """
 
     blocks: Indices | None
     coefficients: Matrix
     squares: Matrix
     unseen: Vector | None
+    new: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The offers with attributes that have a block of their own: `made` (offers, blocks) are their
+    coefficients, `shared` the blocks that are attributes', `counts` of how many examples each was learned.
+    """
+
+    made: Matrix
+    shared: Indices
+    counts: Vector
 
 
 class OfferBlocks:
@@ -52,6 +65,8 @@ class OfferBlocks:
         self._attributes = Encoder(ATTRIBUTES_EXACT, ATTRIBUTES_HASHED)
         self._own: dict[str, int] = {}
         self._shared: dict[int, int] = {}
+        # By own block of offers with attributes: examples, and the blocks and coefficients of the last one.
+        self._made: dict[int, tuple[int, list[int], list[float]]] = {}
         self.count = 0
         self._version = 0
         self._plans: dict[int, tuple[Sequence[Action], int, Plan]] = {}
@@ -85,7 +100,27 @@ class OfferBlocks:
         if own is not None:
             blocks.append(own)
             coefficients.append(_own_coefficient(parts))
+            if parts:
+                seen = self._made[own][0] if own in self._made else 0
+                self._made[own] = seen + 1, blocks, coefficients
         return blocks, coefficients
+
+    def is_newborn(self, block: int) -> bool:
+        """Return whether a block is the own one of an offer with attributes, which had its first example."""
+        return block in self._made and self._made[block][0] == 1
+
+    def known(self) -> Known:
+        """Return the offers that can tell something of newcomers."""
+        made = np.zeros((len(self._made), self.capacity))
+        for index, (_, blocks, coefficients) in enumerate(self._made.values()):
+            made[index, blocks] = coefficients
+        counts = np.array([count for count, _, _ in self._made.values()], dtype=np.float64)
+        return Known(made, np.array(list(self._shared.values()), dtype=np.intp), counts)
+
+    @property
+    def known_count(self) -> int:
+        """Return how many offers `known` has."""
+        return len(self._made)
 
     def plan(self, actions: Sequence[Action]) -> Plan:
         """Return how some offers are made of the blocks there are."""
@@ -107,6 +142,7 @@ class OfferBlocks:
             "attributes": self._attributes.describe(),
             "own": list(self._own.items()),
             "shared": list(self._shared.items()),
+            "made": [[own, *made] for own, made in self._made.items()],
             "count": self.count,
         }
 
@@ -115,10 +151,14 @@ class OfferBlocks:
         self._attributes.restore(state["attributes"])
         self._own = {str(name): block for name, block in state["own"]}
         self._shared = dict(state["shared"])
+        self._made = {own: (int(count), list(of), list(by)) for own, count, of, by in state["made"]}
         self.count = int(state["count"])
         given = sorted([*self._own.values(), *self._shared.values()])
         if given != list(range(self.count)):
             raise PolicyFault("load: blocks are missing or given twice")
+        for own, (count, of, by) in self._made.items():
+            if count < 1 or len(of) != len(by) or not {own, *of} <= set(given) or not all(map(math.isfinite, by)):
+                raise PolicyFault("load: an offer is made of what is not there")
 
     def _next(self) -> int:
         self.count += 1
@@ -139,6 +179,7 @@ class OfferBlocks:
     def _make(self, actions: Sequence[Action]) -> Plan:
         dense = np.zeros((len(actions), max(self.count, 1)))
         unseen = np.ones(len(actions))
+        new = np.zeros(len(actions))
         for index, action in enumerate(actions):
             parts = self._attribute_parts(action)
             for column, coefficient in parts:
@@ -148,18 +189,20 @@ class OfferBlocks:
             own = self._own.get(action.id)
             if own is not None:
                 dense[index, own] = _own_coefficient(parts)
-            unseen[index] = max(1.0 - float(np.square(dense[index]).sum()), 0.0)
+            elif parts:
+                new[index] = OWN_SHARE
+            unseen[index] = max(1.0 - float(np.square(dense[index]).sum()) - new[index], 0.0)
         used = np.flatnonzero(dense.any(axis=0))
         if len(used) * 4 >= self.count * 3 or not len(used):
             padded = np.zeros((len(actions), self.capacity))
             padded[:, : dense.shape[1]] = dense
-            return _plan(None, padded, unseen)
-        return _plan(used, np.ascontiguousarray(dense[:, used]), unseen)
+            return _plan(None, padded, unseen, new)
+        return _plan(used, np.ascontiguousarray(dense[:, used]), unseen, new)
 
 
-def _plan(blocks: Indices | None, coefficients: Matrix, unseen: Vector) -> Plan:
-    some_unseen = bool((unseen > 1e-9).any())
-    return Plan(blocks, coefficients, coefficients * coefficients, unseen if some_unseen else None)
+def _plan(blocks: Indices | None, coefficients: Matrix, unseen: Vector, new: Vector) -> Plan:
+    some_unseen = unseen if bool((unseen > 1e-9).any()) else None
+    return Plan(blocks, coefficients, coefficients * coefficients, some_unseen, new if new.any() else None)
 
 
 def _own_coefficient(parts: list[tuple[int, float]]) -> float:
