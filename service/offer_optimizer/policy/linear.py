@@ -24,7 +24,7 @@ from offer_optimizer.policy.contract import Action, Example, check_example
 from offer_optimizer.policy.encoding import Encoder, Vector
 from offer_optimizer.policy.inverse_gap import inverse_gap
 from offer_optimizer.policy.linear_options import LinearOptions
-from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, Member, Rows
+from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, PANEL, Member, Rows
 from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks
 from offer_optimizer.policy.one_thread import use_one_thread
 from offer_optimizer.policy.state import pack, unpack
@@ -39,7 +39,7 @@ _TEMPER: Final = 0.5
 # Power of the likelihood that weighs members: their errors are not as independent as a likelihood takes them.
 _NOISE_LEAST: Final = 0.01
 _SHARE_LEAST: Final = 1e-3
-_STARTS_EVERY: Final = 64
+_STARTS_EVERY: Final = 256
 # Examples between two looks at what known offers tell of newcomers.
 _ARRAYS: Final = ("weights", "covariance", "stamps", "level", "slopes")
 _MEMBERS: Final = {
@@ -118,10 +118,10 @@ class LinearPolicy:
             error += shares[member.name] * missed
         step = (error * error - self._noise) / min(self._count + 4.0, _MEMORY)
         self._noise = max(self._noise + step, _NOISE_LEAST**2)
-        if self._offers.known_count and self._count % max(_STARTS_EVERY, self._offers.known_count) == 0.0:
+        if self._offers.known_count and self._count % _STARTS_EVERY == 0.0:
             known = self._offers.known()
             for member in present:
-                member.learn_starts(known, self._count)
+                member.learn_starts(known, self._rows, self._noise, self._count)
 
     def save(self) -> bytes:
         """See contract."""
@@ -139,6 +139,7 @@ class LinearPolicy:
             for member in self._members
             for name, array in member.arrays().items()
         }
+        arrays["rows.recent"] = self._rows.recent
         return pack(self._title, values, arrays)
 
     def close(self) -> None:
@@ -207,11 +208,13 @@ class LinearPolicy:
     def _take(self, values: dict[str, Any], arrays: dict[str, Any]) -> None:
         self._encoder.restore(values["encoder"])
         self._offers.restore(values["offers"])
-        self._rows.norm = float(values["norm"])
+        self._rows.norm, self._rows.recent = float(values["norm"]), arrays["rows.recent"]
         self._count, self._noise = float(values["count"]), float(values["noise"])
         size = self._offers.capacity, self._encoder.capacity
         for member, described in zip(self._members, values["members"], strict=True):
             own = {name: arrays[f"{member.name}.{name}"] for name in _ARRAYS}
             member.restore(described, own, *size)
+        if self._rows.recent.shape[0] != PANEL or self._rows.recent.shape[1] > self._encoder.capacity:
+            raise PolicyFault(f"load: {self._rows.recent.shape} are not the latest rows")
         if not (self._rows.norm > 0.0 and self._count >= 0.0 and self._noise > 0.0):
             raise PolicyFault("load: a count, a noise or a length is out of range")

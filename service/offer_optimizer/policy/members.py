@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from offer_optimizer.policy.encoding import Vector
-from offer_optimizer.policy.newcomers import Starts
+from offer_optimizer.policy.newcomers import KNOWN_LEAST, Starts, learn_prior
 from offer_optimizer.policy.offer_blocks import Known, Plan
 from offer_optimizer.policy.ridge import Matrix, RidgeBlocks
 
@@ -25,6 +25,8 @@ PRIOR_BIAS: Final = 1.0
 PRIOR_CONTEXT: Final = 0.5
 """Variance of a weight before examples, against the noise. Measured; see benchmarks/bakeoff."""
 WAVES: Final = 128
+PANEL: Final = 16
+"""Rows of the latest examples, in which known offers are compared."""
 COLUMNS_EXACT: Final = 256
 COLUMNS_HASHED: Final = 64
 """Columns of a context with one name each, and those that are shared by the rest."""
@@ -44,9 +46,13 @@ class Rows:
         self._waves: Matrix = chance.standard_normal((COLUMNS_EXACT + COLUMNS_HASHED, WAVES))
         self._phases: Vector = chance.random(WAVES) * (2.0 * math.pi)
         self.norm = 1.0
+        self.recent: Matrix = np.zeros((PANEL, 1))
 
     def learn(self, row: Vector, count: float) -> None:
         """Move the mean squared length by one row; `count` is the number of examples, this one included."""
+        if self.recent.shape[1] != len(row):
+            self.recent = np.pad(self.recent, ((0, 0), (0, len(row) - self.recent.shape[1])))
+        self.recent[int(count) % PANEL] = row
         self.norm += (float(row @ row) - self.norm) / min(count, _NORM_MEMORY)
 
     def waves(self, row: Vector) -> Vector:
@@ -94,10 +100,15 @@ class Member:
         self.blocks.fit(block_count, width)
         self._starts.fit(block_count, width)
 
-    def learn_starts(self, known: Known, now: float) -> None:
-        """Learn from the known offers what newcomers start from."""
-        if not self.is_left_out:
-            self._starts.learn(known, self.blocks.current(now))
+    def learn_starts(self, known: Known, rows: Rows, noise: float, now: float) -> None:
+        """Learn from the known offers what newcomers start from; `noise` is the variance of a reward."""
+        if self.is_left_out or len(known.counts) < KNOWN_LEAST:
+            return
+        reads = [self.read(row, rows.waves(row) if self.extra else None) for row in rows.recent]
+        squares = np.square(known.made)
+        spread = sum(squares @ self.blocks.variances(read, None, now) for read in reads) * (noise / len(reads))
+        panel = np.array(reads)
+        self._starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
 
     def begin(self, blocks: Sequence[int], coefficients: Sequence[float], now: float) -> None:
         """Let a newcomer's own block, the last one, make of its whole what known offers tell of it."""

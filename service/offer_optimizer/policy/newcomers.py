@@ -25,9 +25,11 @@ KNOWN_LEAST: Final = 4
 TRUSTED: Final = 50.0
 """Examples after which an offer counts half as much as one known for sure. Rewards vary about eight times as
 much between visitors as between offers."""
-UNSURE_LEAST: Final = 0.05
+UNSURE_LEAST: Final = 0.02
 """Least share of an offer's own variance that newcomers keep, however well attributes predict."""
-_PENALTIES: Final = (0.1, 0.3, 1.0, 3.0)
+_DOUBT: Final = 0.1
+# Share of the noise that stays in what attributes leave: where there is little else, they tell nothing.
+_PENALTIES: Final = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,11 @@ class Starts:
             grown = (0, block_count - old_count), (0, width - old_width)
             self._slopes, self._level = np.pad(self._slopes, grown), np.pad(self._level, grown[1])
 
-    def learn(self, known: Known, weights: Matrix) -> None:
-        """Learn from known offers, given the weights of all blocks, shape (blocks, width)."""
-        if len(known.counts) >= KNOWN_LEAST:
-            prior = learn_prior(known.made[:, known.shared], known.made @ weights, known.counts)
-            self.are_told, self.unsure, self._level = True, prior.unsure, prior.level
-            self._slopes = np.zeros_like(self._slopes)
-            self._slopes[known.shared] = prior.slopes
+    def learn(self, known: Known, prior: Prior) -> None:
+        """Take over what known offers tell."""
+        self.are_told, self.unsure, self._level = True, prior.unsure, prior.level
+        self._slopes = np.zeros_like(self._slopes)
+        self._slopes[known.shared] = prior.slopes
 
     def of(self, blocks: Sequence[int], coefficients: Sequence[float]) -> Vector:
         """Return the weights that an offer of these attributes starts from."""
@@ -99,32 +99,51 @@ class Starts:
             raise PolicyFault(f"load: starts of shapes {found}, expected {block_count} blocks of {width}")
 
 
-def learn_prior(attributes: Matrix, weights: Matrix, counts: Vector) -> Prior:
-    """Return what known offers tell: `attributes` (offers, attributes), `weights` (offers, width), and of how
-    many examples each was learned, all at least 1. At least KNOWN_LEAST offers.
+def learn_prior(known: Known, weights: Matrix, panel: Matrix, spread: Vector) -> Prior:
+    """Return what known offers, at least KNOWN_LEAST, tell of others.
+
+    `weights` (offers, width) are what was learned of each, `panel` (contexts, width) some contexts that they
+    are compared in, and `spread` (offers,) the variance of their means there. What attributes leave is the
+    share of the offers' differences in excess of their variance, and 1 where that says nothing.
     """
-    roots = np.sqrt(counts / (counts + TRUSTED))
-    ones = roots[:, None]
-    target = weights * ones
-    level, least = _fit(ones, target, np.zeros(1))
-    best, unsure = np.vstack((level, np.zeros((attributes.shape[1], weights.shape[1])))), 1.0
-    if least > 0.0:
-        design = np.hstack((ones, attributes * ones))
-        for penalty in _PENALTIES:
-            penalties = np.full(design.shape[1], penalty)
-            penalties[0] = 0.0
-            found, missed = _fit(design, target, penalties)
-            if missed < unsure * least:
-                best, unsure = found, missed / least
-    return Prior(best[0], best[1:], max(unsure, UNSURE_LEAST))
+    trust = known.counts / (known.counts + TRUSTED)
+    roots = np.sqrt(trust)[:, None]
+    expected = weights @ panel.T
+    levels = _Ridge(roots, np.zeros(1))
+    missed_by_level = missed = levels.missed(expected * roots)
+    design = np.hstack((roots, known.made[:, known.shared] * roots))
+    best = None
+    for penalty in _PENALTIES:
+        ridge = _Ridge(design, np.array([0.0, *[penalty] * len(known.shared)]))
+        if ridge.missed(expected * roots) < missed:
+            best, missed = ridge, ridge.missed(expected * roots)
+    level, slopes = (levels if best is None else best).solve(weights * roots), np.zeros((0, 0))
+    if best is None:
+        slopes = np.zeros((len(known.shared), weights.shape[1]))
+    else:
+        slopes = level[1:]
+    noise = float(trust @ spread) * len(panel)
+    left, whole = (max(found - noise, 0.0) + _DOUBT * noise for found in (missed, missed_by_level))
+    unsure = min(max(left / whole, UNSURE_LEAST), 1.0) if whole > 0.0 else 1.0
+    return Prior(level[0], slopes, unsure)
 
 
-def _fit(design: Matrix, target: Matrix, penalties: Vector) -> tuple[Matrix, float]:
-    """Return the weights of a ridge regression, and its squared error on each row when left out."""
-    gram = design.T @ design
-    gram[np.diag_indices_from(gram)] += penalties
-    solved = np.linalg.solve(gram, design.T)
-    leverage = np.einsum("ij,ji->i", design, solved)
-    found: Matrix = solved @ target
-    missed = (target - design @ found) / np.maximum(1.0 - leverage, 1e-3)[:, None]
-    return found, float(np.square(missed).sum())
+class _Ridge:
+    """A ridge regression with a penalty for each column of its design (rows, columns)."""
+
+    def __init__(self, design: Matrix, penalties: Vector) -> None:
+        gram = design.T @ design
+        gram[np.diag_indices_from(gram)] += penalties
+        self._design = design
+        self._solved: Matrix = np.linalg.solve(gram, design.T)
+
+    def solve(self, target: Matrix) -> Matrix:
+        """Return the weights, shape (columns, targets)."""
+        found: Matrix = self._solved @ target
+        return found
+
+    def missed(self, target: Matrix) -> float:
+        """Return the sum of squared errors on rows when each is left out."""
+        leverage = np.einsum("ij,ji->i", self._design, self._solved)
+        errors = (target - self._design @ self.solve(target)) / np.maximum(1.0 - leverage, 1e-3)[:, None]
+        return float(np.square(errors).sum())
