@@ -25,7 +25,7 @@ from offer_optimizer.policy.encoding import Encoder, Vector
 from offer_optimizer.policy.inverse_gap import inverse_gap
 from offer_optimizer.policy.linear_options import LinearOptions
 from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, PANEL, Member, Rows
-from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks
+from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks, Plan
 from offer_optimizer.policy.one_thread import use_one_thread
 from offer_optimizer.policy.state import pack, unpack
 
@@ -84,9 +84,14 @@ class LinearPolicy:
         waves = self._waves_for(row, [member for member, _ in shares])
         scores = np.zeros(len(actions))
         for member, share in shares:
-            scores += share * member.means(member.read(row, waves), plan, self._count)
+            scores += share * self._means(member, member.read(row, waves), plan)
+        if plan.new is not None:
+            told = sum(
+                share * self._start_means(member, member.read(row, waves), plan) for member, share in shares
+            )
+            scores = np.where(plan.new > 0.0, told, scores)
         for member, share in self._judges(shares):
-            spread = member.deviations(member.read(row, waves), plan, self._count)
+            spread = self._deviations(member, member.read(row, waves), plan)
             scores += (share * self._optimism * noise) * spread
         return np.array(inverse_gap(scores.tolist(), self._gamma_scale * math.sqrt(self._count) / noise))
 
@@ -197,6 +202,21 @@ class LinearPolicy:
     def _waves_for(self, row: Vector, members: list[Member]) -> Vector | None:
         is_wanted = any(member.name == "kernel" for member in members)
         return self._rows.waves(row) if is_wanted else None
+
+    def _means(self, member: Member, read: Vector, plan: Plan) -> Vector:
+        return plan.coefficients @ member.blocks.means(read, plan.blocks, self._count)
+
+    def _start_means(self, member: Member, read: Vector, plan: Plan) -> Vector:
+        return member.starts.means(read, plan) if member.starts.are_told else self._means(member, read, plan)
+
+    def _deviations(self, member: Member, read: Vector, plan: Plan) -> Vector:
+        variances: Vector = plan.squares @ member.blocks.variances(read, plan.blocks, self._count)
+        if plan.unseen is not None:
+            variances = variances + plan.unseen * (member.blocks.prior * float(read @ read))
+        if plan.new is not None:
+            prior = member.blocks.prior * member.starts.unsure
+            variances = variances + plan.new * (prior * float(read @ read))
+        return np.sqrt(variances)
 
     def _restore(self, state: bytes) -> None:
         values, arrays = unpack(self._title, state)

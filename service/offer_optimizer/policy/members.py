@@ -16,7 +16,7 @@ import numpy as np
 
 from offer_optimizer.policy.encoding import Vector
 from offer_optimizer.policy.newcomers import KNOWN_LEAST, Starts, learn_prior
-from offer_optimizer.policy.offer_blocks import Known, Plan
+from offer_optimizer.policy.offer_blocks import Known
 from offer_optimizer.policy.ridge import Matrix, RidgeBlocks
 
 DENSE_NUMBERS: Final = 2**20
@@ -71,7 +71,7 @@ class Member:
         self.blocks = RidgeBlocks(prior, kept, block_count, self.width(width))
         self.loss = HANDICAP.get(name, 0.0)
         self.is_left_out = False
-        self._starts = Starts(block_count, self.width(width))
+        self.starts = Starts(block_count, self.width(width))
 
     def width(self, width: int) -> int:
         """Return how many numbers it reads of a context of so many columns."""
@@ -94,11 +94,11 @@ class Member:
             if self.name == "kernel":
                 self.is_left_out = True
                 self.blocks = RidgeBlocks(self.blocks.prior, 1.0, 1, 1)
-                self._starts = Starts(1, 1)
+                self.starts = Starts(1, 1)
                 return
             self.blocks.forget_correlations()
         self.blocks.fit(block_count, width)
-        self._starts.fit(block_count, width)
+        self.starts.fit(block_count, width)
 
     def learn_starts(self, known: Known, rows: Rows, noise: float, now: float) -> None:
         """Learn from the known offers what newcomers start from; `noise` is the variance of a reward."""
@@ -106,32 +106,18 @@ class Member:
             return
         reads = [self.read(row, rows.waves(row) if self.extra else None) for row in rows.recent]
         squares = np.square(known.made)
-        spread = sum(squares @ self.blocks.variances(read, None, now) for read in reads) * (noise / len(reads))
+        spread = sum(squares @ self.blocks.variances(read, None, now) for read in reads) * (
+            noise / len(reads)
+        )
         panel = np.array(reads)
-        self._starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
+        self.starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
 
     def begin(self, blocks: Sequence[int], coefficients: Sequence[float], now: float) -> None:
         """Let a newcomer's own block, the last one, make of its whole what known offers tell of it."""
-        if self._starts.are_told:
-            told = self._starts.of(blocks[:-1], coefficients[:-1])
+        if self.starts.are_told:
+            told = self.starts.of(blocks[:-1], coefficients[:-1])
             made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
-            self.blocks.begin(blocks[-1], (told - made) / coefficients[-1], self._starts.unsure, now)
-
-    def means(self, read: Vector, plan: Plan, now: float) -> Vector:
-        """Return what it expects of each offer of a plan."""
-        means: Vector = plan.coefficients @ self.blocks.means(read, plan.blocks, now)
-        if plan.new is not None and self._starts.are_told:
-            return np.where(plan.new > 0.0, self._starts.means(read, plan), means)
-        return means
-
-    def deviations(self, read: Vector, plan: Plan, now: float) -> Vector:
-        """Return how unsure it is of each, in deviations of the noise."""
-        variances: Vector = plan.squares @ self.blocks.variances(read, plan.blocks, now)
-        if plan.unseen is not None:
-            variances = variances + plan.unseen * (self.blocks.prior * float(read @ read))
-        if plan.new is not None:
-            variances = variances + plan.new * (self._starts.unsure * self.blocks.prior * float(read @ read))
-        return np.sqrt(variances)
+            self.blocks.begin(blocks[-1], (told - made) / coefficients[-1], self.starts.unsure, now)
 
     def describe(self) -> dict[str, Any]:
         """Return the state but for the arrays, as plain JSON values."""
@@ -139,12 +125,12 @@ class Member:
             "loss": self.loss,
             "is_diagonal": self.blocks.is_diagonal,
             "is_left_out": self.is_left_out,
-            "starts": self._starts.describe(),
+            "starts": self.starts.describe(),
         }
 
     def arrays(self) -> dict[str, Matrix]:
         """Return the arrays of the state."""
-        return {**self.blocks.arrays(), **self._starts.arrays()}
+        return {**self.blocks.arrays(), **self.starts.arrays()}
 
     def restore(
         self, values: dict[str, Any], arrays: dict[str, Matrix], block_count: int, width: int
@@ -156,4 +142,4 @@ class Member:
             self.blocks.forget_correlations()
         shape = (1, 1) if self.is_left_out else (block_count, self.width(width))
         self.blocks.restore(arrays, *shape)
-        self._starts.restore(values["starts"], arrays, *shape)
+        self.starts.restore(values["starts"], arrays, *shape)

@@ -157,7 +157,12 @@ class OfferBlocks:
         if given != list(range(self.count)):
             raise PolicyFault("load: blocks are missing or given twice")
         for own, (count, of, by) in self._made.items():
-            if count < 1 or len(of) != len(by) or not {own, *of} <= set(given) or not all(map(math.isfinite, by)):
+            if (
+                count < 1
+                or len(of) != len(by)
+                or not {own, *of} <= set(given)
+                or not all(map(math.isfinite, by))
+            ):
                 raise PolicyFault("load: an offer is made of what is not there")
 
     def _next(self) -> int:
