@@ -111,9 +111,8 @@ class LinearPolicy:
         shares = dict(zip([m.name for m in present], [share for _, share in self._shares()], strict=True))
         error = 0.0
         weight = min(example.weight, WEIGHT_CAP)
-        is_newborn = self._offers.is_newborn(blocks[-1])
         for member in present:
-            if is_newborn:
+            if self._offers.is_newborn:
                 member.begin(blocks, coefficients, self._count)
             read = member.read(row, waves)
             member.blocks.refresh(blocks, self._count)

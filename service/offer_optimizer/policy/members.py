@@ -25,7 +25,7 @@ PRIOR_BIAS: Final = 1.0
 PRIOR_CONTEXT: Final = 0.5
 """Variance of a weight before examples, against the noise. Measured; see benchmarks/bakeoff."""
 WAVES: Final = 128
-PANEL: Final = 16
+PANEL: Final = 8
 """Rows of the latest examples, in which known offers are compared."""
 COLUMNS_EXACT: Final = 256
 COLUMNS_HASHED: Final = 64
@@ -105,10 +105,8 @@ class Member:
         if self.is_left_out or len(known.counts) < KNOWN_LEAST:
             return
         reads = [self.read(row, rows.waves(row) if self.extra else None) for row in rows.recent]
-        squares = np.square(known.made)
-        spread = sum(squares @ self.blocks.variances(read, None, now) for read in reads) * (
-            noise / len(reads)
-        )
+        variances = np.array([self.blocks.variances(read, None, now) for read in reads])
+        spread = np.square(known.made) @ variances.mean(axis=0) * noise
         panel = np.array(reads)
         self.starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
 

@@ -112,20 +112,17 @@ def learn_prior(known: Known, weights: Matrix, panel: Matrix, spread: Vector) ->
     levels = _Ridge(roots, np.zeros(1))
     missed_by_level = missed = levels.missed(expected * roots)
     design = np.hstack((roots, known.made[:, known.shared] * roots))
-    best = None
+    best: _Ridge | None = None
     for penalty in _PENALTIES:
         ridge = _Ridge(design, np.array([0.0, *[penalty] * len(known.shared)]))
         if ridge.missed(expected * roots) < missed:
             best, missed = ridge, ridge.missed(expected * roots)
-    level, slopes = (levels if best is None else best).solve(weights * roots), np.zeros((0, 0))
-    if best is None:
-        slopes = np.zeros((len(known.shared), weights.shape[1]))
-    else:
-        slopes = level[1:]
+    told = (levels if best is None else best).solve(weights * roots)
+    slopes = np.zeros((len(known.shared), weights.shape[1])) if best is None else told[1:]
     noise = float(trust @ spread) * len(panel)
     left, whole = (max(found - noise, 0.0) + _DOUBT * noise for found in (missed, missed_by_level))
     unsure = min(max(left / whole, UNSURE_LEAST), 1.0) if whole > 0.0 else 1.0
-    return Prior(level[0], slopes, unsure)
+    return Prior(told[0], slopes, unsure)
 
 
 class _Ridge:
@@ -135,7 +132,7 @@ class _Ridge:
         gram = design.T @ design
         gram[np.diag_indices_from(gram)] += penalties
         self._design = design
-        self._solved: Matrix = np.linalg.solve(gram, design.T)
+        self._solved: Matrix = np.asarray(np.linalg.solve(gram, design.T), dtype=np.float64)
 
     def solve(self, target: Matrix) -> Matrix:
         """Return the weights, shape (columns, targets)."""

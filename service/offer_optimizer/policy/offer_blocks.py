@@ -58,6 +58,16 @@ class Known:
     counts: Vector
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What an offer was made of in its last example, under which key, and how many examples it has had."""
+
+    key: bytes
+    count: int
+    blocks: list[int]
+    coefficients: list[float]
+
+
 class OfferBlocks:
     """Gives blocks to offers and attributes in the order in which examples bring them."""
 
@@ -65,9 +75,11 @@ class OfferBlocks:
         self._attributes = Encoder(ATTRIBUTES_EXACT, ATTRIBUTES_HASHED)
         self._own: dict[str, int] = {}
         self._shared: dict[int, int] = {}
-        # By own block of offers with attributes: examples, and the blocks and coefficients of the last one.
-        self._made: dict[int, tuple[int, list[int], list[float]]] = {}
+        # By own block, of offers with attributes.
+        self._made: dict[int, _Made] = {}
         self.count = 0
+        # Whether the last example gave an offer with attributes a block of its own.
+        self.is_newborn = False
         self._version = 0
         self._plans: dict[int, tuple[Sequence[Action], int, Plan]] = {}
 
@@ -84,37 +96,39 @@ class OfferBlocks:
     def learn(self, action: Action) -> tuple[list[int], list[float]]:
         """Return blocks and coefficients of an offer that was chosen, which gets those it lacks."""
         before = self.count
-        if action.attributes.count():
+        own = self._own.get(action.id)
+        last = None if own is None else self._made.get(own)
+        # Means and deviations of attributes are over offers, not over examples: so they, and the plans made
+        # of them, stand still while no offer comes or changes.
+        is_news = action.attributes.count() > 0 and (last is None or last.key != action.key)
+        if is_news:
             self._attributes.learn(action.attributes)
         parts = self._attribute_parts(action)
         for column, _ in parts:
             if column not in self._shared:
                 self._shared[column] = self._next()
-        if action.id not in self._own and len(self._own) < OWN_MAX:
-            self._own[action.id] = self._next()
-        if self.count != before or action.attributes.numbers:
+        self.is_newborn = own is None and len(parts) > 0 and len(self._own) < OWN_MAX
+        if own is None and len(self._own) < OWN_MAX:
+            own = self._own[action.id] = self._next()
+        if self.count != before or (is_news and action.attributes.numbers):
             self._version += 1
         blocks = [self._shared[column] for column, _ in parts]
         coefficients = [coefficient for _, coefficient in parts]
-        own = self._own.get(action.id)
         if own is not None:
             blocks.append(own)
             coefficients.append(_own_coefficient(parts))
             if parts:
-                seen = self._made[own][0] if own in self._made else 0
-                self._made[own] = seen + 1, blocks, coefficients
+                self._made[own] = _Made(
+                    action.key, 1 if last is None else last.count + 1, blocks, coefficients
+                )
         return blocks, coefficients
-
-    def is_newborn(self, block: int) -> bool:
-        """Return whether a block is the own one of an offer with attributes, which had its first example."""
-        return block in self._made and self._made[block][0] == 1
 
     def known(self) -> Known:
         """Return the offers that can tell something of newcomers."""
         made = np.zeros((len(self._made), self.capacity))
-        for index, (_, blocks, coefficients) in enumerate(self._made.values()):
-            made[index, blocks] = coefficients
-        counts = np.array([count for count, _, _ in self._made.values()], dtype=np.float64)
+        for index, each in enumerate(self._made.values()):
+            made[index, each.blocks] = each.coefficients
+        counts = np.array([each.count for each in self._made.values()], dtype=np.float64)
         return Known(made, np.array(list(self._shared.values()), dtype=np.intp), counts)
 
     @property
@@ -142,7 +156,10 @@ class OfferBlocks:
             "attributes": self._attributes.describe(),
             "own": list(self._own.items()),
             "shared": list(self._shared.items()),
-            "made": [[own, *made] for own, made in self._made.items()],
+            "made": [
+                [own, made.key.hex(), made.count, made.blocks, made.coefficients]
+                for own, made in self._made.items()
+            ],
             "count": self.count,
         }
 
@@ -151,18 +168,19 @@ class OfferBlocks:
         self._attributes.restore(state["attributes"])
         self._own = {str(name): block for name, block in state["own"]}
         self._shared = dict(state["shared"])
-        self._made = {own: (int(count), list(of), list(by)) for own, count, of, by in state["made"]}
+        self._made = {
+            own: _Made(bytes.fromhex(key), int(count), list(blocks), list(coefficients))
+            for own, key, count, blocks, coefficients in state["made"]
+        }
         self.count = int(state["count"])
         given = sorted([*self._own.values(), *self._shared.values()])
         if given != list(range(self.count)):
             raise PolicyFault("load: blocks are missing or given twice")
-        for own, (count, of, by) in self._made.items():
-            if (
-                count < 1
-                or len(of) != len(by)
-                or not {own, *of} <= set(given)
-                or not all(map(math.isfinite, by))
-            ):
+        for own, made in self._made.items():
+            is_whole = len(made.blocks) == len(made.coefficients) and all(
+                map(math.isfinite, made.coefficients)
+            )
+            if made.count < 1 or not is_whole or not {own, *made.blocks} <= set(given):
                 raise PolicyFault("load: an offer is made of what is not there")
 
     def _next(self) -> int:
