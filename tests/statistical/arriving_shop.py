@@ -30,7 +30,10 @@ _BEST: Final = (0, 0)
 
 
 class ArrivingShop:
-    """One draw of the shop. `own` is the deviation of an offer's own effect, in units of reward."""
+    """One draw of the shop: `truth` (contexts, offers) is the chance of a reward, `best` the best newcomer.
+
+    `own` is the deviation of an offer's own effect, in units of reward.
+    """
 
     def __init__(self, seed: int, *, with_attributes: bool, own: float = 0.01) -> None:
         chance = np.random.default_rng([seed, 1])
@@ -51,13 +54,14 @@ class ArrivingShop:
             )
             for index, (kind, theme) in enumerate(made)
         )
+        self.best = KNOWN
         self.contexts = tuple(
             Features(categories=(("audience", audience), ("device", device)))
             for audience in _AUDIENCES
             for device in _DEVICES
         )
-        kinds = np.array([0.08, 0.0, -0.05])[:, None] + chance.normal(0.0, 0.01, (3, 3))
-        themes = np.array([0.10, 0.03, 0.0, -0.05])[:, None] + chance.normal(0.0, 0.015, (4, 3))
+        kinds = np.array([0.10, 0.0, -0.05])[:, None] + chance.normal(0.0, 0.01, (3, 3))
+        themes = np.array([0.12, 0.03, 0.0, -0.05])[:, None] + chance.normal(0.0, 0.015, (4, 3))
         own_effects = chance.normal(0.0, own, len(made))
         self.truth = np.zeros((len(self.contexts), len(made)))
         for at in range(len(self.contexts)):
@@ -88,7 +92,7 @@ class ArrivingShop:
 
     def share(self, policy: Policy) -> float:
         """Return the probability of the best newcomer, over all contexts alike."""
-        return float(np.mean([policy.pmf(context, self.offers)[KNOWN] for context in self.contexts]))
+        return float(np.mean([policy.pmf(context, self.offers)[self.best] for context in self.contexts]))
 
 
 def decisions_until_half(shares: npt.NDArray[np.float64]) -> int:
