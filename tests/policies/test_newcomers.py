@@ -63,7 +63,7 @@ def test_a_policy_with_newcomers_goes_on_from_a_state_as_if_it_had_not_stopped()
 
 
 def test_a_paused_or_retired_offer_keeps_its_history_whatever_comes_meanwhile() -> None:
-    """It earned more than any kind; then others come, of the same attributes, which earn what the kind does."""
+    """It earned more than any kind; then others of its attributes come, which earn what the kind does."""
     policy = taught()
     odd = offer("odd", "content", "garden")
     asked = (odd, *KNOWN[:3])
@@ -101,3 +101,23 @@ def test_numeric_attributes_leave_plans_alone_while_no_offer_comes_or_changes() 
     assert blocks.plan(KNOWN) is plan
     blocks.learn(offer(KNOWN[2].id, "coupon", "tech", 9.0))
     assert blocks.plan(KNOWN) is not plan
+
+
+def test_the_first_example_of_a_newcomer_moves_it_from_where_it_started() -> None:
+    """One that earns what was expected changes nothing: its own block has made up what its attributes lack."""
+    policy = taught()
+    assert isinstance(policy, LinearPolicy)
+    news = (offer("new", "coupon", "tech"),)
+    context = features(device="phone")
+    row = policy._encoder.encode(context)
+    for member in policy._members[:2]:
+        expected = policy._start_means(member, member.read(row, None), policy._offers.plan(news))[0]
+        again = registry.load("linear", {}, (), policy.save())
+        assert isinstance(again, LinearPolicy)
+        again.learn(Example(context, news, 0, 1.0, float(expected)))
+        born = again._members[policy._members.index(member)]
+        plan = again._offers.plan(news)
+        assert plan.new is None
+        found = again._means(born, born.read(again._encoder.encode(context), None), plan)[0]
+        assert found == pytest.approx(expected, abs=1e-6)
+        assert 0.4 < expected < 0.8

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from offer_optimizer.core.errors import PolicyFault
+from offer_optimizer.policy.encoding import Vector
 from offer_optimizer.policy.newcomers import UNSURE_LEAST, Starts, learn_prior
 from offer_optimizer.policy.offer_blocks import Known
-from offer_optimizer.policy.ridge import Matrix, Vector
+from offer_optimizer.policy.ridge import Matrix
 
 OFFERS, WIDTH = 24, 3
 SLOPES = np.array([[0.2, 0.1, 0.0], [-0.1, 0.0, 0.1], [0.05, -0.1, 0.0], [0.0, 0.1, -0.1]])
