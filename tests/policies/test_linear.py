@@ -91,7 +91,7 @@ def test_a_model_too_wide_falls_back_to_cheaper_members_and_says_so(monkeypatch:
         context = features(page=f"page-{step}")
         policy.learn(Example(context, (Action(f"offer-{step % 12}", EMPTY),), 0, 1.0, 1.0))
     assert small == ()
-    assert [text.split(":")[0] for text in remarks(policy)] == ["kernel", "linear"]
+    assert [text.split(":")[0] for text in remarks(policy)] == ["kernel", "linear", "recent"]
     again = registry.load("linear", {}, (), policy.save())
     assert remarks(again) == remarks(policy)
     for each in (policy, again):
@@ -100,13 +100,13 @@ def test_a_model_too_wide_falls_back_to_cheaper_members_and_says_so(monkeypatch:
 
 
 def test_the_state_stays_bounded_whatever_comes() -> None:
-    """Ten thousand values of a category and as many inline candidates: two regressions' bounds, and names."""
+    """Thousands of values of a category and as many inline candidates: three regressions, and names."""
     policy = registry.create("linear", {}, ())
     for step in range(1500):
         context = features(session=f"session-{step}", page=f"page-{step % 700}")
         offers = tuple(Action(f"inline-{step * 2 + n}", features(kind=f"kind-{step}")) for n in range(2))
         policy.learn(Example(context, offers, step % 2, 0.5, float(step % 3 == 0)))
-    assert len(policy.save()) < 16e6
+    assert len(policy.save()) < 18e6
     assert len(remarks(policy)) >= 3
 
 
@@ -157,4 +157,6 @@ def test_with_a_half_life_the_policy_follows_a_change_of_the_best_offer(
         share[half_life] = serve(policy, [0.1, 0.3, 0.5], 450, chance)
     figure(f"{name} {model}: the new best has {share[200.0]:.2f}, without a half-life {share[None]:.2f}")
     assert share[200.0] > 0.6
-    assert share[200.0] > share[None] + 0.2
+    # What averages has a member that forgets anyway.
+    follows = name == "auto" or (name, model) == ("linear", {})
+    assert (share[None] > 0.6) is follows

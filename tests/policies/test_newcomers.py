@@ -121,6 +121,7 @@ def test_the_first_example_of_a_newcomer_moves_it_from_where_it_started() -> Non
         born = again._members[policy._members.index(member)]
         plan = again._offers.plan(news)
         assert plan.new is None
-        found = again._means(born, born.read(again._encoder.encode(context), None), plan)[0]
+        read = born.read(again._encoder.encode(context), None)
+        found = (plan.coefficients @ born.blocks.means(read, plan.blocks, again._count))[0]
         assert found == pytest.approx(expected, abs=0.02)
         assert 0.4 < expected < 0.8

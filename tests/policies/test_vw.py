@@ -20,6 +20,7 @@ from offer_optimizer.core.features import EMPTY, Features
 from offer_optimizer.policy import registry, vw
 from offer_optimizer.policy.contract import Action, Example
 from offer_optimizer.policy.distribution import share_ties
+from offer_optimizer.policy.inverse_gap import inverse_gap
 from offer_optimizer.policy.vw_options import VwOptions
 from offer_optimizer.policy.vw_text import action_line, context_line, labelled
 from tests.policies.worlds import NASTY, OFFERS, draw_examples, features
@@ -79,6 +80,20 @@ def test_cached_offers_learn_what_plain_text_learns() -> None:
         np.testing.assert_array_equal(policy.pmf(example.context, OFFERS), expected)
     for index in range(2**10):
         assert policy._workspace.get_weight(index, 0) == plain.get_weight(index, 0)
+
+
+def test_what_is_expected_of_offers_is_what_the_pmf_was_made_of() -> None:
+    """Inverse gaps of what is expected of each, squarecb's formula, give the probabilities that VW gave."""
+    policy = vw.VwPolicy(VwOptions())
+    for example in draw_examples(400, seed=10):
+        policy.learn(example)
+    state = policy.save()
+    context = features(device="mobile")
+    expected = [policy.expected(Example(context, OFFERS, at, 0.5, 0.0)) for at in range(len(OFFERS))]
+    gamma = 100.0 * math.sqrt(400.0)
+    assert policy.pmf(context, OFFERS) == pytest.approx(inverse_gap(expected, gamma), rel=1e-3)
+    assert expected[0] == pytest.approx(0.6, abs=0.2)
+    assert policy.save() == state
 
 
 def test_evicted_offers_answer_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,11 @@ _SHARE_LEAST: Final = 1e-3
 _STARTS_EVERY: Final = 256
 # Examples between two looks at what known offers tell of newcomers.
 _ARRAYS: Final = ("weights", "covariance", "stamps", "level", "slopes")
+_ASKED_MOST: Final = 3
+# So many members can be asked within what a decision may cost.
+_SPEAKERS: Final = ("linear", "recent")
 _MEMBERS: Final = {
-    "average": ("bias", "linear", "kernel"),
+    "average": ("bias", "linear", "recent", "kernel"),
     "kernel": ("kernel",),
     "linear": ("linear",),
     "bias": ("bias",),
@@ -51,7 +54,9 @@ _MEMBERS: Final = {
 
 
 class LinearPolicy:
-    """A contextual bandit on ridge regressions."""
+    """A contextual bandit on ridge regressions. `expected` is the reward that it predicted of the example
+    learned last, before it learned it; 0 where there is none.
+    """
 
     def __init__(self, options: LinearOptions, state: bytes | None = None) -> None:
         """Start a new model, or continue one. Raises PolicyFault when `state` is not of these options."""
@@ -65,12 +70,17 @@ class LinearPolicy:
         self._rows = Rows()
         kept = 1.0 if options.half_life is None else 0.5 ** (1.0 / options.half_life)
         size = self._offers.capacity, self._encoder.capacity
-        self._members = [Member(name, kept, *size) for name in _MEMBERS[options.model]]
+        # With a half-life all members forget, so none of them has to do it for the others.
+        names = [n for n in _MEMBERS[options.model] if n != "recent" or options.half_life is None]
+        self._members = [Member(name, kept, *size) for name in names]
         self._count = 0.0
         self._noise = 0.25
+        self.expected = 0.0
         self._is_closed = False
         if state is not None:
             self._restore(state)
+        # What follows from the members' losses, kept between examples: it is asked far more often.
+        self._mixture = self._mix()
 
     def pmf(self, context: Features, actions: Sequence[Action]) -> Pmf64:
         """See contract. Safe to call from several threads."""
@@ -79,18 +89,19 @@ class LinearPolicy:
             raise InvalidInput("actions", "are empty, at least 1 is needed")
         plan = self._offers.plan(actions)
         noise = max(math.sqrt(self._noise), _NOISE_LEAST)
-        shares = [(member, share) for member, share in self._shares() if share >= _SHARE_LEAST]
+        shares, judges = self._mixture
         row = self._encoder.encode(context)
         waves = self._waves_for(row, [member for member, _ in shares])
-        scores = np.zeros(len(actions))
+        means: Vector = np.zeros(plan.coefficients.shape[1])
         for member, share in shares:
-            scores += share * self._means(member, member.read(row, waves), plan)
+            means += share * member.blocks.means(member.read(row, waves), plan.blocks, self._count)
+        scores: Vector = plan.coefficients @ means
         if plan.new is not None:
-            told = sum(
-                share * self._start_means(member, member.read(row, waves), plan) for member, share in shares
-            )
+            told: Vector = np.zeros(len(actions))
+            for member, share in shares:
+                told += share * self._start_means(member, member.read(row, waves), plan)
             scores = np.where(plan.new > 0.0, told, scores)
-        for member, share in self._judges(shares):
+        for member, share in judges:
             spread = self._deviations(member, member.read(row, waves), plan)
             scores += (share * self._optimism * noise) * spread
         return np.array(inverse_gap(scores.tolist(), self._gamma_scale * math.sqrt(self._count) / noise))
@@ -120,8 +131,10 @@ class LinearPolicy:
             member.loss = (1.0 - 1.0 / _MEMORY) * member.loss + weight * missed * missed / self._noise
             member.blocks.learn(read, blocks, coefficients, missed, weight)
             error += shares[member.name] * missed
+        self.expected = example.reward - error
         step = (error * error - self._noise) / min(self._count + 4.0, _MEMORY)
         self._noise = max(self._noise + step, _NOISE_LEAST**2)
+        self._mixture = self._mix()
         if self._offers.known_count and self._count % _STARTS_EVERY == 0.0:
             known = self._offers.known()
             for member in present:
@@ -189,24 +202,36 @@ class LinearPolicy:
         total = sum(powers)
         return [(member, power / total) for member, power in zip(present, powers, strict=True)]
 
-    def _judges(self, shares: list[tuple[Member, float]]) -> list[tuple[Member, float]]:
-        """Return whose deviations count, and for how much: `linear` speaks for `kernel`."""
-        linear = next((member for member in self._members if member.name == "linear"), None)
-        judged: dict[str, tuple[Member, float]] = {}
-        for member, share in shares:
-            judge = linear if member.name == "kernel" and linear is not None else member
-            judged[judge.name] = judge, share + judged.get(judge.name, (judge, 0.0))[1]
-        return list(judged.values())
+    def _mix(self) -> tuple[list[tuple[Member, float]], list[tuple[Member, float]]]:
+        """Return whose means count (those with the largest shares), whose deviations do, and for how much.
+
+        Of `linear` and `recent` the one with the larger share speaks for the deviations of both and of
+        `kernel`, which costs a third of asking each.
+        """
+        named = {member.name: share for member, share in self._shares()}
+        largest = sorted(named, key=lambda name: -named[name])[:_ASKED_MOST]
+        shares = [
+            (member, share)
+            for member, share in self._shares()
+            if member.name in largest and share >= _SHARE_LEAST
+        ]
+        speakers = [member for member in self._members if member.name in _SPEAKERS]
+        if not speakers:
+            return shares, shares
+        speaker = max(speakers, key=lambda member: named[member.name])
+        alone = [(member, share) for member, share in shares if member.name == "bias"]
+        spoken = sum(share for member, share in shares if member.name != "bias")
+        return shares, [*alone, (speaker, spoken)] if spoken else alone
 
     def _waves_for(self, row: Vector, members: list[Member]) -> Vector | None:
         is_wanted = any(member.name == "kernel" for member in members)
         return self._rows.waves(row) if is_wanted else None
 
-    def _means(self, member: Member, read: Vector, plan: Plan) -> Vector:
-        return plan.coefficients @ member.blocks.means(read, plan.blocks, self._count)
-
     def _start_means(self, member: Member, read: Vector, plan: Plan) -> Vector:
-        return member.starts.means(read, plan) if member.starts.are_told else self._means(member, read, plan)
+        """Return what a member expects of each offer of a plan, were it a newcomer."""
+        if member.starts.are_told:
+            return member.starts.means(read, plan)
+        return plan.coefficients @ member.blocks.means(read, plan.blocks, self._count)
 
     def _deviations(self, member: Member, read: Vector, plan: Plan) -> Vector:
         variances: Vector = plan.squares @ member.blocks.variances(read, plan.blocks, self._count)

@@ -1,9 +1,10 @@
 """The members of the linear policy: what each reads of a context, and how well it has predicted so far.
 
 `bias` reads nothing, so it knows what each offer earns on the whole; `linear` reads the columns of the
-context; `kernel` reads those and random waves of them, which bend (random Fourier features of a Gaussian
-kernel: Rahimi and Recht 2007, NIPS 20). Always holds: each member's memory is bounded: past DENSE_NUMBERS
-`linear` keeps variances instead of covariances, and `kernel` is left out.
+context; `recent` reads them too and forgets, so it follows a world that moves; `kernel` reads them and random
+waves of them, which bend (random Fourier features of a Gaussian kernel: Rahimi and Recht 2007, NIPS 20).
+Always holds: each member's memory is bounded: past DENSE_NUMBERS `linear` and `recent` keep variances instead
+of covariances, and `kernel` is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from offer_optimizer.policy.ridge import Matrix, RidgeBlocks
 DENSE_NUMBERS: Final = 2**20
 """Most numbers that the covariances of one member have: 8 MiB."""
 PRIOR_BIAS: Final = 1.0
-PRIOR_CONTEXT: Final = 0.5
+PRIOR_CONTEXT: Final = 0.25
 """Variance of a weight before examples, against the noise. Measured; see benchmarks/bakeoff."""
 WAVES: Final = 128
 PANEL: Final = 8
@@ -30,8 +31,12 @@ PANEL: Final = 8
 COLUMNS_EXACT: Final = 256
 COLUMNS_HASHED: Final = 64
 """Columns of a context with one name each, and those that are shared by the rest."""
-HANDICAP: Final = {"bias": 8.0}
-"""Loss that a member begins with: that the context tells nothing has to be learned (odds 1 to e squared)."""
+RECENT_HALF_LIFE: Final = 2000.0
+"""After how many examples what `recent` learned counts half. Measured; see benchmarks/bakeoff."""
+HANDICAP: Final = {"bias": 8.0, "recent": 8.0}
+"""Loss that a member begins with: that the context tells nothing, or that the world moves, has to be learned
+(odds 1 to e squared).
+"""
 _NORM_MEMORY: Final = 1000.0
 _SEED: Final = 7
 
@@ -68,6 +73,8 @@ class Member:
         self.name = name
         self.extra = WAVES if name == "kernel" else 0
         prior = PRIOR_BIAS if name == "bias" else PRIOR_CONTEXT
+        if name == "recent":
+            kept = 0.5 ** (1.0 / RECENT_HALF_LIFE)
         self.blocks = RidgeBlocks(prior, kept, block_count, self.width(width))
         self.loss = HANDICAP.get(name, 0.0)
         self.is_left_out = False
@@ -81,7 +88,7 @@ class Member:
         """Return what it reads."""
         if self.name == "bias":
             return row[:1]
-        if self.name == "linear" or waves is None:
+        if self.name in ("linear", "recent") or waves is None:
             return row
         return waves
 

@@ -18,7 +18,7 @@ import numpy as np
 from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.policy.encoding import Vector
 from offer_optimizer.policy.offer_blocks import Known, Plan
-from offer_optimizer.policy.ridge import Matrix
+from offer_optimizer.policy.ridge import Indices, Matrix
 
 KNOWN_LEAST: Final = 4
 """Known offers from which on they tell anything of newcomers."""
@@ -82,21 +82,28 @@ class Starts:
 
     def describe(self) -> dict[str, Any]:
         """Return the state but for the arrays, as plain JSON values."""
-        return {"are_told": self.are_told, "unsure": self.unsure}
+        return {"are_told": self.are_told, "unsure": self.unsure, "blocks": self._told().tolist()}
 
     def arrays(self) -> dict[str, Matrix]:
-        """Return the arrays of the state."""
-        return {"level": self._level, "slopes": self._slopes}
+        """Return the arrays of the state: of the slopes only the blocks that have any."""
+        return {"level": self._level, "slopes": self._slopes[self._told()]}
 
     def restore(
         self, values: Mapping[str, Any], arrays: Mapping[str, Matrix], block_count: int, width: int
     ) -> None:
         """Take over a state. Raises PolicyFault where it can't be one."""
         self.are_told, self.unsure = bool(values["are_told"]), float(values["unsure"])
-        self._level, self._slopes = arrays["level"], arrays["slopes"]
-        found = self._level.shape, self._slopes.shape
-        if found != ((width,), (block_count, width)) or not UNSURE_LEAST <= self.unsure <= 1.0:
-            raise PolicyFault(f"load: starts of shapes {found}, expected {block_count} blocks of {width}")
+        blocks = [int(block) for block in values["blocks"]]
+        found = arrays["level"].shape, arrays["slopes"].shape
+        if found != ((width,), (len(blocks), width)) or not UNSURE_LEAST <= self.unsure <= 1.0:
+            raise PolicyFault(f"load: starts of shapes {found}, expected {len(blocks)} blocks of {width}")
+        if any(not 0 <= block < block_count for block in blocks):
+            raise PolicyFault("load: what newcomers start from lies outside of the model")
+        self._level, self._slopes = arrays["level"], np.zeros((block_count, width))
+        self._slopes[blocks] = arrays["slopes"]
+
+    def _told(self) -> Indices:
+        return np.flatnonzero(self._slopes.any(axis=1))
 
 
 def learn_prior(known: Known, weights: Matrix, panel: Matrix, spread: Vector) -> Prior:

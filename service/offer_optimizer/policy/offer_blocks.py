@@ -28,6 +28,8 @@ ATTRIBUTES_HASHED: Final = 32
 OWN_SHARE: Final = 0.5
 """Prior share of an offer's variance that is its own, where it has attributes."""
 STEP: Final = 8
+KNOWN_MOST: Final = 256
+"""Offers that tell something of newcomers: the latest, where there are more."""
 _PLANS_KEPT: Final = 256
 
 
@@ -124,16 +126,17 @@ class OfferBlocks:
         return blocks, coefficients
 
     def known(self) -> Known:
-        """Return the offers that can tell something of newcomers."""
-        made = np.zeros((len(self._made), self.capacity))
-        for index, each in enumerate(self._made.values()):
+        """Return the offers that can tell something of newcomers, KNOWN_MOST at most."""
+        latest = list(self._made.values())[-KNOWN_MOST:]
+        made = np.zeros((len(latest), self.capacity))
+        for index, each in enumerate(latest):
             made[index, each.blocks] = each.coefficients
-        counts = np.array([each.count for each in self._made.values()], dtype=np.float64)
+        counts = np.array([each.count for each in latest], dtype=np.float64)
         return Known(made, np.array(list(self._shared.values()), dtype=np.intp), counts)
 
     @property
     def known_count(self) -> int:
-        """Return how many offers `known` has."""
+        """Return how many offers with attributes have a block of their own."""
         return len(self._made)
 
     def plan(self, actions: Sequence[Action]) -> Plan:

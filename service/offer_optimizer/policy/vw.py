@@ -126,6 +126,19 @@ class VwPolicy:
         sequence.append(self._parse(workspace, labelled(chosen, 0.0 - example.reward, propensity)))
         pylibvw.vw.learn_multi(workspace, sequence)
 
+    def expected(self, example: Example) -> float:
+        """Return the reward that is predicted of the chosen offer. Not clipped to the range of rewards."""
+        workspace = self._open()
+        check_example(example)
+        context = example.context
+        if self._scores is not None:
+            context = self._scores.standardised(context)
+        # An example of its own, so that no other thread's answer stands in it.
+        asked = self._parse(workspace, self._manner.action_line(example.actions[example.chosen]))
+        header = self._parse(workspace, self._manner.context_line(context))
+        pylibvw.vw.predict_multi(workspace, [header, asked])
+        return -float(asked.get_partial_prediction())
+
     def save(self) -> bytes:
         """See contract."""
         workspace = self._open()

@@ -109,6 +109,8 @@ def test_starts_of_another_shape_are_refused() -> None:
     again.restore(state, arrays, 16, 8)
     assert again.describe() == state
     with pytest.raises(PolicyFault, match="starts of shapes"):
-        again.restore(state, arrays, 8, 8)
+        again.restore(state, arrays, 16, 16)
     with pytest.raises(PolicyFault, match="starts of shapes"):
         again.restore({**state, "unsure": 0.0}, arrays, 16, 8)
+    with pytest.raises(PolicyFault, match="outside"):
+        again.restore({**state, "blocks": [16]}, {**arrays, "slopes": np.ones((1, 8))}, 16, 8)
