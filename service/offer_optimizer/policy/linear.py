@@ -24,7 +24,7 @@ from offer_optimizer.policy.contract import Action, Example, check_example
 from offer_optimizer.policy.encoding import Encoder, Vector
 from offer_optimizer.policy.inverse_gap import inverse_gap
 from offer_optimizer.policy.linear_options import LinearOptions
-from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, Member, Rows
+from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, PANEL, Member, Rows
 from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks, Plan
 from offer_optimizer.policy.one_thread import use_one_thread
 from offer_optimizer.policy.state import pack, unpack
@@ -39,6 +39,9 @@ _TEMPER: Final = 0.5
 # Power of the likelihood that weighs members: their errors are not as independent as a likelihood takes them.
 _NOISE_LEAST: Final = 0.01
 _SHARE_LEAST: Final = 1e-3
+_STARTS_EVERY: Final = 256
+# Examples between two looks at what known offers tell of newcomers.
+_ARRAYS: Final = ("weights", "covariance", "stamps", "level", "slopes")
 _ASKED_MOST: Final = 3
 # So many members can be asked within what a decision may cost.
 _SPEAKERS: Final = ("linear", "recent")
@@ -93,6 +96,11 @@ class LinearPolicy:
         for member, share in shares:
             means += share * member.blocks.means(member.read(row, waves), plan.blocks, self._count)
         scores: Vector = plan.coefficients @ means
+        if plan.new is not None:
+            told: Vector = np.zeros(len(actions))
+            for member, share in shares:
+                told += share * self._start_means(member, member.read(row, waves), plan)
+            scores = np.where(plan.new > 0.0, told, scores)
         for member, share in judges:
             spread = self._deviations(member, member.read(row, waves), plan)
             scores += (share * self._optimism * noise) * spread
@@ -115,6 +123,8 @@ class LinearPolicy:
         error = 0.0
         weight = min(example.weight, WEIGHT_CAP)
         for member in present:
+            if self._offers.is_newborn:
+                member.begin(blocks, coefficients, self._count)
             read = member.read(row, waves)
             member.blocks.refresh(blocks, self._count)
             missed = example.reward - member.blocks.mean(read, blocks, coefficients)
@@ -125,6 +135,10 @@ class LinearPolicy:
         step = (error * error - self._noise) / min(self._count + 4.0, _MEMORY)
         self._noise = max(self._noise + step, _NOISE_LEAST**2)
         self._mixture = self._mix()
+        if self._offers.known_count and self._count % _STARTS_EVERY == 0.0:
+            known = self._offers.known()
+            for member in present:
+                member.learn_starts(known, self._rows, self._noise, self._count)
 
     def save(self) -> bytes:
         """See contract."""
@@ -140,8 +154,9 @@ class LinearPolicy:
         arrays = {
             f"{member.name}.{name}": array
             for member in self._members
-            for name, array in member.blocks.arrays().items()
+            for name, array in member.arrays().items()
         }
+        arrays["rows.recent"] = self._rows.recent
         return pack(self._title, values, arrays)
 
     def close(self) -> None:
@@ -212,10 +227,19 @@ class LinearPolicy:
         is_wanted = any(member.name == "kernel" for member in members)
         return self._rows.waves(row) if is_wanted else None
 
+    def _start_means(self, member: Member, read: Vector, plan: Plan) -> Vector:
+        """Return what a member expects of each offer of a plan, were it a newcomer."""
+        if member.starts.are_told:
+            return member.starts.means(read, plan)
+        return plan.coefficients @ member.blocks.means(read, plan.blocks, self._count)
+
     def _deviations(self, member: Member, read: Vector, plan: Plan) -> Vector:
         variances: Vector = plan.squares @ member.blocks.variances(read, plan.blocks, self._count)
         if plan.unseen is not None:
             variances = variances + plan.unseen * (member.blocks.prior * float(read @ read))
+        if plan.new is not None:
+            prior = member.blocks.prior * member.starts.unsure
+            variances = variances + plan.new * (prior * float(read @ read))
         return np.sqrt(variances)
 
     def _restore(self, state: bytes) -> None:
@@ -228,11 +252,13 @@ class LinearPolicy:
     def _take(self, values: dict[str, Any], arrays: dict[str, Any]) -> None:
         self._encoder.restore(values["encoder"])
         self._offers.restore(values["offers"])
-        self._rows.norm = float(values["norm"])
+        self._rows.norm, self._rows.recent = float(values["norm"]), arrays["rows.recent"]
         self._count, self._noise = float(values["count"]), float(values["noise"])
         size = self._offers.capacity, self._encoder.capacity
         for member, described in zip(self._members, values["members"], strict=True):
-            own = {name: arrays[f"{member.name}.{name}"] for name in ("weights", "covariance", "stamps")}
+            own = {name: arrays[f"{member.name}.{name}"] for name in _ARRAYS}
             member.restore(described, own, *size)
+        if self._rows.recent.shape[0] != PANEL or self._rows.recent.shape[1] > self._encoder.capacity:
+            raise PolicyFault(f"load: {self._rows.recent.shape} are not the latest rows")
         if not (self._rows.norm > 0.0 and self._count >= 0.0 and self._noise > 0.0):
             raise PolicyFault("load: a count, a noise or a length is out of range")

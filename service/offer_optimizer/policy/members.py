@@ -10,11 +10,14 @@ of covariances, and `kernel` is left out.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from offer_optimizer.policy.encoding import Vector
+from offer_optimizer.policy.newcomers import KNOWN_LEAST, Starts, learn_prior
+from offer_optimizer.policy.offer_blocks import Known
 from offer_optimizer.policy.ridge import Matrix, RidgeBlocks
 
 DENSE_NUMBERS: Final = 2**20
@@ -23,6 +26,8 @@ PRIOR_BIAS: Final = 1.0
 PRIOR_CONTEXT: Final = 0.25
 """Variance of a weight before examples, against the noise. Measured; see benchmarks/bakeoff."""
 WAVES: Final = 128
+PANEL: Final = 8
+"""Rows of the latest examples, in which known offers are compared."""
 COLUMNS_EXACT: Final = 256
 COLUMNS_HASHED: Final = 64
 """Columns of a context with one name each, and those that are shared by the rest."""
@@ -46,9 +51,13 @@ class Rows:
         self._waves: Matrix = chance.standard_normal((COLUMNS_EXACT + COLUMNS_HASHED, WAVES))
         self._phases: Vector = chance.random(WAVES) * (2.0 * math.pi)
         self.norm = 1.0
+        self.recent: Matrix = np.zeros((PANEL, 1))
 
     def learn(self, row: Vector, count: float) -> None:
         """Move the mean squared length by one row; `count` is the number of examples, this one included."""
+        if self.recent.shape[1] != len(row):
+            self.recent = np.pad(self.recent, ((0, 0), (0, len(row) - self.recent.shape[1])))
+        self.recent[int(count) % PANEL] = row
         self.norm += (float(row @ row) - self.norm) / min(count, _NORM_MEMORY)
 
     def waves(self, row: Vector) -> Vector:
@@ -69,6 +78,7 @@ class Member:
         self.blocks = RidgeBlocks(prior, kept, block_count, self.width(width))
         self.loss = HANDICAP.get(name, 0.0)
         self.is_left_out = False
+        self.starts = Starts(block_count, self.width(width))
 
     def width(self, width: int) -> int:
         """Return how many numbers it reads of a context of so many columns."""
@@ -91,13 +101,41 @@ class Member:
             if self.name == "kernel":
                 self.is_left_out = True
                 self.blocks = RidgeBlocks(self.blocks.prior, 1.0, 1, 1)
+                self.starts = Starts(1, 1)
                 return
             self.blocks.forget_correlations()
         self.blocks.fit(block_count, width)
+        self.starts.fit(block_count, width)
+
+    def learn_starts(self, known: Known, rows: Rows, noise: float, now: float) -> None:
+        """Learn from the known offers what newcomers start from; `noise` is the variance of a reward."""
+        if self.is_left_out or len(known.counts) < KNOWN_LEAST:
+            return
+        reads = [self.read(row, rows.waves(row) if self.extra else None) for row in rows.recent]
+        variances = np.array([self.blocks.variances(read, None, now) for read in reads])
+        spread = np.square(known.made) @ variances.mean(axis=0) * noise
+        panel = np.array(reads)
+        self.starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
+
+    def begin(self, blocks: Sequence[int], coefficients: Sequence[float], now: float) -> None:
+        """Let a newcomer's own block, the last one, make of its whole what known offers tell of it."""
+        if self.starts.are_told:
+            told = self.starts.of(blocks[:-1], coefficients[:-1])
+            made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
+            self.blocks.begin(blocks[-1], (told - made) / coefficients[-1], self.starts.unsure, now)
 
     def describe(self) -> dict[str, Any]:
         """Return the state but for the arrays, as plain JSON values."""
-        return {"loss": self.loss, "is_diagonal": self.blocks.is_diagonal, "is_left_out": self.is_left_out}
+        return {
+            "loss": self.loss,
+            "is_diagonal": self.blocks.is_diagonal,
+            "is_left_out": self.is_left_out,
+            "starts": self.starts.describe(),
+        }
+
+    def arrays(self) -> dict[str, Matrix]:
+        """Return the arrays of the state."""
+        return {**self.blocks.arrays(), **self.starts.arrays()}
 
     def restore(
         self, values: dict[str, Any], arrays: dict[str, Matrix], block_count: int, width: int
@@ -109,3 +147,4 @@ class Member:
             self.blocks.forget_correlations()
         shape = (1, 1) if self.is_left_out else (block_count, self.width(width))
         self.blocks.restore(arrays, *shape)
+        self.starts.restore(values["starts"], arrays, *shape)

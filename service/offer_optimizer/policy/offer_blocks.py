@@ -28,6 +28,8 @@ ATTRIBUTES_HASHED: Final = 32
 OWN_SHARE: Final = 0.5
 """Prior share of an offer's variance that is its own, where it has attributes."""
 STEP: Final = 8
+KNOWN_MOST: Final = 256
+"""Offers that tell something of newcomers: the latest, where there are more."""
 _PLANS_KEPT: Final = 256
 
 
@@ -36,13 +38,36 @@ class Plan:
     """How the offers of one question are made of blocks.
 
     `blocks` has the block numbers asked, or None for all; `coefficients` has shape (offers, blocks asked);
-    `unseen`, shape (offers,), is the part of the prior variance that no block carries yet.
+    `unseen`, shape (offers,), is the part of the prior variance that no block carries yet; of newcomers with
+    attributes their own part is apart, in `new`, which is OWN_SHARE for each of them and 0 for the others.
     """
 
     blocks: Indices | None
     coefficients: Matrix
     squares: Matrix
     unseen: Vector | None
+    new: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The offers with attributes that have a block of their own: `made` (offers, blocks) are their
+    coefficients, `shared` the blocks that are attributes', `counts` of how many examples each was learned.
+    """
+
+    made: Matrix
+    shared: Indices
+    counts: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What an offer was made of in its last example, under which key, and how many examples it has had."""
+
+    key: bytes
+    count: int
+    blocks: list[int]
+    coefficients: list[float]
 
 
 class OfferBlocks:
@@ -52,7 +77,11 @@ class OfferBlocks:
         self._attributes = Encoder(ATTRIBUTES_EXACT, ATTRIBUTES_HASHED)
         self._own: dict[str, int] = {}
         self._shared: dict[int, int] = {}
+        # By own block, of offers with attributes.
+        self._made: dict[int, _Made] = {}
         self.count = 0
+        # Whether the last example gave an offer with attributes a block of its own.
+        self.is_newborn = False
         self._version = 0
         self._plans: dict[int, tuple[Sequence[Action], int, Plan]] = {}
 
@@ -69,23 +98,46 @@ class OfferBlocks:
     def learn(self, action: Action) -> tuple[list[int], list[float]]:
         """Return blocks and coefficients of an offer that was chosen, which gets those it lacks."""
         before = self.count
-        if action.attributes.count():
+        own = self._own.get(action.id)
+        last = None if own is None else self._made.get(own)
+        # Means and deviations of attributes are over offers, not over examples: so they, and the plans made
+        # of them, stand still while no offer comes or changes.
+        is_news = action.attributes.count() > 0 and (last is None or last.key != action.key)
+        if is_news:
             self._attributes.learn(action.attributes)
         parts = self._attribute_parts(action)
         for column, _ in parts:
             if column not in self._shared:
                 self._shared[column] = self._next()
-        if action.id not in self._own and len(self._own) < OWN_MAX:
-            self._own[action.id] = self._next()
-        if self.count != before or action.attributes.numbers:
+        self.is_newborn = own is None and len(parts) > 0 and len(self._own) < OWN_MAX
+        if own is None and len(self._own) < OWN_MAX:
+            own = self._own[action.id] = self._next()
+        if self.count != before or (is_news and action.attributes.numbers):
             self._version += 1
         blocks = [self._shared[column] for column, _ in parts]
         coefficients = [coefficient for _, coefficient in parts]
-        own = self._own.get(action.id)
         if own is not None:
             blocks.append(own)
             coefficients.append(_own_coefficient(parts))
+            if parts:
+                self._made[own] = _Made(
+                    action.key, 1 if last is None else last.count + 1, blocks, coefficients
+                )
         return blocks, coefficients
+
+    def known(self) -> Known:
+        """Return the offers that can tell something of newcomers, KNOWN_MOST at most."""
+        latest = list(self._made.values())[-KNOWN_MOST:]
+        made = np.zeros((len(latest), self.capacity))
+        for index, each in enumerate(latest):
+            made[index, each.blocks] = each.coefficients
+        counts = np.array([each.count for each in latest], dtype=np.float64)
+        return Known(made, np.array(list(self._shared.values()), dtype=np.intp), counts)
+
+    @property
+    def known_count(self) -> int:
+        """Return how many offers with attributes have a block of their own."""
+        return len(self._made)
 
     def plan(self, actions: Sequence[Action]) -> Plan:
         """Return how some offers are made of the blocks there are."""
@@ -107,6 +159,10 @@ class OfferBlocks:
             "attributes": self._attributes.describe(),
             "own": list(self._own.items()),
             "shared": list(self._shared.items()),
+            "made": [
+                [own, made.key.hex(), made.count, made.blocks, made.coefficients]
+                for own, made in self._made.items()
+            ],
             "count": self.count,
         }
 
@@ -115,10 +171,20 @@ class OfferBlocks:
         self._attributes.restore(state["attributes"])
         self._own = {str(name): block for name, block in state["own"]}
         self._shared = dict(state["shared"])
+        self._made = {
+            own: _Made(bytes.fromhex(key), int(count), list(blocks), list(coefficients))
+            for own, key, count, blocks, coefficients in state["made"]
+        }
         self.count = int(state["count"])
         given = sorted([*self._own.values(), *self._shared.values()])
         if given != list(range(self.count)):
             raise PolicyFault("load: blocks are missing or given twice")
+        for own, made in self._made.items():
+            is_whole = len(made.blocks) == len(made.coefficients) and all(
+                map(math.isfinite, made.coefficients)
+            )
+            if made.count < 1 or not is_whole or not {own, *made.blocks} <= set(given):
+                raise PolicyFault("load: an offer is made of what is not there")
 
     def _next(self) -> int:
         self.count += 1
@@ -139,6 +205,7 @@ class OfferBlocks:
     def _make(self, actions: Sequence[Action]) -> Plan:
         dense = np.zeros((len(actions), max(self.count, 1)))
         unseen = np.ones(len(actions))
+        new = np.zeros(len(actions))
         for index, action in enumerate(actions):
             parts = self._attribute_parts(action)
             for column, coefficient in parts:
@@ -148,18 +215,20 @@ class OfferBlocks:
             own = self._own.get(action.id)
             if own is not None:
                 dense[index, own] = _own_coefficient(parts)
-            unseen[index] = max(1.0 - float(np.square(dense[index]).sum()), 0.0)
+            elif parts:
+                new[index] = OWN_SHARE
+            unseen[index] = max(1.0 - float(np.square(dense[index]).sum()) - new[index], 0.0)
         used = np.flatnonzero(dense.any(axis=0))
         if len(used) * 4 >= self.count * 3 or not len(used):
             padded = np.zeros((len(actions), self.capacity))
             padded[:, : dense.shape[1]] = dense
-            return _plan(None, padded, unseen)
-        return _plan(used, np.ascontiguousarray(dense[:, used]), unseen)
+            return _plan(None, padded, unseen, new)
+        return _plan(used, np.ascontiguousarray(dense[:, used]), unseen, new)
 
 
-def _plan(blocks: Indices | None, coefficients: Matrix, unseen: Vector) -> Plan:
-    some_unseen = bool((unseen > 1e-9).any())
-    return Plan(blocks, coefficients, coefficients * coefficients, unseen if some_unseen else None)
+def _plan(blocks: Indices | None, coefficients: Matrix, unseen: Vector, new: Vector) -> Plan:
+    some_unseen = unseen if bool((unseen > 1e-9).any()) else None
+    return Plan(blocks, coefficients, coefficients * coefficients, some_unseen, new if new.any() else None)
 
 
 def _own_coefficient(parts: list[tuple[int, float]]) -> float:

@@ -88,6 +88,16 @@ class RidgeBlocks:
         parts = zip(blocks, coefficients, strict=True)
         return sum(coefficient * float(self.weights[block] @ row) for block, coefficient in parts)
 
+    def begin(self, block: int, weights: Vector, unsure: float, now: float) -> None:
+        """Give a block that has learned nothing its weights, and a share of the prior's variance."""
+        self.weights[block] = weights
+        self.covariance[block] *= unsure
+        self._stamps[block] = now
+
+    def current(self, now: float) -> Matrix:
+        """Return the weights of all blocks at example `now`."""
+        return self.weights if self._kept == 1.0 else self.weights * self._remaining(None, now)[:, None]
+
     def refresh(self, blocks: Sequence[int], now: float) -> None:
         """Bring some blocks up to date: let them forget for as long as they were not heard of."""
         if self._kept == 1.0:
