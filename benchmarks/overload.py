@@ -136,7 +136,9 @@ def main() -> None:
     seconds = SHORT_S if asked.is_short else FULL_S
     with slowed(chosen.capacity) as (target, pid):
         if not Load(target, Path(tempfile.gettempdir())).is_native:
-            print("h2load is not installed: the Python generator drives")
+            print(
+                "h2load is not installed: the Python generator drives, and its own lateness is in the times"
+            )
         turns = {"slowed": measure("slowed decider", target, pid, seconds, TIMES)}
     found = figures(turns["slowed"], TIMES)
     if not chosen.slowed_only:

@@ -140,9 +140,16 @@ def memory_mib(pid: int) -> float:
 
 def take_turn(load: Load, target: str, pid: int, rate: float, seconds: float) -> Turn:
     """Drive a server at a rate, with the probe beside it."""
-    read_counts(target)
-    with Probe(target) as probe:
-        sent = load.drive(rate - 1.0 / EVERY_S, seconds)
+    probe = Probe(target)
+
+    def begin() -> None:
+        read_counts(target)
+        probe.start()
+
+    try:
+        sent = load.drive(rate - 1.0 / EVERY_S, seconds, begin)
+    finally:
+        probe.stop()
     decisions, feedback = (Kind(**one) for one in read_counts(target).values())
     all_sent = Sent(sent.decision_count + probe.seen.codes.total(), sent.feedback_count, sent.seconds)
     return Turn(rate, all_sent, decisions, feedback, probe.seen, memory_mib(pid))

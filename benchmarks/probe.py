@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from benchmarks.counting import DEADLINE_S
 from benchmarks.open_loop import connect
@@ -34,7 +34,7 @@ class Seen:
 
 
 class Probe:
-    """Calls on time, whatever comes back, between `__enter__` and `__exit__`; then `seen` is complete."""
+    """Calls on time, whatever comes back, between `start` and `stop`; then `seen` is complete."""
 
     def __init__(self, target: str) -> None:
         self.seen = Seen()
@@ -42,13 +42,15 @@ class Probe:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="probe")
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Begin to call."""
         self._thread.start()
-        return self
 
-    def __exit__(self, *_failure: object) -> None:
+    def stop(self) -> None:
+        """End, and wait for the last answers."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         for channel in self._channels:
             channel.close()
 
