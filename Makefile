@@ -67,8 +67,8 @@ bench: $(READY) ## Run the benchmarks in full and write results/
 crash: $(READY) ## Kill, cut the power, damage files and fail the disk, in full (an hour)
 	$(RUN) pytest --size proof tests/crash tests/unit/store/test_power_cut.py
 
-crash-short: $(READY) ## Kill processes for a while: the size of a continuous check
-	$(TEST) --size ci tests/crash
+crash-short: $(READY) ## Kill processes for a while: the size of a continuous check (`make test` runs the rest briefly)
+	$(TEST) --size ci tests/crash/test_kill.py tests/crash/test_kill_points.py tests/crash/test_power_cut.py
 
 fuzz-short: $(READY) ## Send hostile messages for a while: the size of a continuous check
 	$(TEST) --size ci tests/fuzz

@@ -1,6 +1,6 @@
 """What does a decision cost with two deciders on one port, against one, and how do connections spread?
 
-CPU time of the deciding processes for a decision, 16 connections, in turns. Then 4, 16 and 64 connections to
+CPU time of the deciding processes for a decision, 8 connections, in turns. Then 4, 16 and 64 connections to
 the two: the share of decisions that the busier one makes, by its CPU time. The kernel gives a connection to a
 decider by a hash, so few connections spread unevenly until they come of age and are made again; one port for
 each would leave that choice to callers. With one core for both this says nothing of throughput.
@@ -21,9 +21,9 @@ TOLERANCE: Final = 0.2
 
 
 def cost(name: str, service: Service, seconds: float) -> float:
-    """Return CPU microseconds of a decision over 16 connections."""
+    """Return CPU microseconds of a decision over 8 connections: no more than are never refused."""
     server = UnderTest(name, service.target, service.deciders[0], service.deciders[1:])
-    found = decide_floor.drive(server, seconds, CLIENTS, 16 // CLIENTS)
+    found = decide_floor.drive(server, seconds, CLIENTS, 8 // CLIENTS)
     if found.failure_count or found.cpu_us_per_call is None:
         raise SystemExit(f"{name}: {found.failure_count} calls failed")
     return found.cpu_us_per_call

@@ -145,7 +145,7 @@ def test_caps_hold_and_counters_are_rebuilt_equal_whatever_is_killed_or_damaged(
     """What may be lost is a use that was counted and not recorded: one for each call that a kill cut off."""
     chance = random.Random(20261121)
     what = ("decider", "learner", "doubt", "supervisor", "truncate", "decider")
-    rounds = size.pick(test=6, ci=12, proof=60)
+    rounds = size.pick(test=3, ci=12, proof=60)
     slowest_s = 0.0
     for number in range(rounds):
         watcher = Watcher(service.directory)

@@ -288,7 +288,7 @@ def test_what_a_flipped_bit_in_the_ledger_does_is_seen(
     whole = _content(made / "ledger.sqlite")
     # Most of a small database is room to grow, which is zeros.
     used = [place for place, byte in enumerate((made / "ledger.sqlite").read_bytes()) if byte]
-    tries = size.pick(test=25, ci=60, proof=2000)
+    tries = size.pick(test=15, ci=60, proof=2000)
     for number in range(tries):
         data = DataDirectory(tmp_path / str(number))
         shutil.copytree(made, data.path)
