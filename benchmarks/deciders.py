@@ -1,10 +1,10 @@
 """What does a decision cost with two deciders on one port, against one, and how do connections spread?
 
 CPU time of the deciding processes for a decision, 8 connections a decider, in turns: with fewer, each call
-wakes a process of its own. Where both and callers share two cores some calls are refused. Then 4, 16 and
-64 connections to the two: the share of decisions of the busier one, by its CPU time. The kernel gives one to a
-decider by a hash, so few connections spread unevenly until they come of age and are made again; one port for
-each would leave that choice to callers. With one core for both this says nothing of throughput.
+wakes a process of its own. Where both and callers share two cores some calls are refused. Then 4, 16 and 64
+connections to the two: the share of decisions of the busier one, by CPU time. The kernel gives a connection
+to a decider by a hash, so few spread unevenly until they come of age and are made again; one port for each
+would leave that choice to callers. With one core for both this says nothing of throughput.
 """
 
 from __future__ import annotations
