@@ -7,6 +7,7 @@ was not synced; both are cut at the same moment. Taking out a sync makes the tes
 from __future__ import annotations
 
 import errno
+import gc
 import random
 import sqlite3
 from collections.abc import Callable
@@ -114,6 +115,15 @@ class Lives:
         except (Cut, OSError, sqlite3.Error, OfferOptimizerError):
             assert self.cuts > cuts
         self._clock_us = service.clock_us + 1_000_000
+        self._bury(service)
+
+    def _bury(self, service: SmallService) -> None:
+        """Close what an ended life had open: closed later it would write in the middle of the next one."""
+        self._sqlite.on_write = lambda: None
+        if hasattr(service, "ledger"):
+            service.ledger.connection.close()
+        del service
+        gc.collect()  # what a cut in the middle of opening left behind
 
     def _work(self, service: SmallService, cuts: int) -> None:
         writer = service.writer(1000 * self.cuts + self._number + 1)
