@@ -28,8 +28,8 @@ from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import transaction
 
 TURNS = 3
-TOLERANCE = 0.25
-"""CPU time of two kinds of work in the same minute; runs differed by up to a fifth."""
+TOLERANCE = 0.5
+"""Short runs came to between 0.44 and 0.60 where the kept full one has 0.655."""
 
 
 def close_and_learn(path: Path, count: int) -> tuple[float, float, int]:
