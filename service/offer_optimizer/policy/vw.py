@@ -71,6 +71,9 @@ CACHED_TUPLES: Final = 256
 _CONSTANT_INDEX: Final = 11650396
 """Hash of VW's own constant feature, which is part of every example."""
 _BYTES_PER_WEIGHT: Final = 16
+_BARE: Final = ("--quiet", "--no_stdin", "--example_queue_limit", "1")
+"""For every workspace. VW would make a pool of 256 examples of 30 KB, which nobody takes one from: half of
+what making, loading and dropping a workspace cost."""
 _RAM_DIRECTORY: Final = Path("/dev/shm")  # noqa: S108  (TemporaryDirectory makes the name)
 
 
@@ -220,7 +223,7 @@ def _header(options: VwOptions) -> bytes:
 
 
 def _start(options: VwOptions) -> _Workspace:
-    return vowpalwabbit.Workspace(arg_list=[*options.arguments(), "--quiet", "--no_stdin"])
+    return vowpalwabbit.Workspace(arg_list=[*options.arguments(), *_BARE])
 
 
 def _restore(options: VwOptions, model: bytes) -> _Workspace:
@@ -229,7 +232,7 @@ def _restore(options: VwOptions, model: bytes) -> _Workspace:
         path = Path(directory, "model")
         path.write_bytes(model)
         # The counters stay zero because no example is ever finished; kept, so that this doesn't depend on it.
-        arguments = ["-i", str(path), "--preserve_performance_counters", "--quiet", "--no_stdin"]
+        arguments = ["-i", str(path), "--preserve_performance_counters", *_BARE]
         try:
             workspace = vowpalwabbit.Workspace(arg_list=arguments)
         except RuntimeError as error:
