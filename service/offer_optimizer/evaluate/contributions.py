@@ -83,7 +83,7 @@ def current_model(snapshots: SnapshotStore, placement: Placement) -> CurrentMode
         if file_name is None:
             return CurrentModel(ModelVersion(epoch, 0), registry.create(name, options, baseline))
         snapshot = snapshots.load(placement.id, file_name)
-        policy = registry.load(name, options, baseline, snapshot.state)
+        policy = registry.load_asked(name, options, baseline, snapshot.state)
     except (DamagedFile, InvalidInput, NotFound, PolicyFault):
         return None
     return CurrentModel(ModelVersion(epoch, snapshot.ledger_position), policy)

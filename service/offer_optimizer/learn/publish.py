@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -22,6 +22,10 @@ from offer_optimizer.store.snapshots import Snapshot, SnapshotStore
 
 log = structlog.get_logger(__name__)
 
+CREDIT_US: Final = 100_000
+"""About a round of the learner: two models may follow each other in one round and none in the next."""
+BYTES_PER_S: Final = 40_000_000
+"""Snapshots are synced to the disk, and the default policy's have 100 KB an offer."""
 CANARY_CONTEXT = Features(categories=(("canary", "yes"),), numbers=(("canary_number", 1.0),))
 
 
@@ -44,9 +48,10 @@ class PublishState:
 
 @dataclass
 class Publisher:
-    """Publishes models that have met examples, each at most once per interval, `pace_us` apart at least.
+    """Publishes models that have met examples, each at most once per interval, `pace_us` apart on average.
 
-    Every decider loads what is published, and its requests wait meanwhile: the pace bounds how often.
+    A large one counts for as long as its bytes take at BYTES_PER_S, and what could have been published in the
+    last CREDIT_US may be made up for. So publishing neither holds up learning nor wears the disk out.
     """
 
     store: SnapshotStore
@@ -54,8 +59,10 @@ class Publisher:
     clock: Callable[[], int]
     interval_us: int
     pace_us: int = 0
-    _last_us: int = 0
-    """When a model was last published, whichever."""
+    _free_us: int = 0
+    """When the next model may be published, whichever."""
+    _longest_us: int = 0
+    """What the last one counted for: a clock that went back further must not hold models back."""
     _states: dict[bytes, PublishState] = field(default_factory=dict)
 
     def note_unpublished(self, model: Model) -> None:
@@ -86,11 +93,17 @@ class Publisher:
         state, now_us = self._states.get(model.policy_epoch, PublishState()), self.clock()
         # A clock that went back must not hold models back until it is where it was.
         is_early = 0 <= now_us - state.time_us < self.interval_us
-        return not is_early and not 0 <= now_us - self._last_us < self.pace_us
+        return not is_early and not 0 < self._free_us - now_us <= self._longest_us
 
     def published_us(self, model: Model) -> int:
         """Return when a model was last published; 0 for never: who waited longest comes first."""
         return self._states.get(model.policy_epoch, PublishState()).time_us
+
+    def _note_cost(self, now_us: int, size: int) -> None:
+        cost_us = max(self.pace_us, size * 1_000_000 // BYTES_PER_S) if self.pace_us else 0
+        self._longest_us = max(self.pace_us, cost_us)
+        since_us = self._free_us if 0 <= now_us - self._free_us < CREDIT_US else now_us - CREDIT_US
+        self._free_us = since_us + cost_us
 
     def publish(self, model: Model, epoch: Epoch, ledger_position: int, actions: tuple[Action, ...]) -> None:
         """Save, verify and publish. Raises PolicyFault when the model must not be served."""
@@ -101,7 +114,8 @@ class Publisher:
             raise PolicyFault(
                 f"placement {model.placement_id}: the saved model answers another pmf than the live one"
             )
-        now_us = self._last_us = self.clock()
+        now_us = self.clock()
+        self._note_cost(now_us, len(state))
         self.store.publish(
             Snapshot(
                 placement_id=model.placement_id,

@@ -47,8 +47,11 @@ class AutoOptions(Options):
 class AutoPolicy:
     """One of `linear` and `vw`, picked by what each has predicted, and by size."""
 
-    def __init__(self, options: AutoOptions, state: bytes | None = None) -> None:
-        """Start a new model, or continue one. Raises PolicyFault when `state` is not of these options."""
+    def __init__(self, options: AutoOptions, state: bytes | None = None, *, only_asked: bool = False) -> None:
+        """Start a new model, or continue one: as one that is `only_asked`, whoever answers is loaded alone.
+
+        Raises PolicyFault when `state` is not of these options.
+        """
         content = json.dumps(options.canonical(), sort_keys=True, separators=(",", ":"))
         self._title = f"offer-optimizer auto {LEARNING_VERSION} {content}"
         self._options = LinearOptions(half_life=options.half_life)
@@ -59,6 +62,7 @@ class AutoPolicy:
         # At which example it last changed who is to answer, and what linear has outgrown, if anything.
         self._since = 0
         self._outgrown = ""
+        self._is_only_asked = only_asked
         if state is None:
             self._linear = LinearPolicy(self._options)
             self._vw = VwPolicy(_VW) if options.half_life is None else None
@@ -80,6 +84,7 @@ class AutoPolicy:
 
     def learn(self, example: Example) -> None:
         """See contract."""
+        self._check_whole()
         linear, vw = self._linear, self._vw
         if vw is None:
             self._open(linear).learn(example)
@@ -94,6 +99,7 @@ class AutoPolicy:
 
     def save(self) -> bytes:
         """See contract."""
+        self._check_whole()
         parts = {name: policy.save() for name, policy in self._learners().items()}
         if not parts:
             raise PolicyFault("the policy is closed")
@@ -113,7 +119,7 @@ class AutoPolicy:
 
     def remarks(self) -> tuple[str, ...]:
         """See contract.Remarking."""
-        if self._vw is None:
+        if self._options.half_life is not None:
             return ("auto: linear answers: it has a half-life", *self._linear_remarks())
         name = "vw" if self._lead.is_second else "linear"
         since = f" since example {self._since}" if self._since else ""
@@ -154,6 +160,10 @@ class AutoPolicy:
             raise PolicyFault("the policy is closed")
         return linear
 
+    def _check_whole(self) -> None:
+        if self._is_only_asked:
+            raise PolicyFault("the model was loaded to be asked only")
+
     def _restore(self, state: bytes) -> None:
         values, parts = unpack_parts(self._title, state)
         try:
@@ -161,17 +171,22 @@ class AutoPolicy:
         except (KeyError, TypeError, ValueError) as error:
             raise PolicyFault(f"load: the state is damaged: {type(error).__name__}") from error
 
-    def _take(self, values: dict[str, Any], parts: dict[str, bytes]) -> None:
+    def _take(self, values: dict[str, Any], parts: dict[str, memoryview]) -> None:
         self._count, self._since = int(values["count"]), int(values["since"])
         self._outgrown = str(values["outgrown"])
         self._lead.restore(values["lead"])
         expected = {"linear"} if self._options.half_life is not None else {"linear", "vw"}
         if parts.keys() != expected and not (self._outgrown and parts.keys() == {"vw"}):
             raise PolicyFault(f"load: the state is of {', '.join(parts) or 'nothing'}")
-        if "linear" in parts:
-            self._linear = LinearPolicy(self._options, parts["linear"])
-        if "vw" in parts:
-            self._vw = VwPolicy(_VW, parts["vw"])
+        silent = self._silent() if self._is_only_asked and len(parts) > 1 else ""
+        if "linear" in parts and silent != "linear":
+            self._linear = LinearPolicy(self._options, parts["linear"], only_asked=self._is_only_asked)
+        if "vw" in parts and silent != "vw":
+            self._vw = VwPolicy(_VW, bytes(parts["vw"]))
+
+    def _silent(self) -> str:
+        """Return which of two learners has no share in what is answered, or "" where both have one."""
+        return {0.0: "vw", 1.0: "linear"}.get(self._lead.share, "")
 
 
 def _within(reward: float) -> float:

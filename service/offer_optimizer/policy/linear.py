@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +28,7 @@ from offer_optimizer.policy.linear_options import LinearOptions
 from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, PANEL, Member, Rows
 from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks, Plan
 from offer_optimizer.policy.one_thread import use_one_thread
-from offer_optimizer.policy.state import pack, unpack
+from offer_optimizer.policy.state import State, pack, unpack
 
 LEARNING_VERSION: Final = "2"
 """Changes whenever the same options and examples would give another model; part of the policy epoch."""
@@ -58,8 +59,12 @@ class LinearPolicy:
     learned last, before it learned it; 0 where there is none.
     """
 
-    def __init__(self, options: LinearOptions, state: bytes | None = None) -> None:
-        """Start a new model, or continue one. Raises PolicyFault when `state` is not of these options."""
+    def __init__(
+        self, options: LinearOptions, state: State | None = None, *, only_asked: bool = False
+    ) -> None:
+        """Start a new model, or continue one: as one that is `only_asked` where it will neither learn nor be
+        saved. Raises PolicyFault when `state` is not of these options.
+        """
         use_one_thread()
         self._optimism = options.optimism
         self._gamma_scale = options.gamma_scale
@@ -77,6 +82,7 @@ class LinearPolicy:
         self._noise = 0.25
         self.expected = 0.0
         self._is_closed = False
+        self._is_only_asked = only_asked
         if state is not None:
             self._restore(state)
         # What follows from the members' losses, kept between examples: it is asked far more often.
@@ -108,7 +114,7 @@ class LinearPolicy:
 
     def learn(self, example: Example) -> None:
         """See contract."""
-        self._check_open()
+        self._check_whole()
         check_example(example)
         self._encoder.learn(example.context)
         blocks, coefficients = self._offers.learn(example.actions[example.chosen])
@@ -142,7 +148,7 @@ class LinearPolicy:
 
     def save(self) -> bytes:
         """See contract."""
-        self._check_open()
+        self._check_whole()
         values = {
             "encoder": self._encoder.describe(),
             "offers": self._offers.describe(),
@@ -191,6 +197,11 @@ class LinearPolicy:
     def _check_open(self) -> None:
         if self._is_closed:
             raise PolicyFault("the policy is closed")
+
+    def _check_whole(self) -> None:
+        self._check_open()
+        if self._is_only_asked:
+            raise PolicyFault("the model was loaded to be asked only")
 
     def _shares(self) -> list[tuple[Member, float]]:
         """Return the members in use and what each counts for; the shares sum to 1."""
@@ -242,8 +253,15 @@ class LinearPolicy:
             variances = variances + plan.new * (prior * float(read @ read))
         return np.sqrt(variances)
 
-    def _restore(self, state: bytes) -> None:
-        values, arrays = unpack(self._title, state)
+    def _never_asked(self) -> AbstractSet[str]:
+        """Return the arrays, most of a state, that only learning reads: others speak for the deviations."""
+        names = {member.name for member in self._members}
+        return {"kernel.covariance"} if names & set(_SPEAKERS) else frozenset()
+
+    def _restore(self, state: State) -> None:
+        values, arrays = unpack(
+            self._title, state, self._never_asked() if self._is_only_asked else frozenset()
+        )
         try:
             self._take(values, arrays)
         except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -47,9 +48,7 @@ class Rows:
     """
 
     def __init__(self) -> None:
-        chance = np.random.Generator(np.random.Philox(_SEED))
-        self._waves: Matrix = chance.standard_normal((COLUMNS_EXACT + COLUMNS_HASHED, WAVES))
-        self._phases: Vector = chance.random(WAVES) * (2.0 * math.pi)
+        self._waves, self._phases = _drawn_waves()
         self.norm = 1.0
         self.recent: Matrix = np.zeros((PANEL, 1))
 
@@ -64,6 +63,16 @@ class Rows:
         """Return the waves of a row, then the row: as long as the row on average, so one prior fits both."""
         angles = (row @ self._waves[: len(row)]) * (1.0 / math.sqrt(self.norm)) + self._phases
         return np.concatenate((np.cos(angles) * math.sqrt(2.0 * self.norm / WAVES), row))
+
+
+@cache
+def _drawn_waves() -> tuple[Matrix, Vector]:
+    """Return the waves and phases of all models: drawn once, since that is a good part of loading one."""
+    chance = np.random.Generator(np.random.Philox(_SEED))
+    waves: Matrix = chance.standard_normal((COLUMNS_EXACT + COLUMNS_HASHED, WAVES))
+    phases: Vector = chance.random(WAVES) * (2.0 * math.pi)
+    waves.flags.writeable = phases.flags.writeable = False
+    return waves, phases
 
 
 class Member:

@@ -34,6 +34,7 @@ __all__ = [
     "learns",
     "library_versions",
     "load",
+    "load_asked",
 ]
 
 Build = Callable[[Any, tuple[str, ...], bytes | None], Policy]
@@ -53,6 +54,8 @@ class Entry:
     build: Build
     libraries: tuple[str, ...] = ()
     code: tuple[tuple[str, str], ...] = ()
+    asked: Callable[[Any, bytes], Policy] | None = None
+    """Makes a policy from options and a state that answers and does not learn, where that is cheaper."""
 
 
 def _build_uniform(_options: NoOptions, _baseline: tuple[str, ...], state: bytes | None) -> Policy:
@@ -83,6 +86,14 @@ def _build_vw(options: VwOptions, _baseline: tuple[str, ...], state: bytes | Non
     return VwPolicy(options, state)
 
 
+def _asked_auto(options: auto.AutoOptions, state: bytes) -> Policy:
+    return auto.AutoPolicy(options, state, only_asked=True)
+
+
+def _asked_linear(options: LinearOptions, state: bytes) -> Policy:
+    return linear.LinearPolicy(options, state, only_asked=True)
+
+
 def _check_stateless(state: bytes | None) -> None:
     """Raise PolicyFault when there is a state where none belongs."""
     if state:
@@ -98,6 +109,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         build=_build_auto,
         libraries=("numpy", "vowpalwabbit"),
         code=(("offer_optimizer.policy.auto", auto.LEARNING_VERSION), _LINEAR_CODE, _VW_CODE),
+        asked=_asked_auto,
     ),
     "baseline": Entry(learns=False, options=NoOptions, build=_build_baseline),
     "linear": Entry(
@@ -106,6 +118,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         build=_build_linear,
         libraries=("numpy",),
         code=(_LINEAR_CODE,),
+        asked=_asked_linear,
     ),
     "thompson": Entry(
         learns=True,
@@ -157,6 +170,15 @@ def load(name: str, options: Mapping[str, Any], baseline: tuple[str, ...], state
     Damage beyond that isn't found here, and can crash the process: check the envelope first.
     """
     return _entry(name).build(_validated(name, options), baseline, state)
+
+
+def load_asked(name: str, options: Mapping[str, Any], baseline: tuple[str, ...], state: bytes) -> Policy:
+    """Return what `load` does for whoever only asks: `learn` and `save` may raise PolicyFault.
+
+    Loading stalls all that a decider has under way. What it need not load is not looked at either.
+    """
+    asked, validated = _entry(name).asked, _validated(name, options)
+    return _entry(name).build(validated, baseline, state) if asked is None else asked(validated, state)
 
 
 def _entry(name: str) -> Entry:

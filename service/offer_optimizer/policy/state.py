@@ -11,12 +11,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.policy.ridge import Matrix
+
+State: TypeAlias = bytes | memoryview
+Unpacked: TypeAlias = tuple[dict[str, Any], dict[str, Matrix]]
 
 _LENGTH_BYTES: Final = 8
 
@@ -32,18 +36,22 @@ def pack(title: str, values: Mapping[str, Any], arrays: Mapping[str, Matrix]) ->
     except ValueError as error:
         raise PolicyFault(f"save: a number is not finite: {error}") from error
     start = title.encode() + b"\n" + len(header).to_bytes(_LENGTH_BYTES, "little") + header.encode()
-    return start + b"".join(np.ascontiguousarray(array, dtype="<f8").tobytes() for array in arrays.values())
+    return b"".join((start, *(np.ascontiguousarray(array, dtype="<f8").data for array in arrays.values())))
 
 
-def unpack(title: str, state: bytes) -> tuple[dict[str, Any], dict[str, Matrix]]:
-    """Return values and arrays of a state that `pack` made under the same title. Raises PolicyFault."""
+def unpack(title: str, state: State, borrowed: AbstractSet[str] = frozenset()) -> Unpacked:
+    """Return values and arrays of a state that `pack` made under the same title. Raises PolicyFault.
+
+    Arrays are the caller's own, but for those in `borrowed`: they are views of the state, read-only, maybe
+    not aligned, and are not looked through.
+    """
     header, data = _header(title, state)
     try:
         values: dict[str, Any] = header["values"]
         shapes = [(str(name), tuple(int(size) for size in shape)) for name, shape in header["arrays"]]
     except (ValueError, KeyError, TypeError) as error:
         raise PolicyFault(f"load: the header is damaged: {type(error).__name__}") from error
-    return values, _arrays(shapes, data)
+    return values, _arrays(shapes, data, borrowed)
 
 
 def pack_parts(title: str, values: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
@@ -51,11 +59,14 @@ def pack_parts(title: str, values: Mapping[str, Any], parts: Mapping[str, bytes]
     sizes = [[name, len(part)] for name, part in parts.items()]
     header = json.dumps({"values": values, "parts": sizes}, separators=(",", ":"), allow_nan=False)
     start = title.encode() + b"\n" + len(header).to_bytes(_LENGTH_BYTES, "little") + header.encode()
-    return start + b"".join(parts.values())
+    return b"".join((start, *parts.values()))
 
 
-def unpack_parts(title: str, state: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return values and states that `pack_parts` made under the same title. Raises PolicyFault."""
+def unpack_parts(title: str, state: State) -> tuple[dict[str, Any], dict[str, memoryview]]:
+    """Return values and states that `pack_parts` made under the same title. Raises PolicyFault.
+
+    The states are views: one may have megabytes, and a decider loads them while pages wait.
+    """
     header, data = _header(title, state)
     try:
         values: dict[str, Any] = header["values"]
@@ -65,7 +76,7 @@ def unpack_parts(title: str, state: bytes) -> tuple[dict[str, Any], dict[str, by
     expected = sum(size for _, size in sizes)
     if expected != len(data) or any(size < 0 for _, size in sizes):
         raise PolicyFault(f"load: {len(data)} bytes of parts, expected {expected}")
-    parts: dict[str, bytes] = {}
+    parts: dict[str, memoryview] = {}
     place = 0
     for name, size in sizes:
         parts[name] = data[place : place + size]
@@ -73,17 +84,19 @@ def unpack_parts(title: str, state: bytes) -> tuple[dict[str, Any], dict[str, by
     return values, parts
 
 
-def _header(title: str, state: bytes) -> tuple[dict[str, Any], bytes]:
+def _header(title: str, state: State) -> tuple[dict[str, Any], memoryview]:
     """Return the header of a state and what follows it. Raises PolicyFault."""
-    line, _, rest = state.partition(b"\n")
-    if line != title.encode():
-        raise PolicyFault(f"load: the state begins with {line[:200]!r}, expected {title!r}")
+    line = title.encode() + b"\n"
+    view = memoryview(state)
+    if view[: len(line)] != line:
+        raise PolicyFault(f"load: the state begins with {bytes(view[:200])!r}, expected {title!r}")
+    rest = view[len(line) :]
     length = int.from_bytes(rest[:_LENGTH_BYTES], "little")
     body = rest[_LENGTH_BYTES:]
     if len(rest) < _LENGTH_BYTES or length > len(body):
         raise PolicyFault(f"load: a header of {length} bytes in a state of {len(state)}")
     try:
-        header = json.loads(body[:length])
+        header = json.loads(bytes(body[:length]))
     except ValueError as error:
         raise PolicyFault(f"load: the header is damaged: {type(error).__name__}") from error
     if not isinstance(header, dict):
@@ -91,7 +104,9 @@ def _header(title: str, state: bytes) -> tuple[dict[str, Any], bytes]:
     return header, body[length:]
 
 
-def _arrays(shapes: list[tuple[str, tuple[int, ...]]], data: bytes) -> dict[str, Matrix]:
+def _arrays(
+    shapes: list[tuple[str, tuple[int, ...]]], data: memoryview, borrowed: AbstractSet[str]
+) -> dict[str, Matrix]:
     expected = sum(8 * math.prod(shape) for _, shape in shapes)
     if expected != len(data) or any(size < 0 for _, shape in shapes for size in shape):
         raise PolicyFault(f"load: {len(data)} bytes of arrays, expected {expected}")
@@ -99,9 +114,11 @@ def _arrays(shapes: list[tuple[str, tuple[int, ...]]], data: bytes) -> dict[str,
     place = 0
     for name, shape in shapes:
         count = math.prod(shape)
-        array = np.frombuffer(data, "<f8", count, place).astype(np.float64).reshape(shape)
-        if not np.isfinite(array).all():
-            raise PolicyFault(f"load: {name} is not finite")
+        array = np.frombuffer(data, "<f8", count, place).reshape(shape)
+        if name not in borrowed:
+            array = array.astype(np.float64)
+            if not np.isfinite(array).all():
+                raise PolicyFault(f"load: {name} is not finite")
         arrays[name] = array
         place += 8 * count
     return arrays

@@ -65,28 +65,23 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         lineage_position=snapshot.lineage_position,
         remarks=snapshot.remarks,
     ).SerializeToString(deterministic=True)
-    body = b"".join(
-        (
-            _MAGIC,
-            struct.pack("<I", len(header)),
-            header,
-            struct.pack("<Q", len(snapshot.state)),
-            snapshot.state,
-        )
-    )
-    return body + hashlib.sha256(body).digest()
+    start = b"".join((_MAGIC, struct.pack("<I", len(header)), header, struct.pack("<Q", len(snapshot.state))))
+    checksum = hashlib.sha256(start)
+    checksum.update(snapshot.state)
+    return b"".join((start, snapshot.state, checksum.digest()))
 
 
 def decode_snapshot(data: bytes, path: str) -> Snapshot:
     """Take a snapshot out of its envelope. Raises DamagedFile unless every byte is as written."""
-    body, checksum = data[:-32], data[-32:]
+    # A state may have megabytes, and copying them holds up whoever decides meanwhile.
+    body, checksum = memoryview(data)[:-32], data[-32:]
     if len(data) < 48 or not data.startswith(_MAGIC):
         raise DamagedFile(path, "is not a snapshot")
     if hashlib.sha256(body).digest() != checksum:
         raise DamagedFile(path, "its checksum does not match: the file is cut or changed")
     (header_length,) = struct.unpack_from("<I", body, 4)
     try:
-        header = pb.SnapshotHeader.FromString(body[8 : 8 + header_length])
+        header = pb.SnapshotHeader.FromString(bytes(body[8 : 8 + header_length]))
     except DecodeError:
         raise DamagedFile(path, "its header can't be read") from None
     if header.format_version != FORMAT_VERSION:
@@ -99,7 +94,7 @@ def decode_snapshot(data: bytes, path: str) -> Snapshot:
         close_time_us=header.close_time_us,
         close_position=header.close_position,
         learned_count=header.learned_count,
-        state=body[16 + header_length :],
+        state=bytes(body[16 + header_length :]),
         lineage_position=header.lineage_position,
         remarks=tuple(header.remarks),
     )

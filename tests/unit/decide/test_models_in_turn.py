@@ -1,4 +1,4 @@
-"""Models are swapped one at a time: requests wait while one is loaded."""
+"""Models are swapped a few at a time, with rests: requests wait while one is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from offer_optimizer.policy.contract import Action, Example
 from offer_optimizer.store.snapshots import Snapshot
 from tests.unit.decide.rooms import OFFERS, VW, Shelves
 
-NAMES = ("a", "b", "c")
+NAMES = ("a", "b", "c", "d", "e")
 
 
 def catalog_of(names: tuple[str, ...]) -> PreparedCatalog:
@@ -44,16 +44,24 @@ def positions(shelf: ModelShelf) -> list[int]:
     return [-1 if model is None else model.version.position for model in served]
 
 
-def test_each_refresh_swaps_the_model_that_has_waited_longest() -> None:
+def test_a_refresh_swaps_a_few_models_that_have_waited_longest_with_rests_between() -> None:
     shelves = Shelves()
-    shelf = ModelShelf(shelves)
+    rests: list[int] = []
+    shelf = ModelShelf(shelves, lambda: rests.append(1))
     shelf.refresh(CATALOG)
     seen = []
-    for number in range(1, 7):
+    for number in range(1, 6):
         publish(shelves, number)  # every placement has a newer one each time
         shelf.refresh(CATALOG)
         seen.append(positions(shelf))
-    assert seen == [[1, 0, 0], [1, 2, 0], [1, 2, 3], [4, 2, 3], [4, 5, 3], [4, 5, 6]]
+    assert seen == [
+        [1, 1, 1, 0, 0],
+        [2, 1, 1, 2, 2],
+        [2, 3, 3, 3, 2],
+        [4, 4, 3, 3, 4],
+        [4, 4, 5, 5, 5],
+    ]
+    assert len(rests) == 10
 
 
 def test_one_that_can_not_be_read_does_not_keep_the_others_waiting() -> None:
@@ -64,7 +72,7 @@ def test_one_that_can_not_be_read_does_not_keep_the_others_waiting() -> None:
     shelves.snapshots["a1"] = StorageUnavailable("made to fail")
     for _ in range(4):
         shelf.refresh(CATALOG)
-    assert positions(shelf) == [0, 1, 1]
+    assert positions(shelf) == [0, 1, 1, 1, 1]
 
 
 def test_models_that_placements_lack_are_loaded_at_once_with_rests_for_requests_between() -> None:
@@ -75,13 +83,13 @@ def test_models_that_placements_lack_are_loaded_at_once_with_rests_for_requests_
     shelf.refresh(catalog_of(NAMES[:1]))
     assert rests == []  # nothing is served yet: nobody waits
     shelf.refresh(CATALOG)
-    assert (positions(shelf), len(rests)) == ([1, 1, 1], 2)
+    assert (positions(shelf), len(rests)) == ([1] * 5, 4)
 
 
 def test_of_many_placements_a_start_loads_some_and_the_next_refresh_the_rest() -> None:
     """What has no model yet answers its baseline; a start does not wait for hundreds of models."""
     shelf = ModelShelf(Shelves())
     shelf.refresh(CATALOG, 2)
-    assert positions(shelf) == [0, 0, -1]
+    assert positions(shelf) == [0, 0, -1, -1, -1]
     shelf.refresh(CATALOG)
-    assert positions(shelf) == [0, 0, 0]
+    assert positions(shelf) == [0] * 5
