@@ -3,11 +3,13 @@
 A window of a second. At one placement: decide, click, and ask the decider which model it serves until that
 has learned one more; the time from the end of the window is the answer. Then with traffic at ten placements:
 each time a decider serves a newer model of one of them, the windows that closed since the model before have
-waited until then; every millisecond between both cursors is one of these waits.
+waited until then; every millisecond between both cursors is one of these waits. Both with the default policy
+and then with vw.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +17,7 @@ from typing import Any, Final
 import grpc
 import numpy as np
 
-from benchmarks import question, setting, under_test
+from benchmarks import question, setting, under_test, verdict
 from benchmarks.open_loop import Load, connect, drive
 from benchmarks.under_test import Service
 from offer_optimizer.store.files import Files
@@ -27,6 +29,8 @@ from offer_optimizer.v1 import offer_service_pb2 as pb
 WINDOW_S: Final = 1.0
 LIMIT_S: Final = 2.0
 LOOK_S: Final = 0.01
+LOADED_LOOK_S: Final = 0.02
+WARM_S: Final = 4.0
 PATIENCE_S: Final = 30.0
 GET_MODEL: Final = "/offer_optimizer.v1.InsightService/GetModel"
 RATE: Final = 100.0
@@ -76,22 +80,24 @@ def beside_traffic(service: Service, seconds: float) -> list[float]:
     """Return how long windows waited at one placement of ten, with traffic at all."""
     snapshots = SnapshotStore(Files(), DataDirectory(service.data).snapshots)
     channels = connect(service.target, 4)
+    load = Load(RATE, WARM_S + seconds, 0.1, 5.0)
+    traffic = threading.Thread(target=drive, args=(channels, load, setting.many_requests(1000, 6)))
+    traffic.start()
+    time.sleep(WARM_S)
     waits: list[float] = []
-    drive(channels, Load(RATE, 4.0, 0.1, 5.0), setting.many_requests(1000, 6))
     with grpc.insecure_channel(service.target) as channel:
         caller = Caller(channel)
         seen: tuple[str, int] | None = None
-        end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s:
-            drive(channels, Load(RATE, LOOK_S * 5, 0.1, 5.0), setting.many_requests(20, int(end_s) % 97))
-            version = caller.model(setting.PLACEMENT).model_version
+        while traffic.is_alive():
+            time.sleep(LOADED_LOOK_S)
+            version, now_us = caller.model(setting.PLACEMENT).model_version, time.time_ns() // 1000
             if version and (seen is None or version != seen[0]):
-                now_us = time.time_ns() // 1000
                 cursor_us = _close_cursor(snapshots, version)
                 if cursor_us is not None:
                     if seen is not None:
                         waits += [(now_us - at) / 1e6 for at in range(seen[1], cursor_us, 1000)]
                     seen = (version, cursor_us)
+    traffic.join()
     return waits
 
 
@@ -104,27 +110,31 @@ def _close_cursor(snapshots: SnapshotStore, version: str) -> int | None:
     return None
 
 
+def figures_of(policy: str, trials: int, seconds: float) -> list[question.Figure]:
+    """Measure both with one policy."""
+    with under_test.service(setting.catalog_text(policy, placements=1)) as service:
+        quiet = alone(service, trials)
+    with under_test.service(setting.catalog_text(policy)) as service:
+        busy = beside_traffic(service, seconds)
+    found = []
+    for where, waits in (("one placement", quiet), ("ten placements with traffic", busy)):
+        p99, median = float(np.percentile(waits, 99)), float(np.median(waits))
+        text = f"{policy}, {where}: window closed to newer model served, p99 s"
+        found.append(question.Figure(text, p99, LIMIT_S, at_least=False))
+        found.append(question.Figure(f"{policy}, {where}: the same, median s", median, at_least=False))
+    return found
+
+
 def main() -> None:
     """Measure both, answer."""
-    asked = question.ask(question.parser("changed_decisions", __doc__))
+    parser = question.parser("changed_decisions", __doc__)
+    verdict.add_policies(parser)
+    asked = question.ask(parser)
     trials, seconds = (5, 10.0) if asked.is_short else (100, 120.0)
-    with under_test.service(setting.catalog_text(placements=1)) as service:
-        quiet = alone(service, trials)
-    with under_test.service() as service:
-        busy = beside_traffic(service, seconds)
-    figures = [
-        question.Figure(
-            "one placement: window closed to newer model served, p99 s",
-            float(np.percentile(quiet, 99)),
-            LIMIT_S,
-            at_least=False,
-        ),
-        question.Figure("one placement: the same, median s", float(np.median(quiet)), at_least=False),
-        question.Figure("ten placements with traffic: p99 s", float(np.percentile(busy, 99)), at_least=False),
-        question.Figure("ten placements with traffic: median s", float(np.median(busy)), at_least=False),
-    ]
+    figures = [one for policy in asked.options.policies for one in figures_of(policy, trials, seconds)]
     text = (__doc__ or "").splitlines()[0]
-    question.finish(asked, question.Answer("changed_decisions", text, figures, {"trials": trials}))
+    details = {"trials": trials, "seconds": seconds}
+    verdict.conclude(asked, question.Answer("changed_decisions", text, figures, details))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What makes a page wait for more than 20 ms: swaps, drains, collections, checkpoints, rolls, or the machine?
 
-Ten placements learn, one decision in ten is clicked on, windows of a second close, at a fixed arrival rate;
-`--minutes 10` is the run of docs/design.md, `--short` takes 20 s. A recorder (benchmarks/stalls) in deciders
+Ten placements learn, one decision in ten is clicked on, windows of a second close, at a fixed arrival rate,
+with the default policy and then with vw; `--minutes 10` is the run of docs/design.md, of each, `--short`
+takes 20 s of each. A recorder (benchmarks/stalls) in deciders
 and learner writes down what took long. Each decision over 20 ms is put down to what ran while it waited.
 What the decider could not run for, because others had the core, is the machine's.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import half_capacity, question, setting, under_test
+from benchmarks import half_capacity, question, setting, under_test, verdict
 from benchmarks.under_test import UnderTest
 
 SLOW_MS: Final = 20.0
@@ -119,7 +120,7 @@ def longest(events: Iterable[Event]) -> dict[str, dict[str, float]]:
     return found
 
 
-def run(rate: float, seconds: float) -> tuple[half_capacity.Turn, list[Event]]:
+def run(policy: str, rate: float, seconds: float) -> tuple[half_capacity.Turn, list[Event]]:
     """Load the service with recorders in it."""
     with tempfile.TemporaryDirectory(prefix="offer-optimizer-bench-") as folder:
         recorder = Path(__file__).with_name("stalls")
@@ -128,16 +129,18 @@ def run(rate: float, seconds: float) -> tuple[half_capacity.Turn, list[Event]]:
             "PYTHONPATH": f"{path}:{recorder}",
             "OFFER_OPTIMIZER_STALLS": str(Path(folder, "stalls")),
         }
-        with under_test.service(setting.catalog_text(), extra=extra) as service:
+        with under_test.service(setting.catalog_text(policy), extra=extra) as service:
             server = UnderTest("serve", service.target, service.deciders[0])
-            print(f"{rate:g} decisions a second for {seconds:g} s", flush=True)
+            print(f"{policy}: {rate:g} decisions a second for {seconds:g} s", flush=True)
             began_s = time.perf_counter()
             turn = half_capacity.load(server, rate, seconds, 8, "--slowest", str(KEPT))
         # Loading the service is not what is asked about.
         return turn, [event for event in read_events(Path(folder)) if event.at_s >= began_s]
 
 
-def report(turn: half_capacity.Turn, events: Sequence[Event]) -> tuple[list[question.Figure], Counter[str]]:
+def report(
+    policy: str, turn: half_capacity.Turn, events: Sequence[Event]
+) -> tuple[list[question.Figure], Counter[str]]:
     """Print what was seen and return the figures."""
     slow = [Slow(us / 1e3, due_s, late_us / 1e3) for us, due_s, late_us in turn.slowest if us / 1e3 > SLOW_MS]
     found = causes(slow, events)
@@ -152,15 +155,17 @@ def report(turn: half_capacity.Turn, events: Sequence[Event]) -> tuple[list[ques
     held = [event.cpu_ms for event in events if event.what.split()[0] in HOLDS]
     ours = sum(found[cause] for cause in (*HOLDS, APPEND))
     figures = [
-        question.Figure("slow decisions of our own doing", float(ours), 0.0, at_least=False),
+        question.Figure(f"{policy}: slow decisions of our own doing", float(ours), 0.0, at_least=False),
         question.Figure(
-            "longest hold of a decider's interpreter lock, ms of CPU",
+            f"{policy}: longest hold of a decider's interpreter lock, ms of CPU",
             max(held, default=0.0),
             SLOW_MS,
             at_least=False,
         ),
         question.Figure(
-            "slow decisions by machine, client or unknown", float(len(slow) - ours), at_least=False
+            f"{policy}: slow decisions by machine, client or unknown",
+            float(len(slow) - ours),
+            at_least=False,
         ),
     ]
     return figures, found
@@ -169,23 +174,26 @@ def report(turn: half_capacity.Turn, events: Sequence[Event]) -> tuple[list[ques
 def main() -> None:
     """Run, explain, keep."""
     parser = question.parser("tail", __doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each policy")
     parser.add_argument("--rate", type=float, default=RATE, help=f"decisions a second ({RATE:g})")
+    verdict.add_policies(parser)
     asked = question.ask(parser)
     seconds = SHORT_S if asked.is_short else asked.options.minutes * 60.0
-    turn, events = run(asked.options.rate, seconds)
-    figures, found = report(turn, events)
-    details = {
-        "rate": turn.rate,
-        "seconds": seconds,
-        "latency_ms": turn.latency_ms,
-        "client_core_share": turn.client_core_share,
-        "causes": dict(found),
-        "work": longest(events),
-        "failure_count": turn.failure_count,
-    }
+    figures: list[question.Figure] = []
+    details: dict[str, object] = {"rate": asked.options.rate, "seconds": seconds}
+    for policy in asked.options.policies:
+        turn, events = run(policy, asked.options.rate, seconds)
+        own, found = report(policy, turn, events)
+        figures += own
+        details[policy] = {
+            "latency_ms": turn.latency_ms,
+            "client_core_share": turn.client_core_share,
+            "causes": dict(found),
+            "work": longest(events),
+            "failure_count": turn.failure_count,
+        }
     text = (__doc__ or "").splitlines()[0]
-    question.finish(asked, question.Answer("tail", text, figures, details))
+    verdict.conclude(asked, question.Answer("tail", text, figures, details))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ WORK: Final = {
         "append": ("offer_optimizer.store.segment_writer", "SegmentWriter", "append"),
         "sync": ("offer_optimizer.store.segment_writer", "SegmentWriter", "sync"),
         "pmf": ("offer_optimizer.policy.vw", "VwPolicy", "pmf"),
+        "pmf of linear": ("offer_optimizer.policy.linear", "LinearPolicy", "pmf"),
     },
     "learner": {
         "drain": ("offer_optimizer.learn.drain", "Drainer", "drain"),
