@@ -34,6 +34,7 @@ WORK: Final = {
     "learner": {
         "drain": ("offer_optimizer.learn.drain", "Drainer", "drain"),
         "publish": ("offer_optimizer.learn.publish", "Publisher", "publish"),
+        "deliver": ("offer_optimizer.learn.publish", "Publisher", "_carry_out"),
     },
 }
 LONG_S: Final = 0.002

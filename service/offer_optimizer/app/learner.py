@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
@@ -76,7 +77,10 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
 
     snapshots = SnapshotStore(files, directory.snapshots)
     verifier = ChildVerifier()
-    publisher = Publisher(snapshots, verifier, wall_clock_us, PUBLISH_INTERVAL_US, PUBLISH_PACE_US)
+    delivering = ThreadPoolExecutor(1, "publish")
+    publisher = Publisher(
+        snapshots, verifier, wall_clock_us, PUBLISH_INTERVAL_US, PUBLISH_PACE_US, delivering
+    )
     salts = load_or_create_salts(files, directory.salts_path, entropy)
     lock = HotLock(directory.hot_lock_path, boot, os.getpid(), time.monotonic_ns, time.sleep)
     cache = LmdbCache(directory.hot, lock, boot)
@@ -113,6 +117,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
             life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
     if not life.is_orphan:
         learner.close()
+    delivering.shutdown(cancel_futures=True)
     verifier.close()
     preparer.close()
     archivist.close()

@@ -214,7 +214,12 @@ class Learner:
         return drained > 0 or self.is_behind
 
     def _model_rows(self) -> list[Row] | None:
-        """Return every model that has learned something; None while one of them is being trained anew."""
+        """Return every model that has learned something; None while one of them is being trained anew.
+
+        None is being published then: whoever asks may be about to take out of the ledger what it learned.
+        """
+        self.publisher.settle()
+        self._collect()
         if any(pair.anew is not None for pair in self._models.pairs.values()):
             return None
         rows: list[Row] = []
@@ -246,9 +251,13 @@ class Learner:
         """Publish every model that learned something, whatever its interval: before stopping."""
         if not self._has_begun:
             return
+        self.publisher.settle()
+        self._collect()
         for pair in self._models.pairs.values():
             if self.publisher.has_news(pair.serving):
                 self._publish(pair.serving)
+        self.publisher.settle()
+        self._collect()
 
     def close(self) -> None:
         """Publish and let go of models."""
@@ -258,6 +267,7 @@ class Learner:
         self._drop_models()
 
     def _teach(self) -> int:
+        self._collect()
         epochs = self._epochs_in_force()
         promoted = self._promoted_epochs({epoch.policy_epoch for epoch in epochs})
         self._models.keep_only(epoch.policy_epoch for epoch in (*epochs, *promoted))
@@ -339,13 +349,20 @@ class Learner:
         try:
             self.publisher.publish(model, epoch, self.fold.position, self._canary_actions(model.placement_id))
         except (PolicyFault, StorageUnavailable) as error:
-            self.publisher.note_failed(model)
-            log.error(
-                "model_not_published",
-                placement=model.placement_id,
-                error=str(error),
-                effect="the last one serves",
-            )
+            self._note_unpublished(model, error)
+
+    def _collect(self) -> None:
+        for model, error in self.publisher.collect():
+            self._note_unpublished(model, error)
+
+    def _note_unpublished(self, model: Model, error: Exception) -> None:
+        self.publisher.note_failed(model)
+        log.error(
+            "model_not_published",
+            placement=model.placement_id,
+            error=str(error),
+            effect="the last one serves",
+        )
 
     def _canary_actions(self, placement_id: str) -> tuple[Action, ...]:
         revisions = self.fold.revisions

@@ -73,6 +73,9 @@ class Models:
     def pair(self, epoch: Epoch) -> Pair:
         """Return the models of an epoch, as what steers learning asks for by now."""
         found = self.pairs.get(epoch.policy_epoch)
+        if found is None or found.steering_count != self.restorer.fold.steering.count:
+            # Snapshots are about to be read, or a model that is on its way to be given up.
+            self.publisher.settle()
         if found is None:
             found = self.pairs[epoch.policy_epoch] = Pair(epoch, self._serving(epoch))
         steering_count = self.restorer.fold.steering.count

@@ -1,18 +1,21 @@
 """Publishing models: save, verify in a child process, write, point deciders at it.
 
-A model that is not finite, does not load elsewhere, or answers another pmf there is never published.
+A model that is not finite, does not load elsewhere, or answers another pmf there is never published. With an
+executor, all but saving happens beside learning, in the order in which models were handed over: a disk takes
+tens of milliseconds to sync a large one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
 
 from offer_optimizer.core.decision import Pmf64
-from offer_optimizer.core.errors import PolicyFault
+from offer_optimizer.core.errors import PolicyFault, StorageUnavailable
 from offer_optimizer.core.features import Features
 from offer_optimizer.learn.lineage import START, Cursor
 from offer_optimizer.learn.trainer import Model
@@ -46,6 +49,18 @@ class PublishState:
     cursor: Cursor = START
 
 
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """A model on its way: what was saved of it, and its own answer to the canary question."""
+
+    model: Model
+    snapshot: Snapshot
+    own: Pmf64
+    epoch: Epoch
+    actions: tuple[Action, ...]
+    is_promoted: bool
+
+
 @dataclass
 class Publisher:
     """Publishes models that have met examples, each at most once per interval, `pace_us` apart on average.
@@ -59,11 +74,14 @@ class Publisher:
     clock: Callable[[], int]
     interval_us: int
     pace_us: int = 0
+    executor: Executor | None = None
+    """Carries deliveries out, one at a time in order; None: whoever publishes waits."""
     _free_us: int = 0
     """When the next model may be published, whichever."""
     _longest_us: int = 0
     """What the last one counted for: a clock that went back further must not hold models back."""
     _states: dict[bytes, PublishState] = field(default_factory=dict)
+    _under_way: dict[bytes, tuple[_Delivery, Future[int]]] = field(default_factory=dict)
 
     def note_unpublished(self, model: Model) -> None:
         """Forget what was published: the current snapshot is not what the model was made from."""
@@ -88,7 +106,7 @@ class Publisher:
 
     def is_due(self, model: Model) -> bool:
         """Return whether a model has something new, its interval is over, and no other was just published."""
-        if not self.has_news(model):
+        if model.policy_epoch in self._under_way or not self.has_news(model):
             return False
         state, now_us = self._states.get(model.policy_epoch, PublishState()), self.clock()
         # A clock that went back must not hold models back until it is where it was.
@@ -106,33 +124,64 @@ class Publisher:
         self._free_us = since_us + cost_us
 
     def publish(self, model: Model, epoch: Epoch, ledger_position: int, actions: tuple[Action, ...]) -> None:
-        """Save, verify and publish. Raises PolicyFault when the model must not be served."""
+        """Save, verify and publish. Raises PolicyFault when the model must not be served, StorageUnavailable.
+
+        With an executor, `collect` tells what became of it.
+        """
         state = model.policy.save()
+        snapshot = Snapshot(
+            placement_id=model.placement_id,
+            policy_epoch=model.policy_epoch,
+            policy=model.policy_name,
+            ledger_position=ledger_position,
+            close_time_us=model.cursor[0],
+            close_position=model.cursor[1],
+            learned_count=model.learned_count,
+            state=state,
+            lineage_position=model.lineage.position,
+            remarks=remarks(model.policy),
+        )
         own = model.policy.pmf(CANARY_CONTEXT, actions)
-        elsewhere = self.verifier.canary_pmf(epoch, state, actions)
-        if own.tolist() != elsewhere.tolist():
+        delivery = _Delivery(model, snapshot, own, epoch, actions, model.is_promoted)
+        self._note_cost(self.clock(), len(state))
+        if self.executor is None:
+            self._note_published(delivery, self._carry_out(delivery))
+        else:
+            self._under_way[model.policy_epoch] = delivery, self.executor.submit(self._carry_out, delivery)
+
+    def collect(self) -> list[tuple[Model, Exception]]:
+        """Note what the executor has published by now; return what it could not publish, and why."""
+        failed: list[tuple[Model, Exception]] = []
+        for policy_epoch, (delivery, future) in list(self._under_way.items()):
+            if future.done():
+                del self._under_way[policy_epoch]
+                try:
+                    self._note_published(delivery, future.result())
+                except (PolicyFault, StorageUnavailable) as error:
+                    failed.append((delivery.model, error))
+        return failed
+
+    def settle(self) -> None:
+        """Return once nothing is under way, so that snapshots are what was published last."""
+        wait([future for _, future in self._under_way.values()])
+
+    def _carry_out(self, delivery: _Delivery) -> int:
+        """Verify and write, in whatever thread; return when it was written."""
+        snapshot = delivery.snapshot
+        elsewhere = self.verifier.canary_pmf(delivery.epoch, snapshot.state, delivery.actions)
+        if delivery.own.tolist() != elsewhere.tolist():
             raise PolicyFault(
-                f"placement {model.placement_id}: the saved model answers another pmf than the live one"
+                f"placement {snapshot.placement_id}: the saved model answers another pmf than the live one"
             )
         now_us = self.clock()
-        self._note_cost(now_us, len(state))
-        self.store.publish(
-            Snapshot(
-                placement_id=model.placement_id,
-                policy_epoch=model.policy_epoch,
-                policy=model.policy_name,
-                ledger_position=ledger_position,
-                close_time_us=model.cursor[0],
-                close_position=model.cursor[1],
-                learned_count=model.learned_count,
-                state=state,
-                lineage_position=model.lineage.position,
-                remarks=remarks(model.policy),
-            ),
-            now_us,
-            is_promoted=model.is_promoted,
-        )
-        self._states[model.policy_epoch] = PublishState(model.learned_count, now_us, model.cursor)
-        if not model.is_promoted:  # else the one in force may be another, and must not be taken for left
-            self.store.prune(model.placement_id, model.policy_epoch, now_us)
-        model.is_promoted = False
+        self.store.publish(snapshot, now_us, is_promoted=delivery.is_promoted)
+        if not delivery.is_promoted:  # else the one in force may be another, and must not be taken for left
+            self.store.prune(snapshot.placement_id, snapshot.policy_epoch, now_us)
+        return now_us
+
+    def _note_published(self, delivery: _Delivery, now_us: int) -> None:
+        snapshot = delivery.snapshot
+        cursor = snapshot.close_time_us, snapshot.close_position
+        self._states[snapshot.policy_epoch] = PublishState(snapshot.learned_count, now_us, cursor)
+        if delivery.is_promoted:
+            delivery.model.is_promoted = False
