@@ -1,7 +1,8 @@
 """The verifier: a child process that loads saved models before any decider does.
 
 A state that crashes the native library takes this child down and nothing else. Frames on its pipes are
-u32 length, JSON head, u32 length, bytes. Run as `python -m offer_optimizer.learn.verifier`.
+u32 length, JSON; states lie in a file in memory that both have open: through a pipe one of 5 MB takes 80
+turns of both processes. Run as `python -m offer_optimizer.learn.verifier FILE_DESCRIPTOR`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import select
 import struct
 import subprocess
 import sys
+import tempfile
 from typing import IO, Final
 
 import numpy as np
@@ -35,10 +37,12 @@ class ChildVerifier:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._shared = _anonymous_file()
 
     def canary_pmf(self, epoch: Epoch, state: bytes, actions: tuple[Action, ...]) -> Pmf64:
         """Return the pmf that the loaded state answers in the child. Raises PolicyFault."""
         head = {
+            "size": len(state),
             "description": epoch.description,
             "actions": [
                 [a.id, a.attributes.categories, a.attributes.numbers, a.attributes.tags] for a in actions
@@ -48,8 +52,8 @@ class ChildVerifier:
         try:
             if child.stdin is None or child.stdout is None:
                 raise PolicyFault("the verifier has no pipes")
+            self._share(state)
             _write_frame(child.stdin, json.dumps(head).encode())
-            _write_frame(child.stdin, state)
             child.stdin.flush()
             ready, _, _ = select.select([child.stdout], [], [], TIMEOUT_S)
             if not ready:
@@ -70,10 +74,19 @@ class ChildVerifier:
             self._child.communicate()
             self._child = None
 
+    def _share(self, state: bytes) -> None:
+        """Put a state where the child reads it. Raises OSError."""
+        self._shared.seek(0)
+        self._shared.truncate()
+        self._shared.write(state)
+        self._shared.flush()
+
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
+            shared = self._shared.fileno()
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "offer_optimizer.learn.verifier"],
+                [sys.executable, "-m", "offer_optimizer.learn.verifier", str(shared)],
+                pass_fds=[shared],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=-1,
@@ -86,11 +99,12 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
+    shared = int(sys.argv[1])
     os.dup2(2, 1)  # whatever a library prints must not mix with the frames
     while True:
         try:
             head = json.loads(_read_frame(sys.stdin.buffer))
-            state = _read_frame(sys.stdin.buffer)
+            state = _read_state(shared, head["size"])
         except EOFError:
             return
         try:
@@ -122,6 +136,25 @@ def _features(
         tuple((name, value) for name, value in numbers),
         tuple((name, tuple(values)) for name, values in tags),
     )
+
+
+def _anonymous_file() -> IO[bytes]:
+    """Return a file without a name, in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("offer-optimizer-model"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def _read_state(shared: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    place = 0
+    while place < size:
+        part = os.pread(shared, size - place, place)
+        if not part:
+            raise EOFError("the state is cut short")
+        parts.append(part)
+        place += len(part)
+    return b"".join(parts)
 
 
 def _write_frame(stream: IO[bytes], data: bytes) -> None:

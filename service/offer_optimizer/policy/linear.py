@@ -259,22 +259,22 @@ class LinearPolicy:
         return {"kernel.covariance"} if names & set(_SPEAKERS) else frozenset()
 
     def _restore(self, state: State) -> None:
-        values, arrays = unpack(
-            self._title, state, self._never_asked() if self._is_only_asked else frozenset()
-        )
+        left_out = self._never_asked() if self._is_only_asked else frozenset()
+        values, arrays = unpack(self._title, state, left_out)
         try:
-            self._take(values, arrays)
+            self._take(values, arrays, left_out)
         except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
             raise PolicyFault(f"load: the state is damaged: {type(error).__name__}") from error
 
-    def _take(self, values: dict[str, Any], arrays: dict[str, Any]) -> None:
+    def _take(self, values: dict[str, Any], arrays: dict[str, Any], left_out: AbstractSet[str]) -> None:
         self._encoder.restore(values["encoder"])
         self._offers.restore(values["offers"])
         self._rows.norm, self._rows.recent = float(values["norm"]), arrays["rows.recent"]
         self._count, self._noise = float(values["count"]), float(values["noise"])
         size = self._offers.capacity, self._encoder.capacity
         for member, described in zip(self._members, values["members"], strict=True):
-            own = {name: arrays[f"{member.name}.{name}"] for name in _ARRAYS}
+            full = {name: f"{member.name}.{name}" for name in _ARRAYS}
+            own = {name: arrays[of_member] for name, of_member in full.items() if of_member not in left_out}
             member.restore(described, own, *size)
         if self._rows.recent.shape[0] != PANEL or self._rows.recent.shape[1] > self._encoder.capacity:
             raise PolicyFault(f"load: {self._rows.recent.shape} are not the latest rows")

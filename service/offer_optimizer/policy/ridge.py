@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -133,17 +134,30 @@ class RidgeBlocks:
                 subtract_square(self.covariance[block], scaled)
 
     def arrays(self) -> dict[str, Matrix]:
-        """Return the state."""
-        return {"weights": self.weights, "covariance": self.covariance, "stamps": self._stamps}
+        """Return the state: of covariances the lower triangles, as long as they are symmetric to the bit."""
+        covariance = self.covariance if self.is_diagonal else _lower(self.covariance)
+        return {"weights": self.weights, "covariance": covariance, "stamps": self._stamps}
 
     def restore(self, arrays: Mapping[str, Matrix], block_count: int, width: int) -> None:
-        """Take over a state of so many blocks and columns. Raises PolicyFault where it has another shape."""
-        shape = (block_count, width) if self.is_diagonal else (block_count, width, width)
-        found = arrays["weights"].shape, arrays["covariance"].shape, arrays["stamps"].shape
-        if found != ((block_count, width), shape, (block_count,)):
+        """Take over a state of so many blocks and columns. Raises PolicyFault where it has another shape.
+
+        One without covariances can be asked for means only.
+        """
+        shape = (block_count, width)
+        found = arrays["weights"].shape, arrays["stamps"].shape
+        if found != (shape, (block_count,)):
             raise PolicyFault(f"load: arrays of shapes {found}, expected {block_count} blocks of {width}")
-        self.weights, self.covariance = arrays["weights"], arrays["covariance"]
-        self._stamps = arrays["stamps"]
+        self.weights, self._stamps = arrays["weights"], arrays["stamps"]
+        covariance = arrays.get("covariance")
+        if covariance is None:
+            self.covariance = np.zeros((0, 0) if self.is_diagonal else (0, 0, 0))
+            return
+        square, lower = (*shape, width), (block_count, width * (width + 1) // 2)
+        if covariance.shape not in ((shape,) if self.is_diagonal else (square, lower)):
+            raise PolicyFault(f"load: {covariance.shape} are no covariances of {block_count} by {width}")
+        if not self.is_diagonal and covariance.shape == lower:
+            covariance = covariance.take(_triangle(width)[2], axis=1).reshape(square)
+        self.covariance = covariance
 
     def _remaining(self, blocks: Indices | None, now: float) -> Vector:
         stamps = self._stamps if blocks is None else self._stamps[blocks]
@@ -156,6 +170,29 @@ class RidgeBlocks:
         covariance = np.zeros((block_count, width, width))
         _diagonal(covariance)[...] = self.prior
         return covariance
+
+
+@lru_cache(maxsize=16)
+def _triangle(width: int) -> tuple[Indices, Indices, Indices]:
+    """Return the places of the lower triangle in a flat square, those of its mirror image in the same order,
+    and where in the lower one each place of the square lies.
+    """
+    rows, columns = np.tril_indices(width)
+    places = np.zeros((width, width), dtype=np.intp)
+    places[rows, columns] = places[columns, rows] = np.arange(len(rows))
+    return rows * width + columns, columns * width + rows, places.ravel()
+
+
+def _lower(squares: Matrix) -> Matrix:
+    """Return the lower triangles of squares (blocks, width, width); the squares where one is not symmetric.
+
+    An update treats both halves alike, but BLAS promises nothing of the last bit.
+    """
+    count, width = squares.shape[:2]
+    flat = squares.reshape(count, width * width)
+    lower, upper, _ = _triangle(width)
+    found: Matrix = flat.take(lower, axis=1)
+    return found if np.array_equal(found, flat.take(upper, axis=1)) else squares
 
 
 def _diagonal(covariance: Matrix) -> Matrix:

@@ -39,11 +39,10 @@ def pack(title: str, values: Mapping[str, Any], arrays: Mapping[str, Matrix]) ->
     return b"".join((start, *(np.ascontiguousarray(array, dtype="<f8").data for array in arrays.values())))
 
 
-def unpack(title: str, state: State, borrowed: AbstractSet[str] = frozenset()) -> Unpacked:
+def unpack(title: str, state: State, left_out: AbstractSet[str] = frozenset()) -> Unpacked:
     """Return values and arrays of a state that `pack` made under the same title. Raises PolicyFault.
 
-    Arrays are the caller's own, but for those in `borrowed`: they are views of the state, read-only, maybe
-    not aligned, and are not looked through.
+    Arrays in `left_out` are neither looked at nor returned.
     """
     header, data = _header(title, state)
     try:
@@ -51,7 +50,7 @@ def unpack(title: str, state: State, borrowed: AbstractSet[str] = frozenset()) -
         shapes = [(str(name), tuple(int(size) for size in shape)) for name, shape in header["arrays"]]
     except (ValueError, KeyError, TypeError) as error:
         raise PolicyFault(f"load: the header is damaged: {type(error).__name__}") from error
-    return values, _arrays(shapes, data, borrowed)
+    return values, _arrays(shapes, data, left_out)
 
 
 def pack_parts(title: str, values: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
@@ -105,7 +104,7 @@ def _header(title: str, state: State) -> tuple[dict[str, Any], memoryview]:
 
 
 def _arrays(
-    shapes: list[tuple[str, tuple[int, ...]]], data: memoryview, borrowed: AbstractSet[str]
+    shapes: list[tuple[str, tuple[int, ...]]], data: memoryview, left_out: AbstractSet[str]
 ) -> dict[str, Matrix]:
     expected = sum(8 * math.prod(shape) for _, shape in shapes)
     if expected != len(data) or any(size < 0 for _, shape in shapes for size in shape):
@@ -114,11 +113,10 @@ def _arrays(
     place = 0
     for name, shape in shapes:
         count = math.prod(shape)
-        array = np.frombuffer(data, "<f8", count, place).reshape(shape)
-        if name not in borrowed:
-            array = array.astype(np.float64)
+        if name not in left_out:
+            array = np.frombuffer(data, "<f8", count, place).astype(np.float64).reshape(shape)
             if not np.isfinite(array).all():
                 raise PolicyFault(f"load: {name} is not finite")
-        arrays[name] = array
+            arrays[name] = array
         place += 8 * count
     return arrays
