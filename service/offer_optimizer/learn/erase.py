@@ -102,6 +102,7 @@ class VisitorEraser:
         self._archived: Redaction | None = None
         self._is_doubted = False
         self._is_blanked = False
+        self._blanked: dict[str, int] = {}
         self._next_try_us = 0
 
     def begin(self, fold: Fold) -> None:
@@ -252,7 +253,10 @@ class VisitorEraser:
             log.info("erasure_cleaned")
 
     def _blank_segments(self) -> None:
-        offsets = self._ledger.segment_offsets()
+        offsets, blanked = self._ledger.segment_offsets(), self._blanked
+        self._blanked = {}
         for segment in list_segments(self._files, self._directory.segments):
+            name = str(segment.name)
             with suppress(NotFound):
-                blank(self._files, segment.path, offsets.get(str(segment.name), 0))
+                since = blanked.get(name, 0)
+                self._blanked[name] = blank(self._files, segment.path, offsets.get(name, 0), since)
