@@ -6,9 +6,11 @@ A test reads its size from the fixture `size` and never from the environment.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -24,6 +26,7 @@ SIZES: Final = ("test", "ci", "proof")
 # Properties of a test's report: they travel from xdist's workers to the process that prints the summary.
 NO_SHARED_DATA: Final = "no shared data"
 FIGURE: Final = "figure"
+TALLY: Final = "tally"
 
 SizeName = Literal["test", "ci", "proof"]
 Value = TypeVar("Value")
@@ -85,6 +88,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     ]
     without_data = {nodeid for nodeid, key, _ in properties if key == NO_SHARED_DATA}
     figures = sorted(f"{value} ({nodeid})" for nodeid, key, value in properties if key == FIGURE)
+    figures += added_up(str(value) for _, key, value in properties if key == TALLY)
     if figures:
         terminalreporter.write_sep("-", "figures")
         for figure in figures:
@@ -94,6 +98,19 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         file.write_text("".join(f"{figure}\n" for figure in figures), encoding="utf-8")
     if without_data:
         terminalreporter.write_line(f"skipped, no shared data: {len(without_data)} test(s)")
+
+
+def added_up(tallies: Iterable[str]) -> list[str]:
+    """Return a sentence for each title: the sum of what all tests and workers counted under it."""
+    totals: dict[str, Counter[str]] = {}
+    for tally in tallies:
+        title, counts = json.loads(tally)
+        totals.setdefault(title, Counter()).update(counts)
+    sentences = []
+    for title, total in sorted(totals.items()):
+        parts = ", ".join(f"{name} {count:,}" for name, count in total.most_common())
+        sentences.append(f"{title}: {total.total():,}: {parts}")
+    return sentences
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +127,16 @@ def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
         request.node.user_properties.append((FIGURE, sentence))
 
     return record
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[[str, Mapping[str, int]], None]:
+    """Return a function that adds counts to those of other tests under the same title, for the summary."""
+
+    def add(title: str, counts: Mapping[str, int]) -> None:
+        request.node.user_properties.append((TALLY, json.dumps([title, counts])))
+
+    return add
 
 
 @pytest.fixture

@@ -17,12 +17,15 @@ from offer_optimizer.core.redaction import Redaction, decode_redaction, encode_r
 from offer_optimizer.evaluate import evaluate, read_log
 from offer_optimizer.evaluate.visitor_history import LedgerVisitors, VisitorPage
 from offer_optimizer.formats.parquet import ParquetLog
-from offer_optimizer.learn.base_snapshot import model_row
+from offer_optimizer.learn.base_snapshot import base_in_force, model_row
 from offer_optimizer.learn.erase import VisitorEraser
+from offer_optimizer.learn.erase_base import Gone, write_without
+from offer_optimizer.store.base_file import BaseFile, BaseStore
 from offer_optimizer.store.erasing import keys_of
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.outcomes import logged_decisions, merged_keys
 from offer_optimizer.store.sqlite import transaction
+from offer_optimizer.store.visitor_index import VisitorIndex
 from tests.integration.days import SLOW, Days
 from tests.integration.erasing_days import AUDIT, VISITOR, ErasingDays, HereArchivist, NoCache, digest_of
 from tests.integration.test_retention_crash import DyingDisk, Killed
@@ -297,6 +300,49 @@ def test_an_export_tells_of_archive_and_ledger_page_by_page(days: ErasingDays) -
     assert archived > 3
     assert histories.decision_count(VISITOR) <= len(wanted)
     assert histories.page("nobody", "", 7, 60.0) == VisitorPage()
+
+
+def test_several_share_one_base_and_a_rebuild_derives_what_is_left(days: ErasingDays) -> None:
+    days.live(2)
+    visitors = ("v3", "v4", "nobody", "v5")
+    keys = {visitor: keys_of(days.world.ledger, digest_of(visitor)) for visitor in visitors}
+    shas = days.shas()
+    for visitor in visitors:
+        days.ask(visitor)
+    days.erase()
+    bodies = [record.body() for record in days.world.ledger.rare_records(days.world.fold.position)]
+    erasures = [body for body in bodies if isinstance(body, Erasure)]
+    assert [bool(erasure.base_sha256) for erasure in erasures] == [False, False, False, True]
+    assert erasures[0].decision_count == 0 < min(erasure.decision_count for erasure in erasures[1:])
+    assert [_left(days, keys[visitor], visitor) for visitor in visitors] == [[]] * 4
+    assert days.rebuilt() == []
+    days.live(1)
+    assert days.rebuilt() == []
+    assert days.shas_from_base() == days.shas() != shas
+
+
+def test_a_base_without_two_is_the_one_without_the_first_and_then_the_second(days: ErasingDays) -> None:
+    days.live(3)
+    days.prepare()
+    days.retire()
+    ledger, bases = days.world.ledger, BaseStore(days.files, days.directory.bases)
+    gone = []
+    for number, visitor in enumerate(("v3", "v4")):
+        keys = keys_of(ledger, digest_of(visitor))
+        positions = frozenset(VisitorIndex(ledger.connection).positions(keys))
+        gone.append(Gone(Redaction(bytes([number]) * 32, keys), positions, AUDIT))
+    base = base_in_force(ledger, bases)
+
+    def written(base: BaseFile | None, number: int, gone: list[Gone]) -> BaseFile:
+        position, checksum = write_without(bases, base, number, gone, [], lambda _path: 0)
+        found = bases.open(position, number)
+        assert found.sha256() == checksum
+        return found
+
+    together = written(base, 1, gone)
+    first = written(base, 2, gone[:1])
+    assert together.sha256() == written(first, 3, gone[1:]).sha256() != first.sha256()
+    assert len({made.sha256() for made in (together, first, written(base, 4, []))}) == 3
 
 
 def test_the_child_takes_a_visitor_out_of_the_archive(days: ErasingDays) -> None:

@@ -105,7 +105,8 @@ class Erasure:
     """A visitor was erased: `decision_count` decisions lost context and key. Nothing here tells who.
 
     Models go on from the base snapshot of `base_position` as it was rewritten then; `base_sha256` is empty
-    where nothing was found, and the base is what it was.
+    where nothing was found, and the base is what it was, and where others went in the same transaction: the
+    last of their records names the base that is without all of them.
     """
 
     base_position: int

@@ -6,6 +6,7 @@
     base           the base snapshot is written again, with the models of now, under a name of its own
     ledger         one transaction: records, tables and indexes are redacted, the map forgets the visitor, an
                    ERASURE record names the new base, the request goes; only now the erasure counts
+                   all who are ready share it, since a base costs what the models do, whoever goes
     cleaned        the older base, the hot cache, what was drained of segments and the database's log go
 
 What always holds: a crash between any two steps leaves a request, or the note that something is to be
@@ -27,7 +28,7 @@ from offer_optimizer.core.errors import DamagedFile, NotFound
 from offer_optimizer.core.redaction import Redaction
 from offer_optimizer.learn.archive import archived_files
 from offer_optimizer.learn.base_snapshot import base_in_force
-from offer_optimizer.learn.erase_base import write_without
+from offer_optimizer.learn.erase_base import Gone, write_without
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.store.backup import PINS
 from offer_optimizer.store.base_file import BaseStore, Row
@@ -45,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_US: Final = 60_000_000
 """How long after damage, or a failure of the archive's child, it is tried again."""
+AT_ONCE: Final = 100
+"""How many visitors go in one transaction: deciders' records wait meanwhile."""
 ModelRows = Callable[[], list[Row] | None]
 """Returns the models of now as rows of a base snapshot; None while one of them is being trained anew."""
 
@@ -102,6 +105,7 @@ class VisitorEraser:
         self._archived: Redaction | None = None
         self._is_doubted = False
         self._is_blanked = False
+        self._blanked: dict[str, int] = {}
         self._next_try_us = 0
 
     def begin(self, fold: Fold) -> None:
@@ -114,8 +118,8 @@ class VisitorEraser:
         if self._requests.is_unclean():
             self._clean()
         waiting = self._requests.waiting()
-        ready = next((request for request in waiting if request in self._drained), None)
-        if ready is None:
+        ready = [request for request in waiting if request in self._drained]
+        if not ready:
             # Whatever is drained from here on was looked for behind these requests.
             if not self._is_under_way(waiting):
                 self._drained = set(waiting)
@@ -139,22 +143,28 @@ class VisitorEraser:
         newest_us = max((request.audit.time_us for request in waiting), default=0)
         return oldest_us is not None and oldest_us <= newest_us
 
-    def _go_on(self, request: ErasureRequest, models: ModelRows) -> bool:
-        """Take the next step of an erasure; return whether its transaction was committed."""
+    def _go_on(self, ready: list[ErasureRequest], models: ModelRows) -> bool:
+        """Take the next step of erasures; return whether a transaction was committed."""
         if not self._holds_lock():
             return False
-        keys = keys_of(self._ledger, request.digest)
-        redaction = Redaction(request.secret, keys, shares_of(self._ledger))
-        if keys and not self._is_archive_done(redaction):
+        # Over an archive each takes a run of the child of its own.
+        together = ready[: 1 if any(archived_files(self._files, self._directory)) else AT_ONCE]
+        shares = shares_of(self._ledger)
+        redactions = [self._redaction(request, shares) for request in together]
+        known = [redaction for redaction in redactions if redaction.keys]
+        if not all(self._is_archive_done(redaction) for redaction in known):
             return False
-        rows = models() if keys else []
+        rows = models() if known else []
         if rows is None:
             if self._archived is None:
                 self._let_go()  # training takes long; with an archive it would have to be written again
             return False
-        self._commit(request, redaction, rows)
+        self._commit(together, shares, rows)
         self._archived = None
         return True
+
+    def _redaction(self, request: ErasureRequest, shares: tuple[float, ...]) -> Redaction:
+        return Redaction(request.secret, keys_of(self._ledger, request.digest), shares)
 
     def _holds_lock(self) -> bool:
         """Keep retention and backups away: what they make meanwhile would hold the visitor."""
@@ -201,26 +211,36 @@ class VisitorEraser:
             self._hold_up("the archive could not be written again")
         return self._archived == redaction
 
-    def _commit(self, request: ErasureRequest, redaction: Redaction, models: list[Row]) -> None:
+    def _commit(self, requests: list[ErasureRequest], shares: tuple[float, ...], models: list[Row]) -> None:
         fold, ledger = self._fold, self._ledger
         if fold is None:
             raise RuntimeError("erasure was not begun")
-        position = ledger.last_position() + 1
         with transaction(ledger.connection):
-            eraser = LedgerEraser(ledger, redaction)
-            count = eraser.erase(request.digest)
-            base_position, checksum = 0, b""
-            if redaction.keys:
-                base = base_in_force(ledger, self._bases)
-                base_position, checksum = write_without(
-                    self._bases, base, position, redaction, eraser.decisions, models, self._size_of
-                )
-            record = ledger.append_body(Erasure(base_position, checksum, count, request.audit))
-            fold.apply(record)
+            gone = [self._redact(request, shares) for request in requests]
+            # Of whom nothing was there comes first: the last record names the base that is without all.
+            gone.sort(key=lambda visitor: bool(visitor.redaction.keys))
+            for visitor in gone:
+                base_position, checksum = 0, b""
+                if visitor is gone[-1] and visitor.redaction.keys:
+                    base = base_in_force(ledger, self._bases)
+                    position = ledger.last_position() + 1
+                    base_position, checksum = write_without(
+                        self._bases, base, position, gone, models, self._size_of
+                    )
+                body = Erasure(base_position, checksum, len(visitor.decisions), visitor.audit)
+                fold.apply(ledger.append_body(body))
             fold.save_state()
-            self._requests.finish(request.digest)
-        self._drained.discard(request)
-        log.info("visitor_erased", decisions=count, effect="caches and logs of the database follow")
+        self._drained.difference_update(requests)
+        for visitor in gone:
+            effect = "caches and logs of the database follow"
+            log.info("visitor_erased", decisions=len(visitor.decisions), effect=effect)
+
+    def _redact(self, request: ErasureRequest, shares: tuple[float, ...]) -> Gone:
+        # Who was merged into one that went a moment ago has no keys any more: looked up only now.
+        eraser = LedgerEraser(self._ledger, self._redaction(request, shares))
+        eraser.erase(request.digest)
+        self._requests.finish(request.digest)
+        return Gone(eraser.redaction, eraser.decisions, request.audit)
 
     def _size_of(self, path: str) -> int:
         try:
@@ -252,7 +272,10 @@ class VisitorEraser:
             log.info("erasure_cleaned")
 
     def _blank_segments(self) -> None:
-        offsets = self._ledger.segment_offsets()
+        offsets, blanked = self._ledger.segment_offsets(), self._blanked
+        self._blanked = {}
         for segment in list_segments(self._files, self._directory.segments):
+            name = str(segment.name)
             with suppress(NotFound):
-                blank(self._files, segment.path, offsets.get(str(segment.name), 0))
+                since = blanked.get(name, 0)
+                self._blanked[name] = blank(self._files, segment.path, offsets.get(name, 0), since)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -155,7 +156,13 @@ def describe(name: str, options: Mapping[str, Any]) -> dict[str, object]:
 def library_versions(name: str) -> dict[str, str]:
     """Return the version of all code that the policy's models depend on. Raises InvalidInput."""
     entry = _entry(name)
-    return {library: version(library) for library in entry.libraries} | dict(entry.code)
+    return {library: _version(library) for library in entry.libraries} | dict(entry.code)
+
+
+@cache
+def _version(library: str) -> str:
+    # Reading it parses a text of kilobytes, milliseconds each time, and every epoch asks for it.
+    return metadata.version(library)
 
 
 def create(name: str, options: Mapping[str, Any], baseline: tuple[str, ...]) -> Policy:

@@ -55,7 +55,7 @@ class LedgerEraser:
 
     def __init__(self, ledger: Ledger, redaction: Redaction) -> None:
         self._ledger = ledger
-        self._redaction = redaction
+        self.redaction = redaction
         self._run = ledger.connection.execute
         self._many = ledger.connection.executemany
         self._index = VisitorIndex(ledger.connection)
@@ -69,14 +69,14 @@ class LedgerEraser:
 
     def erase(self, digest: bytes) -> int:
         """Redact everything and forget who it was; return how many decisions. Raises sqlite3.Error."""
-        for position in self._index.positions(self._redaction.keys):
+        for position in self._index.positions(self.redaction.keys):
             if self._ledger.has(position):
                 self._redact(self._ledger.record_at(position))
         for position in self._feedback_of(self._decisions):
             if self._ledger.has(position):
                 self._redact(self._ledger.record_at(position))
         self._redact_merges()
-        self._index.rename(self._redaction.new_keys())
+        self._index.rename(self.redaction.new_keys())
         self._rename_open()
         self._rename_spent()
         self._drop_counters()
@@ -95,13 +95,13 @@ class LedgerEraser:
         body, key = record.body(), record.visitor_key
         if isinstance(body, Decision):
             self._decisions.append(record.position)
-            data = encode_decision(self._redaction.decision(body))
+            data = encode_decision(self.redaction.decision(body))
         elif isinstance(body, Feedback):
             self._done.add(record.position)
-            data = encode_feedback(self._redaction.feedback(body))
+            data = encode_feedback(self.redaction.feedback(body))
         else:
             return
-        new_key = None if key is None else self._redaction.key(key)
+        new_key = None if key is None else self.redaction.key(key)
         self._run(
             "UPDATE record SET visitor_key = ?, body = ? WHERE position = ?", (new_key, data, record.position)
         )
@@ -112,8 +112,8 @@ class LedgerEraser:
         ).fetchall()
         for (position,) in rows:
             body = self._ledger.record_at(position).body()
-            if isinstance(body, Merge) and body.into_key in self._redaction.keys:
-                new = Merge(self._redaction.key(body.from_key), self._redaction.key(body.into_key))
+            if isinstance(body, Merge) and body.into_key in self.redaction.keys:
+                new = Merge(self.redaction.key(body.from_key), self.redaction.key(body.into_key))
                 self._run("UPDATE record SET body = ? WHERE position = ?", (encode_body(new), position))
 
     def _rename_open(self) -> None:
@@ -123,37 +123,37 @@ class LedgerEraser:
                 "SELECT feedback_id, retracts, position FROM open_feedback WHERE decision_position = ?",
                 (position,),
             ).fetchall()
-            name = self._redaction.feedback_id
+            name = self.redaction.feedback_id
             self._rename_decision(position)
             self._many(
                 "UPDATE open_feedback SET feedback_id = ?, retracts = ? WHERE position = ?",
                 [(name(feedback_id), name(retracts), at) for feedback_id, retracts, at in rows],
             )
         for table in _KEYED:
-            for old, new in self._redaction.new_keys().items():
+            for old, new in self.redaction.new_keys().items():
                 self._run(f"UPDATE {table} SET visitor_key = ? WHERE visitor_key = ?", (new, old))  # noqa: S608
 
     def _rename_decision(self, position: int) -> None:
         """Rename the visitor of a decision whose window is open; a merge may have changed it since."""
         row = self._run("SELECT visitor_key FROM open_decision WHERE position = ?", (position,)).fetchone()
         if row is not None and row[0] is not None:
-            new = self._redaction.key(row[0])
+            new = self.redaction.key(row[0])
             self._run("UPDATE open_decision SET visitor_key = ? WHERE position = ?", (new, position))
 
     def _rename_spent(self) -> None:
-        for old, new in self._redaction.new_keys().items():
+        for old, new in self.redaction.new_keys().items():
             rows = self._run("SELECT * FROM spent_feedback WHERE visitor_key = ?", (old,)).fetchall()
             self._run("DELETE FROM spent_feedback WHERE visitor_key = ?", (old,))
             self._many(
                 "INSERT OR REPLACE INTO spent_feedback VALUES (?, ?, ?, ?, ?)",
                 [
-                    (new, placement_id, self._redaction.feedback_id(feedback_id), at, until_us)
+                    (new, placement_id, self.redaction.feedback_id(feedback_id), at, until_us)
                     for _, placement_id, feedback_id, at, until_us in rows
                 ],
             )
 
     def _drop_counters(self) -> None:
-        keys = self._redaction.keys
+        keys = self.redaction.keys
         self._many("DELETE FROM visitor_counter WHERE visitor_key = ?", [(key,) for key in keys])
         remembered = self._run(
             "SELECT name, value FROM counter WHERE name >= ? AND name < ?",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from offer_optimizer.core.catalog import Catalog
+import pytest
+
+from offer_optimizer.core.catalog import Cap, Catalog
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.evaluate.verify_catalog import Candidate
 from offer_optimizer.evaluate.verify_findings import Check
 from offer_optimizer.evaluate.verify_merges import LAG_US
 from offer_optimizer.evaluate.verify_recount import Recount
-from tests.unit.evaluate.verify_world import CATALOG, DAILY, DAY_US, OFFERS, Situation, decide
+from tests.unit.evaluate.verify_world import CATALOG, DAILY, DAY_US, MSG, OFFERS, Situation, decide
 
 
 def catalog_of(limit: float, *, hard: bool = True) -> Catalog:
@@ -68,3 +71,34 @@ def test_decisions_wait_until_none_can_precede_them() -> None:
     later = replace(shown(3), decide_time_us=shown(3).decide_time_us + LAG_US)
     (problem,) = recount.add(later, None, one, None)
     assert problem[1] == shown(2).decision_id
+
+
+def test_decisions_of_the_same_moment_are_looked_at_only_where_a_count_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a thousand decisions of a moment are each compared with all of them."""
+    asked: list[Decision] = []
+    is_near = Recount._is_near
+
+    def noted(recount: Recount, other: Any, made: Any, cap: Cap) -> bool:  # noqa: ANN401
+        asked.append(made.decision)
+        return is_near(recount, other, made, cap)
+
+    monkeypatch.setattr(Recount, "_is_near", noted)
+    catalog = CATALOG.model_copy(update={"budgets": (), "caps": (CATALOG.caps[0],)})
+
+    def problems(*logged: int) -> list[str]:
+        asked.clear()
+        recount, message = Recount(), Candidate.of_offer(OFFERS[MSG])
+        for number, count in enumerate(logged):
+            assert (
+                list(recount.add(replace(shown(number), cap_counts=((0, count),)), 1, catalog, message)) == []
+            )
+        return [problem.what for problem, _, _ in recount.finish()]
+
+    assert problems(0, 1, 2) == []
+    assert asked == []
+    # The second was counted first, though it is stamped later.
+    assert problems(1, 0, 2) == []
+    assert {decision.decision_id for decision in asked} == {shown(0).decision_id}
+    assert problems(9, 9) == ["caps count more than the ledger has"]

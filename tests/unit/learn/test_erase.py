@@ -241,7 +241,7 @@ def test_segments_hold_nothing_of_anybody_that_was_drained_and_the_cache_is_empt
     assert len(service.decisions()) == 2
 
 
-def test_several_are_erased_one_after_the_other_and_twice_is_once_more_nothing(
+def test_several_are_erased_together_and_twice_is_once_more_nothing(
     service: Erasing, writers: tuple[Writer, Writer]
 ) -> None:
     one, _ = writers
@@ -249,8 +249,16 @@ def test_several_are_erased_one_after_the_other_and_twice_is_once_more_nothing(
         decide(service, one, number, visitor)
     for visitor in "aab":
         service.ask(one, visitor)
+    restart, lives = service.learner.restart, list[int]()
+
+    def counted() -> None:
+        lives.append(1)
+        restart()
+
+    service.learner.restart = counted  # type: ignore[method-assign]
     service.rounds(12)
     assert sorted(erasure.decision_count for erasure in service.erasures()) == [1, 2]
+    assert len(lives) == 1, "each would write all models and start the learner anew"
     service.ask(one, "a")
     service.rounds(8)
     assert [erasure.decision_count for erasure in service.erasures()][-1] == 0

@@ -116,6 +116,13 @@ def test_versions_cover_the_library_and_our_own_learning() -> None:
     assert registry.library_versions("uniform") == {}
 
 
+def test_the_version_of_a_library_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes milliseconds, and every round of a learner asks for epochs."""
+    first = registry.library_versions("linear")
+    monkeypatch.setattr(registry.metadata, "version", lambda library: pytest.fail(f"{library} is read again"))
+    assert registry.library_versions("linear") == first
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -46,6 +46,40 @@ def test_a_blanking_that_was_cut_is_made_whole() -> None:
     assert b"canary" not in files.read(path)
 
 
+@given(st.lists(st.tuples(payload, st.booleans()), min_size=1, max_size=12))
+def test_going_on_where_the_last_one_ended_leaves_nothing(steps: list[tuple[bytes, bool]]) -> None:
+    files, writer = _segment()
+    path, done = "", 0
+    for data, is_blanked_now in [*steps, (b"canary", True)]:
+        writer.append(data)
+        path = _path(files)
+        if is_blanked_now:
+            done = blank(files, path, files.size(path), done)
+    assert b"canary" not in files.read(path)
+    assert done == files.size(path)
+
+
+def test_what_was_blanked_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each erasure would read all that a living segment holds."""
+    files, writer = _segment()
+    writer.append(b"canary" * 1000)
+    path = _path(files)
+    done = blank(files, path, files.size(path))
+    writer.append(b"canary")
+    read = files.read
+    offsets: list[int] = []
+
+    def noting(path: str, offset: int = 0, limit: int | None = None) -> bytes:
+        offsets.append(offset)
+        return read(path, offset, limit)
+
+    monkeypatch.setattr(files, "read", noting)
+    assert blank(files, path, files.size(path), done) == files.size(path)
+    assert [offset for offset in offsets if offset > 0] == [done]
+    assert blank(files, path, files.size(path), files.size(path)) == files.size(path)
+    assert len(offsets) == 2
+
+
 def test_what_is_not_drained_stays() -> None:
     files, writer = _segment()
     writer.append(b"canary")
