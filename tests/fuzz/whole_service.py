@@ -142,6 +142,10 @@ class _NoArchive:
         """See Archivist."""
         return None
 
+    def decisions(self) -> dict[bytes, int]:
+        """See Archivist."""
+        return {}
+
 
 def _asked(ask: Any) -> Mapping[str, Any]:  # noqa: ANN401
     try:

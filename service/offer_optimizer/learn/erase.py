@@ -16,7 +16,7 @@ tells who it was.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -58,6 +58,10 @@ class Archivist(Protocol):
 
     def poll(self) -> int | None:
         """Return the exit status once, when it has ended: 0 is success. None while it runs or never began."""
+        ...
+
+    def decisions(self) -> Mapping[bytes, int]:
+        """Return the visitor's decisions in the archive, ids with ledger positions, once it has succeeded."""
         ...
 
 
@@ -208,7 +212,8 @@ class VisitorEraser:
         position = ledger.last_position() + 1
         with transaction(ledger.connection):
             eraser = LedgerEraser(ledger, redaction)
-            count = eraser.erase(request.digest)
+            decisions = self._archivist.decisions() if self._archived == redaction else {}
+            count = eraser.erase(request.digest, decisions)
             base_position, checksum = 0, b""
             if redaction.keys:
                 base = base_in_force(ledger, self._bases)
