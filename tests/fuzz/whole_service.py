@@ -271,6 +271,7 @@ class WholeService:
             shadows=reports,
             log=self.log,
             make_error_id=lambda: "fuzz",
+            clock=self.clock,
         )
 
     def call(self, method: str, data: bytes) -> Answer:
