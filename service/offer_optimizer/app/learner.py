@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from offer_optimizer.app.archivist import ChildArchivist
+from offer_optimizer.app.catalog_check import check_in_force
 from offer_optimizer.app.clocks import boot_clock_us, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.app.life import Life
@@ -104,11 +105,15 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     )
     calm_collector()
     life.say_ready()
+    is_catalog_checked = False
     while not life.stop.is_set():
         started_s = time.monotonic()
         # A round takes all that was there: what came meanwhile waits for the next, so that records share
         # transactions. Without a pause, traffic made 175 rounds a second of three decisions each.
         if not _round(learner):
+            if not is_catalog_checked:  # behind what waited: a large document takes seconds
+                check_in_force(catalog, check_policy)
+                is_catalog_checked = True
             remove_dead(files, directory.run)
             life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
     if not life.is_orphan:

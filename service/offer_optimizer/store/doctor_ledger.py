@@ -12,13 +12,16 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import CannotStart, OfferOptimizerError
 from offer_optimizer.store.codec import RecordKind, Tick
 from offer_optimizer.store.findings import Finding, damaged, note, sound
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
-from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.ledger import Ledger, record_of
 from offer_optimizer.store.moved import NamedBase, base_named, newest_retention
+from offer_optimizer.store.record_check import unchecked_position
+from offer_optimizer.store.visitor_index import VisitorIndex
 
 Answer = TypeVar("Answer")
 RESTORE: Final = (
@@ -95,22 +98,45 @@ def _records(ledger: Ledger, subject: str, last_position: int) -> list[Finding]:
             f"{last_position - begin - count:,} positions between {begin} and {last_position} have no record"
         )
         lines.append(damaged(subject, text, RESTORE))
-    unreadable = []
-    for record in ledger.records(0, last_position):
-        try:
-            record.body()
-        except (DecodeError, OfferOptimizerError, ValueError, KeyError, IndexError, TypeError):
-            unreadable.append(record.position)
-    if unreadable:
-        where = ", ".join(map(str, unreadable[:5]))
-        text = f"{len(unreadable):,} records can't be read, first at positions {where}"
-        lines.append(damaged(subject, text, RESTORE))
+    changed, unindexed = _unreadable(ledger, last_position)
+    if changed:
+        text = f"{len(changed):,} records are not what was written or can't be read"
+        lines.append(damaged(subject, text + _first(changed), RESTORE))
+    if unindexed:
+        text = f"the ids of {len(unindexed):,} decisions don't lead to them"
+        lines.append(damaged(subject, text + _first(unindexed), RESTORE))
+    if missing := VisitorIndex(ledger.connection).missing_count():
+        lines.append(damaged(subject, f"visitors do not lead to {missing:,} of their records", RESTORE))
     if not lines:
-        text = f"{count:,} records up to position {last_position}, each in its place and readable"
+        text = f"{count:,} records up to position {last_position}, each in its place and as it was written"
+        if unchecked := min(unchecked_position(ledger.connection), last_position):
+            text += f" (readable, up to position {unchecked}: an older release kept no checksums)"
         if begin:
             text += f"; what closed up to position {begin} is in the archive"
         lines.append(sound(subject, text))
     return lines
+
+
+def _unreadable(ledger: Ledger, last_position: int) -> tuple[list[int], list[int]]:
+    """Return the positions of changed or unreadable records, and of decisions whose id leads elsewhere."""
+    unchecked = unchecked_position(ledger.connection)
+    changed, unindexed = [], []
+    for row in ledger.rows(0, last_position):
+        position = row[0]
+        try:
+            body = record_of(row).body()
+        except (DecodeError, OfferOptimizerError, ValueError, KeyError, IndexError, TypeError):
+            changed.append(position)
+            continue
+        if row[-1] is None and position > unchecked:
+            changed.append(position)
+        elif isinstance(body, Decision) and ledger.find_decision(body.decision_id) != position:
+            unindexed.append(position)
+    return changed, unindexed
+
+
+def _first(positions: list[int]) -> str:
+    return f", first at positions {', '.join(map(str, positions[:5]))}"
 
 
 def _fold(ledger: Ledger, subject: str) -> Finding:

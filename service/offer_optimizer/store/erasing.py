@@ -120,19 +120,18 @@ class LedgerEraser:
         else:
             return
         new_key = None if key is None else self._redaction.key(key)
-        self._run(
-            "UPDATE record SET visitor_key = ?, body = ? WHERE position = ?", (new_key, data, record.position)
-        )
+        self._ledger.rewrite(replace(record, visitor_key=new_key, data=data))
 
     def _redact_merges(self) -> None:
         rows = self._run(
             "SELECT position FROM record WHERE kind = ? AND kind > 3", (int(RecordKind.MERGE),)
         ).fetchall()
         for (position,) in rows:
-            body = self._ledger.record_at(position).body()
+            record = self._ledger.record_at(position)
+            body = record.body()
             if isinstance(body, Merge) and body.into_key in self._redaction.keys:
                 new = Merge(self._redaction.key(body.from_key), self._redaction.key(body.into_key))
-                self._run("UPDATE record SET body = ? WHERE position = ?", (encode_body(new), position))
+                self._ledger.rewrite(replace(record, data=encode_body(new)))
 
     def _rename_open(self) -> None:
         """Rename what is open, and the ids of its feedback, however it was addressed."""

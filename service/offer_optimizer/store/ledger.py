@@ -34,13 +34,15 @@ from offer_optimizer.store.codec import (
 from offer_optimizer.store.control_codec import encode_steering
 from offer_optimizer.store.erasure_requests import ErasureRequests
 from offer_optimizer.store.migrations import FORMAT_VERSION, check_format, migrate
+from offer_optimizer.store.record_check import checksum_of, whole
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 from offer_optimizer.store.visitor_index import VisitorIndex
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS record(
-    position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL);
+    position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL,
+    checksum INTEGER);
 CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3;
 CREATE TABLE IF NOT EXISTS decision_position(
     decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
@@ -48,6 +50,8 @@ CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER 
 CREATE TABLE IF NOT EXISTS merged_visitor(into_key INTEGER PRIMARY KEY, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID
 """
+RecordRow = tuple[int, int, int | None, bytes, int | None]
+"""Position, kind, visitor, body and checksum."""
 _RARE_KINDS = (RecordKind.CATALOG, RecordKind.EPOCH, RecordKind.SALT, *STEERING_KINDS)
 
 
@@ -112,9 +116,22 @@ class Ledger:
     def append(self, kind: RecordKind, data: bytes, visitor_key: int | None = None) -> LedgerRecord:
         """Append a record and return it with its position."""
         cursor = self.connection.execute(
-            "INSERT INTO record(kind, visitor_key, body) VALUES (?, ?, ?)", (int(kind), visitor_key, data)
+            "INSERT INTO record(kind, visitor_key, body, checksum) VALUES (?, ?, ?, ?)",
+            (int(kind), visitor_key, data, checksum_of(kind, visitor_key, data)),
         )
         return LedgerRecord(int(cursor.lastrowid or 0), kind, visitor_key, data)
+
+    def rewrite(self, record: LedgerRecord) -> None:
+        """Put a record in the place of the one at its position: only erasure does."""
+        self.connection.execute(
+            "UPDATE record SET visitor_key = ?, body = ?, checksum = ? WHERE position = ?",
+            (
+                record.visitor_key,
+                record.data,
+                checksum_of(record.kind, record.visitor_key, record.data),
+                record.position,
+            ),
+        )
 
     def append_decision(self, decision_id: bytes, data: bytes, visitor_key: int | None) -> LedgerRecord:
         """Append a decision and index its id."""
@@ -140,38 +157,44 @@ class Ledger:
                 return self.append(kind, encode_steering(body))
 
     def records(self, after: int = 0, up_to: int | None = None) -> Iterator[LedgerRecord]:
-        """Yield the records in (after, up_to], in order, in short reads so that the log can shrink."""
+        """Yield the records in (after, up_to], in order, in short reads so that the log can shrink.
+
+        Raises DamagedFile.
+        """
+        yield from map(record_of, self.rows(after, up_to))
+
+    def rows(self, after: int = 0, up_to: int | None = None) -> Iterator[RecordRow]:
+        """Yield records as they stand in their table, for those who look at damaged ones too."""
         last = self.last_position() if up_to is None else up_to
         while after < last:
             rows = self.connection.execute(
-                "SELECT position, kind, visitor_key, body FROM record WHERE position > ? AND position <= ? "
+                "SELECT position, kind, visitor_key, body, checksum FROM record WHERE position > ? AND position <= ? "
                 "ORDER BY position LIMIT 2000",
                 (after, last),
             ).fetchall()
             if not rows:
                 return
-            for row in rows:
-                yield _record(row)
+            yield from rows
             after = rows[-1][0]
 
     def rare_records(self, up_to: int) -> Iterator[LedgerRecord]:
         """Yield catalog revisions, epochs, salts and what steers learning, up to a position, in order."""
         rows = self.connection.execute(
-            "SELECT position, kind, visitor_key, body FROM record "
+            "SELECT position, kind, visitor_key, body, checksum FROM record "
             "WHERE kind > 3 AND kind IN (SELECT value FROM json_each(?)) AND position <= ? ORDER BY position",
             (json.dumps([int(kind) for kind in _RARE_KINDS]), up_to),
         ).fetchall()
         for row in rows:
-            yield _record(row)
+            yield record_of(row)
 
     def record_at(self, position: int) -> LedgerRecord:
         """Return one record. Raises KeyError when there is none."""
         row = self.connection.execute(
-            "SELECT position, kind, visitor_key, body FROM record WHERE position = ?", (position,)
+            "SELECT position, kind, visitor_key, body, checksum FROM record WHERE position = ?", (position,)
         ).fetchone()
         if row is None:
             raise KeyError(position)
-        return _record(row)
+        return record_of(row)
 
     def has(self, position: int) -> bool:
         """Return whether a record is there: retention moves some out."""
@@ -290,9 +313,10 @@ class Ledger:
         self.connection.execute("DELETE FROM segment WHERE name = ?", (name,))
 
 
-def _record(row: tuple[int, int, int | None, bytes]) -> LedgerRecord:
-    """Return a row of table record. Raises DamagedFile for one that no release so far wrote."""
-    position, kind, visitor_key, data = row
+def record_of(row: RecordRow) -> LedgerRecord:
+    """Return a row of table record. Raises DamagedFile for one that no release so far wrote, or that changed."""
+    position, kind, visitor_key, _, _ = row
+    data = whole(*row)
     try:
         return LedgerRecord(position, RecordKind(kind), visitor_key, data)
     except ValueError:
