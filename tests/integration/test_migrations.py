@@ -49,12 +49,14 @@ DROP TABLE open_bucket;
 CREATE INDEX open_decision_visitor ON open_decision(visitor_key, placement_id, position)
     WHERE visitor_key IS NOT NULL;
 ALTER TABLE record DROP COLUMN checksum;
+ALTER TABLE visitor DROP COLUMN checksum;
 UPDATE meta SET value = 2 WHERE name = 'format_version'
 """
 """Takes formats 3 and 4 back."""
 
 FORMAT_3: Final = """
 ALTER TABLE record DROP COLUMN checksum;
+ALTER TABLE visitor DROP COLUMN checksum;
 UPDATE meta SET value = 3 WHERE name = 'format_version'
 """
 """Takes format 4 back."""
@@ -104,7 +106,8 @@ def age(path: Path) -> None:
                 connection.execute(f'DROP TABLE "{name}"')
         for statement in FORMAT_1.split(";"):
             connection.execute(statement)
-        connection.execute("ALTER TABLE record DROP COLUMN checksum")
+        for name in ("record", "visitor"):
+            connection.execute(f"ALTER TABLE {name} DROP COLUMN checksum")
         connection.execute("UPDATE meta SET value = 1 WHERE name = 'format_version'")
 
 

@@ -27,7 +27,7 @@ def refuse_rest(context: grpc.ServicerContext, done_count: int, item_count: int)
             raise
         raise TooLate(
             f"the deadline had passed or the caller had gone after {done_count} of {item_count} items: "
-            f"requests[0] to requests[{done_count - 1}] were decided, and are recorded and counted like any other;"
-            " the rest was not begun. Who sends an item again with its request_id gets its decision, "
+            f"requests[0] to requests[{done_count - 1}] were decided, and are recorded and counted like any "
+            "other; the rest was not begun. Who sends an item again with its request_id gets its decision, "
             "within 30 minutes"
         ) from None

@@ -57,7 +57,7 @@ class ErrorReason(StrEnum):
     FEEDBACK_BUSY = "FEEDBACK_BUSY"
     """Feedback holds all the threads it may: retry later, with back-off."""
     DEADLINE_PASSED = "DEADLINE_PASSED"
-    """The call was late before the work began; nothing was done. Of a batch, the message says how far it came."""
+    """The call was late before the work began; nothing was done. Of a batch: the rest; see the message."""
     REPORT_TOO_LONG = "REPORT_TOO_LONG"
     """Ask for a shorter range, or wait longer."""
     UNAUTHENTICATED = "UNAUTHENTICATED"

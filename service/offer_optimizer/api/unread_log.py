@@ -1,7 +1,7 @@
 """What the log says when history could not be read: callers hear no cause, so operators have to.
 
-What always holds: the same call with the same cause makes at most one line in EVERY_US, and the next line says
-how many there were between.
+What always holds: the same call with the same cause makes at most one line in EVERY_US, and the next line
+says how many there were between.
 """
 
 from __future__ import annotations
@@ -47,5 +47,5 @@ class UnreadLog:
             if len(self._told) >= _CAUSES_MOST:
                 self._told.clear()
             self._told[key] = (now_us, 0)
-        text = str(error)[:_TEXT_MOST]
-        self._log.warning("history_unreadable", call=call, error=text, cause=cause, unlogged_count=silent_count)
+        fields = {"call": call, "error": str(error)[:_TEXT_MOST], "cause": cause}
+        self._log.warning("history_unreadable", **fields, unlogged_count=silent_count)

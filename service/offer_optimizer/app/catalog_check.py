@@ -27,6 +27,9 @@ def check_in_force(catalog: CatalogStore, check_policy: CheckPolicy) -> tuple[st
     """
     try:
         revision = catalog.refresh()
+    except (NotFound, DamagedFile, StorageUnavailable):
+        return ()
+    try:
         parse_catalog(revision.document, check_policy)
     except InvalidCatalog as error:
         log.warning(
@@ -37,6 +40,4 @@ def check_in_force(catalog: CatalogStore, check_policy: CheckPolicy) -> tuple[st
             effect="it stays in force; correct the document before the next `catalog apply`",
         )
         return error.problems
-    except (NotFound, DamagedFile, StorageUnavailable):
-        return ()
     return ()

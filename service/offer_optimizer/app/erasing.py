@@ -1,7 +1,7 @@
 """The child process that takes a visitor out of the archive: `python -m offer_optimizer.app.erasing`.
 
-Whom, and under which secret, it hears on standard input: arguments can be seen by others. On standard output it
-says which decisions were theirs. It may die at any moment; the learner starts it again.
+Whom, and under which secret, it hears on standard input: arguments can be seen by others. On standard output
+it says which decisions were theirs. It may die at any moment; the learner starts it again.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -105,17 +107,8 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     )
     calm_collector()
     life.say_ready()
-    is_catalog_checked = False
-    while not life.stop.is_set():
-        started_s = time.monotonic()
-        # A round takes all that was there: what came meanwhile waits for the next, so that records share
-        # transactions. Without a pause, traffic made 175 rounds a second of three decisions each.
-        if not _round(learner):
-            if not is_catalog_checked:  # behind what waited: a large document takes seconds
-                check_in_force(catalog, check_policy)
-                is_catalog_checked = True
-            remove_dead(files, directory.run)
-            life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
+    tidy = partial(remove_dead, files, directory.run)
+    _learn(learner, life, tidy, partial(check_in_force, catalog, check_policy))
     if not life.is_orphan:
         learner.close()
     verifier.close()
@@ -125,6 +118,22 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     cache.close()
     ledger.connection.close()
     files.close(fd)
+
+
+def _learn(learner: Learner, life: Life, tidy: Callable[[], object], look_once: Callable[[], object]) -> None:
+    """Do rounds until told to stop; `tidy` behind each that left nothing, `look_once` behind the first such."""
+    has_looked = False
+    while not life.stop.is_set():
+        started_s = time.monotonic()
+        # A round takes all that was there: what came meanwhile waits for the next, so that records share
+        # transactions. Without a pause, traffic made 175 rounds a second of three decisions each.
+        if _round(learner):
+            continue
+        tidy()
+        if not has_looked:
+            has_looked = True
+            look_once()
+        life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
 
 
 def _shadows(files: Files, directory: DataDirectory, catalog: CatalogStore) -> Shadows:

@@ -31,7 +31,8 @@ from offer_optimizer.store.layout import DataDirectory
 def erase_archived(files: Files, directory: DataDirectory, redaction: Redaction) -> dict[bytes, int]:
     """Redact a visitor in all files of the archive; return their decisions' ids, with ledger positions.
 
-    Files that were redacted under the same secret before, by one who was cut short, are among them. Raises DamagedFile, StorageUnavailable, having left files whole.
+    Files that were redacted under the same secret before, by one who was cut short, are among them.
+    Raises DamagedFile, StorageUnavailable, having left files whole.
     """
     for folder in archive_folders(files, directory):
         files.remove_leftovers(folder, "erase.leftovers")
@@ -59,9 +60,7 @@ def _decisions(paths: Iterable[Path], keys: frozenset[int]) -> dict[bytes, int]:
     }
 
 
-def _rewrite(
-    files: Files, path: Path, redaction: Redaction, catalogs: Mapping[int, CatalogRevision]
-) -> None:
+def _rewrite(files: Files, path: Path, redaction: Redaction, catalogs: Mapping[int, CatalogRevision]) -> None:
     file = pq.ParquetFile(path)
     placement_id = file.schema_arrow.metadata[PLACEMENT_KEY].decode()
     with files.replacing(path, "erase.archive") as sink:

@@ -34,7 +34,7 @@ from offer_optimizer.store.codec import (
 from offer_optimizer.store.control_codec import encode_steering
 from offer_optimizer.store.erasure_requests import ErasureRequests
 from offer_optimizer.store.migrations import FORMAT_VERSION, check_format, migrate
-from offer_optimizer.store.record_check import checksum_of, whole
+from offer_optimizer.store.record_check import checksum_of, is_whole_key, visitor_checksum, whole, whole_key
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 from offer_optimizer.store.visitor_index import VisitorIndex
 
@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS record(
 CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3;
 CREATE TABLE IF NOT EXISTS decision_position(
     decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS visitor(
+    digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS merged_visitor(into_key INTEGER PRIMARY KEY, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID
 """
@@ -168,8 +169,8 @@ class Ledger:
         last = self.last_position() if up_to is None else up_to
         while after < last:
             rows = self.connection.execute(
-                "SELECT position, kind, visitor_key, body, checksum FROM record WHERE position > ? AND position <= ? "
-                "ORDER BY position LIMIT 2000",
+                "SELECT position, kind, visitor_key, body, checksum FROM record "
+                "WHERE position > ? AND position <= ? ORDER BY position LIMIT 2000",
                 (after, last),
             ).fetchall()
             if not rows:
@@ -232,10 +233,9 @@ class Ledger:
             return None
         key = self._keys.get(digest)
         if key is None:
-            row = self.connection.execute(
-                "SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)
-            ).fetchone()
-            key = int(row[0]) if row else self._new_key(digest)
+            key = self._stored_key(digest)
+            if key is None:
+                key = self._new_key(digest)
             if len(self._keys) >= _KEY_CACHE:
                 self._keys.clear()
             self._keys[digest] = key
@@ -246,10 +246,7 @@ class Ledger:
         key = self._keys.get(digest)
         if key is not None or not digest:
             return key
-        row = self.connection.execute(
-            "SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)
-        ).fetchone()
-        return int(row[0]) if row else None
+        return self._stored_key(digest)
 
     def merge_visitors(self, from_digest: bytes, into_digest: bytes) -> Merge | None:
         """Let one digest stand for another from now on; return both keys, None when they are one already.
@@ -262,11 +259,16 @@ class Ledger:
         run = self.connection.execute
         if run("SELECT 1 FROM merged_visitor WHERE into_key = ?", (from_key,)).fetchone():
             # Others were merged into the one that goes. Keys have no index, so all visitors are looked at.
-            run("UPDATE visitor SET visitor_key = ? WHERE visitor_key = ?", (into_key, from_key))
+            rows = run("SELECT digest FROM visitor WHERE visitor_key = ?", (from_key,)).fetchall()
             self._keys.clear()
         else:
-            run("UPDATE visitor SET visitor_key = ? WHERE digest = ?", (into_key, from_digest))
+            rows = [(from_digest,)]
             self._keys[from_digest] = into_key
+        for (digest,) in rows:
+            run(
+                "UPDATE visitor SET visitor_key = ?, checksum = ? WHERE digest = ?",
+                (into_key, visitor_checksum(digest, into_key), digest),
+            )
         # Whom all the digests of this key stand for: the first that others were merged into.
         run("INSERT OR IGNORE INTO merged_visitor VALUES (?, ?)", (into_key, into_digest))
         run("DELETE FROM merged_visitor WHERE into_key = ?", (from_key,))
@@ -297,8 +299,21 @@ class Ledger:
         if self._entropy is None:
             raise RuntimeError("a ledger opened for reading makes no visitor keys")
         key = int.from_bytes(self._entropy(8), "big") >> 1
-        self.connection.execute("INSERT INTO visitor VALUES (?, ?)", (digest, key))
+        self.connection.execute(
+            "INSERT INTO visitor VALUES (?, ?, ?)", (digest, key, visitor_checksum(digest, key))
+        )
         return key
+
+    def changed_visitor_count(self) -> int:
+        """Return how many visitors' keys are not what was written; looks at all of them."""
+        rows = self.connection.execute("SELECT digest, visitor_key, checksum FROM visitor")
+        return sum(not is_whole_key(*row) for row in rows)
+
+    def _stored_key(self, digest: bytes) -> int | None:
+        row = self.connection.execute(
+            "SELECT digest, visitor_key, checksum FROM visitor WHERE digest = ?", (digest,)
+        ).fetchone()
+        return None if row is None else whole_key(*row)
 
     def segment_offsets(self) -> dict[str, int]:
         """Return how far each segment has been drained, by name."""
@@ -314,7 +329,7 @@ class Ledger:
 
 
 def record_of(row: RecordRow) -> LedgerRecord:
-    """Return a row of table record. Raises DamagedFile for one that no release so far wrote, or that changed."""
+    """Return a row of table record. Raises DamagedFile where it changed, or no release so far wrote it."""
     position, kind, visitor_key, _, _ = row
     data = whole(*row)
     try:

@@ -8,7 +8,7 @@ records again (`learn.refold`). May not know what is in a record.
 |---|---|---|
 | 1 | the fold's tables: weights, final rewards, parked feedback, counters, rollups | drop them |
 | 2 | open decisions are indexed by visitor in buckets | all of them share the first |
-| 3 | records have a checksum beside them | those that are there have none: it is noted up to where |
+| 3 | records and visitors have a checksum beside them | older ones have none; up to where is noted |
 """
 
 from __future__ import annotations
@@ -111,10 +111,11 @@ def bucket_open_decisions(connection: sqlite3.Connection, _path: Path) -> None:
 
 
 def begin_checksums(connection: sqlite3.Connection, _path: Path) -> None:
-    """Let records have a checksum from now on: to write all again would take minutes and their space twice."""
+    """Let records have a checksum from now on: to write all again would take minutes, and space."""
     columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(record)")]
     if "checksum" not in columns:
         connection.execute("ALTER TABLE record ADD COLUMN checksum INTEGER")
+        connection.execute("ALTER TABLE visitor ADD COLUMN checksum INTEGER")
         connection.execute(
             "INSERT OR REPLACE INTO meta SELECT ?, COALESCE(MAX(position), 0) FROM record", (UNCHECKED,)
         )

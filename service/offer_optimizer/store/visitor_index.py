@@ -79,8 +79,9 @@ class VisitorIndex:
         found = 0
         for block in range(self._done_count()):
             (count,) = self._run(
-                "SELECT COUNT(*) FROM record WHERE position > ? AND position <= ? AND visitor_key IS NOT NULL "
-                "AND NOT EXISTS (SELECT 1 FROM visitor_position AS at WHERE at.block = ? "
+                "SELECT COUNT(*) FROM record WHERE position > ? AND position <= ? "
+                "AND visitor_key IS NOT NULL AND NOT EXISTS "
+                "(SELECT 1 FROM visitor_position AS at WHERE at.block = ? "
                 "AND at.visitor_key = record.visitor_key AND at.position = record.position)",
                 (block * BLOCK, (block + 1) * BLOCK, block),
             ).fetchone()

@@ -38,8 +38,24 @@ def test_any_changed_bit_is_noticed(kind: int, key: int | None, body: bytes, dat
         changed = bytearray(body)
         changed[(bit - 69) // 8] ^= 1 << (bit - 69) % 8
         body = bytes(changed)
-    with pytest.raises(DamagedFile, match=r"ledger\.sqlite: the record at position 1 is not what was written"):
+    with pytest.raises(DamagedFile, match=r"ledger\.sqlite: the record at position 1 is not what"):
         whole(1, kind, key, body, checksum)
+
+
+def test_a_changed_key_of_a_visitor_is_noticed_whoever_asks_for_it() -> None:
+    ledger = Ledger.create(open_writer(None), counted_entropy())
+    keys = [ledger.visitor_key(name) for name in (b"ann", b"bob", b"cat")]
+    ledger.merge_visitors(b"ann", b"bob")
+    ledger.merge_visitors(b"bob", b"cat")
+    ledger.forget_cached_keys()
+    assert [ledger.known_visitor_key(name) for name in (b"ann", b"bob", b"cat")] == [keys[2]] * 3
+    assert ledger.changed_visitor_count() == 0
+    ledger.connection.execute("UPDATE visitor SET visitor_key = visitor_key + 1 WHERE digest <> ?", (b"cat",))
+    assert ledger.changed_visitor_count() == 2
+    for ask in (ledger.visitor_key, ledger.known_visitor_key):
+        with pytest.raises(DamagedFile, match="the key of a visitor is not what was written"):
+            ask(b"ann")
+        assert ask(b"cat") == keys[2]
 
 
 @pytest.mark.parametrize("body", [7, "text", None])
