@@ -121,7 +121,7 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
 
 
 def _learn(learner: Learner, life: Life, tidy: Callable[[], object], look_once: Callable[[], object]) -> None:
-    """Do rounds until told to stop; `tidy` behind each that left nothing, `look_once` behind the first such."""
+    """Do rounds until told to stop; `tidy` behind each that left nothing, `look_once` behind the first."""
     has_looked = False
     while not life.stop.is_set():
         started_s = time.monotonic()
