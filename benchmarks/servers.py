@@ -165,6 +165,8 @@ class FixedDecision:
         """Print a fault: there should be none."""
         print(event, fields, file=sys.stderr, flush=True)
 
+    warning = error
+
 
 def fixed_ports() -> Ports:
     """Return ports that all answer at once."""
@@ -184,6 +186,7 @@ def fixed_ports() -> Ports:
         shadows=fixed,
         log=fixed,
         make_error_id=lambda: "bench",
+        clock=lambda: 0,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,16 +16,15 @@ import pytest
 from typer.testing import CliRunner
 
 from offer_optimizer.cli.main import build_app
-from offer_optimizer.core.errors import CannotStart, DamagedFile, InvalidInput, OfferOptimizerError
+from offer_optimizer.core.errors import CannotStart, DamagedFile, InvalidInput
 from offer_optimizer.evaluate.loop_facts import read_health
 from offer_optimizer.store.codec import RecordKind
 from offer_optimizer.store.doctor import examine
 from offer_optimizer.store.files import Files
-from offer_optimizer.store.findings import Finding, Verdict
+from offer_optimizer.store.findings import Verdict
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.lost_ledger import require_ledger
 from offer_optimizer.store.recorders import ControlSegment
 from offer_optimizer.store.restore import restore_catalog
 from offer_optimizer.store.salts import load_or_create_salts
@@ -34,50 +32,10 @@ from offer_optimizer.store.salvage import find_damage, give_up
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.snapshots import SnapshotStore, decode_snapshot
 from tests.conftest import Size
-from tests.crash.small_service import SmallService, with_history
+from tests.crash.damaged import VISITS, WAITING, cut, flip, found, restarted
+from tests.crash.small_service import SmallService
 from tests.unit.learn.service_in_memory import BOOT
 from tests.unit.learn.worlds import counted_entropy
-
-VISITS, WAITING = 40, 6
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("made") / "data"
-    with_history(path, VISITS, WAITING)
-    return path
-
-
-@pytest.fixture
-def data(made: Path, tmp_path: Path) -> DataDirectory:
-    """Copy the data directory that all tests begin with."""
-    shutil.copytree(made, tmp_path / "data")
-    return DataDirectory(tmp_path / "data")
-
-
-def flip(path: Path, bit: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(content)
-
-
-def cut(path: Path, size: int) -> None:
-    path.write_bytes(path.read_bytes()[:size])
-
-
-def found(data: DataDirectory) -> dict[str, Finding]:
-    """Return what the doctor finds damaged, by file."""
-    findings = examine(Files(), data, BOOT)
-    return {finding.subject: finding for finding in findings if finding.verdict is Verdict.DAMAGED}
-
-
-def restarted(data: DataDirectory) -> SmallService:
-    """Start a learner over a directory, and let it do all it can."""
-    service = SmallService(data.path)
-    service.clock_us += 1_000_000_000
-    service.start()
-    service.run_for(60.0)
-    return service
 
 
 def alarms(data: DataDirectory) -> list[tuple[str, str]]:
@@ -253,72 +211,6 @@ def test_a_damaged_catalog_revision_that_the_ledger_lacks_is_refused(data: DataD
     store = service.store(ControlSegment(SegmentWriter(Files(), "/nowhere", "control", BOOT, "f" * 16)))
     with pytest.raises(DamagedFile, match="use a backup"):
         restore_catalog(data, store)
-
-
-@pytest.mark.parametrize("how", ["gone", "empty"])
-def test_a_ledger_that_was_lost_is_never_begun_anew(data: DataDirectory, how: str) -> None:
-    if how == "gone":
-        data.ledger_path.unlink()
-    else:
-        data.ledger_path.write_bytes(b"")
-    with pytest.raises(CannotStart, match=r"ledger\.sqlite is missing or empty.*backup"):
-        require_ledger(Files(), data)
-    assert str(data.ledger_path) in found(data)
-
-
-def test_a_cut_ledger_is_called_damaged_by_doctor_and_refused_or_read_to_its_end(
-    made: Path, tmp_path: Path, size: Size
-) -> None:
-    chance = random.Random(6)
-    for number in range(size.pick(test=6, ci=20, proof=100)):
-        data = DataDirectory(tmp_path / str(number))
-        shutil.copytree(made, data.path)
-        cut(data.ledger_path, chance.randrange(1, data.ledger_path.stat().st_size))
-        damage = found(data)[str(data.ledger_path)]
-        assert "backup" in damage.remedy
-        shutil.rmtree(data.path)
-
-
-def test_what_a_flipped_bit_in_the_ledger_does_is_seen(
-    made: Path, tmp_path: Path, size: Size, figure: Callable[[str], None]
-) -> None:
-    """SQLite and protobuf keep no checksum of a value: the rest is what `rebuild --check` is for."""
-    chance = random.Random(7)
-    seen = {"doctor": 0, "rebuild": 0, "nobody": 0, "not in use": 0}
-    whole = _content(made / "ledger.sqlite")
-    # Most of a small database is room to grow, which is zeros.
-    used = [place for place, byte in enumerate((made / "ledger.sqlite").read_bytes()) if byte]
-    tries = size.pick(test=15, ci=60, proof=2000)
-    for number in range(tries):
-        data = DataDirectory(tmp_path / str(number))
-        shutil.copytree(made, data.path)
-        flip(data.ledger_path, 8 * chance.choice(used) + chance.randrange(8))
-        seen[_who_sees(data, whole)] += 1
-        shutil.rmtree(data.path)
-    figure(
-        f"{tries} bits flipped in the ledger: {seen['not in use']} change no value; of the others"
-        f" {seen['doctor']} are found by doctor, {seen['rebuild']} more by rebuild --check,"
-        f" {seen['nobody']} by neither"
-    )
-    assert seen["doctor"] > 0
-
-
-def _content(path: Path) -> list[str]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return list(connection.iterdump())
-
-
-def _who_sees(data: DataDirectory, whole: list[str]) -> str:
-    if str(data.ledger_path) in found(data):
-        return "doctor"
-    service = SmallService(data.path)
-    try:
-        service.ledger = Ledger.open_for_reading(data.ledger_path)
-        if service.differences():
-            return "rebuild"
-        return "not in use" if _content(data.ledger_path) == whole else "nobody"
-    except (OfferOptimizerError, sqlite3.Error, ValueError, KeyError):
-        return "rebuild"
 
 
 def test_every_cut_and_thousands_of_flipped_bits_of_a_learned_model_are_refused(

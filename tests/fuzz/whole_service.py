@@ -142,6 +142,10 @@ class _NoArchive:
         """See Archivist."""
         return None
 
+    def decisions(self) -> dict[bytes, int]:
+        """See Archivist."""
+        return {}
+
 
 def _asked(ask: Any) -> Mapping[str, Any]:  # noqa: ANN401
     try:
@@ -267,6 +271,7 @@ class WholeService:
             shadows=reports,
             log=self.log,
             make_error_id=lambda: "fuzz",
+            clock=self.clock,
         )
 
     def call(self, method: str, data: bytes) -> Answer:

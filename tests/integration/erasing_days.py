@@ -30,16 +30,21 @@ class HereArchivist:
     def __init__(self, days: Days) -> None:
         self._days = days
         self._status: int | None = None
+        self._decisions: dict[bytes, int] = {}
 
     def start(self, redaction: Redaction) -> None:
         """See Archivist."""
-        erase_archived(self._days.files, self._days.directory, redaction)
+        self._decisions = erase_archived(self._days.files, self._days.directory, redaction)
         self._status = 0
 
     def poll(self) -> int | None:
         """See Archivist."""
         status, self._status = self._status, None
         return status
+
+    def decisions(self) -> dict[bytes, int]:
+        """See Archivist."""
+        return self._decisions
 
 
 class NoCache:

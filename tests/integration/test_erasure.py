@@ -6,12 +6,14 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from offer_optimizer.app.archivist import ChildArchivist
 from offer_optimizer.core.control import Erasure
+from offer_optimizer.core.feedback import Fate
 from offer_optimizer.core.outcome import LoggedDecision
 from offer_optimizer.core.redaction import Redaction, decode_redaction, encode_redaction
 from offer_optimizer.evaluate import evaluate, read_log
@@ -19,6 +21,7 @@ from offer_optimizer.evaluate.visitor_history import LedgerVisitors, VisitorPage
 from offer_optimizer.formats.parquet import ParquetLog
 from offer_optimizer.learn.base_snapshot import base_in_force, model_row
 from offer_optimizer.learn.erase import VisitorEraser
+from offer_optimizer.learn.erase_archive import erase_archived
 from offer_optimizer.learn.erase_base import Gone, write_without
 from offer_optimizer.store.base_file import BaseFile, BaseStore
 from offer_optimizer.store.erasing import keys_of
@@ -30,7 +33,7 @@ from tests.integration.days import SLOW, Days
 from tests.integration.erasing_days import AUDIT, VISITOR, ErasingDays, HereArchivist, NoCache, digest_of
 from tests.integration.test_retention_crash import DyingDisk, Killed
 from tests.traces import traces
-from tests.unit.learn.worlds import PLACEMENT
+from tests.unit.learn.worlds import PLACEMENT, feedback_of
 
 
 @pytest.fixture
@@ -148,6 +151,46 @@ def test_archive_and_base_forget_too_and_retention_goes_on_behind(days: ErasingD
     assert len(list(days.directory.bases.iterdir())) == 1
     days.live(1)
     assert days.rebuilt() == []
+
+
+def test_feedback_for_a_decision_that_was_archived_loses_its_id_too(days: ErasingDays) -> None:
+    """The ledger does not know any more whose it was; what comes for it is late, then unknown."""
+    days.live(3)
+    days.prepare()
+    keys = keys_of(days.world.ledger, digest_of(VISITOR))
+    archived = [row.decision.decision_id for row in _archived(days) if row.visitor_key in keys]
+    other = next(row.decision.decision_id for row in _archived(days) if row.visitor_key not in keys)
+
+    def hear(feedback_id: str, decision_id: bytes) -> None:
+        item = replace(feedback_of(feedback_id, days.now_us), decision_id=decision_id, placement_id="")
+        with transaction(days.world.connection):
+            days.world.hear(item)
+
+    hear("canary-late", archived[0])
+    days.retire()
+    hear("canary-unknown", archived[1])
+    hear("others-own", other)
+    days.live(1)
+    hear("canary-parked", archived[2])
+    fates = days.world.tables.fate_counts()
+    assert fates[Fate.UNKNOWN] >= 2
+    assert fates[Fate.PARKED] >= 1
+    days.ask()
+    days.erase()
+    wanted = {fate: f"canary-{fate}".encode() for fate in ("late", "unknown", "parked")}
+    assert traces(days.path, wanted) == []
+    assert traces(days.path, {"others": b"others-own"}), "nobody asked for it"
+    assert days.rebuilt() == []
+
+
+def test_a_child_that_was_cut_short_finds_what_it_has_redacted_already(days: ErasingDays) -> None:
+    days.live(3)
+    days.prepare()
+    days.retire()
+    redaction = Redaction(bytes(range(32)), keys_of(days.world.ledger, digest_of(VISITOR)))
+    first = erase_archived(days.files, days.directory, redaction)
+    assert first
+    assert erase_archived(days.files, days.directory, redaction) == first
 
 
 def test_a_base_that_waits_to_be_noted_goes_first(days: ErasingDays) -> None:
@@ -355,12 +398,14 @@ def test_the_child_takes_a_visitor_out_of_the_archive(days: ErasingDays) -> None
     assert decode_redaction(encode_redaction(redaction)) == redaction
     before = [row for row in _archived(days) if row.visitor_key in keys]
     assert before
+    theirs_before = {row.decision.decision_id: row.position for row in before}
     child = ChildArchivist(days.directory)
     child.start(redaction)
     deadline_s = time.monotonic() + 60
     while (status := child.poll()) is None and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert status == 0
+    assert child.decisions() == theirs_before
     assert [row for row in _archived(days) if row.visitor_key in keys] == []
     theirs = [row for row in _archived(days) if row.visitor_key in set(redaction.new_keys().values())]
     assert [row.position for row in theirs] == [row.position for row in before]

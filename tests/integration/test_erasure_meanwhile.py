@@ -34,6 +34,10 @@ class SlowArchivist:
         """See Archivist."""
         return self.status
 
+    def decisions(self) -> dict[bytes, int]:
+        """See Archivist."""
+        return {}
+
 
 @pytest.fixture
 def days(tmp_path: Path) -> Iterator[ErasingDays]:

@@ -12,8 +12,12 @@ import pytest
 
 from offer_optimizer.core.errors import CannotStart, StorageUnavailable
 from offer_optimizer.store import migrations
+from offer_optimizer.store.doctor_ledger import look_at_ledger
+from offer_optimizer.store.findings import Verdict
+from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.migrations import FORMAT_VERSION, TRUTH, format_of, migrate
+from offer_optimizer.store.record_check import unchecked_position
 from offer_optimizer.store.sqlite import open_writer, transaction
 from offer_optimizer.v1 import offer_service_pb2 as pb
 from tests.fuzz.judge import judge_whole
@@ -44,9 +48,19 @@ ALTER TABLE open_decision DROP COLUMN bucket;
 DROP TABLE open_bucket;
 CREATE INDEX open_decision_visitor ON open_decision(visitor_key, placement_id, position)
     WHERE visitor_key IS NOT NULL;
+ALTER TABLE record DROP COLUMN checksum;
+ALTER TABLE visitor DROP COLUMN checksum;
 UPDATE meta SET value = 2 WHERE name = 'format_version'
 """
-"""Takes format 3 back."""
+"""Takes formats 3 and 4 back."""
+
+FORMAT_3: Final = """
+ALTER TABLE record DROP COLUMN checksum;
+ALTER TABLE visitor DROP COLUMN checksum;
+UPDATE meta SET value = 3 WHERE name = 'format_version'
+"""
+"""Takes format 4 back."""
+OLDER: Final = {2: FORMAT_2, 3: FORMAT_3}
 
 
 class FullDisk(sqlite3.Connection):
@@ -92,7 +106,15 @@ def age(path: Path) -> None:
                 connection.execute(f'DROP TABLE "{name}"')
         for statement in FORMAT_1.split(";"):
             connection.execute(statement)
+        for name in ("record", "visitor"):
+            connection.execute(f"ALTER TABLE {name} DROP COLUMN checksum")
         connection.execute("UPDATE meta SET value = 1 WHERE name = 'format_version'")
+
+
+def run_all(path: Path, script: str) -> None:
+    with closing(open_writer(path)) as connection, transaction(connection):
+        for statement in script.split(";"):
+            connection.execute(statement)
 
 
 @pytest.fixture
@@ -148,6 +170,30 @@ def test_a_ledger_of_format_2_keeps_its_open_decisions_and_their_visitors(folder
     service.close()
 
 
+def test_a_ledger_of_format_3_has_checksums_from_now_on_and_says_up_to_where_it_has_none(
+    folder: Path,
+) -> None:
+    path = ledger_of(folder)
+    run_all(path, FORMAT_3)
+    assert migrate(path) == 3
+    service = next_life(folder)
+    old_position = unchecked_position(service.ledger.connection)
+    assert old_position > 150
+    visit(service, 50)
+    service.run_for(60.0)
+    service.learner.publish_all()
+    assert judge_whole(service).total() > 0
+    service.close()
+    findings = look_at_ledger(DataDirectory(folder / "data"))[2]
+    assert {finding.verdict for finding in findings} == {Verdict.SOUND}
+    assert any(f"up to position {old_position}: an older release" in finding.text for finding in findings)
+    with closing(open_writer(path)) as connection:
+        for number, position in enumerate((old_position, old_position + 1)):
+            connection.execute("UPDATE record SET checksum = NULL WHERE position = ?", (position,))
+            findings = look_at_ledger(DataDirectory(folder / "data"))[2]
+            assert sum(finding.verdict is Verdict.DAMAGED for finding in findings) == number
+
+
 def test_a_migration_that_was_cut_off_before_the_fold_goes_on_where_it_was(folder: Path) -> None:
     path = ledger_of(folder)
     age(path)
@@ -160,7 +206,7 @@ def test_a_migration_that_was_cut_off_before_the_fold_goes_on_where_it_was(folde
     service.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_migration_on_a_full_disk_leaves_the_ledger_as_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
@@ -169,9 +215,7 @@ def test_a_migration_on_a_full_disk_leaves_the_ledger_as_it_was(
     if version == 1:
         age(path)
     else:
-        with closing(open_writer(path)) as connection, transaction(connection):
-            for statement in FORMAT_2.split(";"):
-                connection.execute(statement)
+        run_all(path, OLDER[version])
     with closing(open_writer(path)) as connection:
         connection.execute("VACUUM")
         before = list(connection.iterdump())

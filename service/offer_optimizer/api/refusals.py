@@ -44,4 +44,7 @@ class Overloaded(Busy):
 
 
 class TooLate(OfferOptimizerError):
-    """The deadline had passed, or the caller had gone, before the work began: it was not done."""
+    """The deadline had passed, or the caller had gone, before the work began: it was not done.
+
+    Of a batch the rest was not; the text says what was.
+    """

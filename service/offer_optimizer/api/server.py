@@ -25,7 +25,7 @@ from offer_optimizer.api.queueing import PATIENCES_S, Door, WaitingPool
 from offer_optimizer.api.reflection import ReflectionServicer
 from offer_optimizer.api.refusals import FeedbackBusy, Overloaded
 from offer_optimizer.api.servicer import CatalogServicer, InsightServicer, OfferServicer
-from offer_optimizer.api.status import ErrorLog, FailureBook, to_status
+from offer_optimizer.api.status import EdgeLog, FailureBook, to_status
 from offer_optimizer.api.steering import KeptModelsServicer, SteeringServicer
 from offer_optimizer.api.visitors import VisitorServicer
 from offer_optimizer.core.errors import CannotStart
@@ -101,7 +101,10 @@ class ServerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What the edge calls, where it logs, and where it gets error ids (short, unique)."""
+    """What the edge calls, where it logs, and where it gets error ids (short, unique) and the time.
+
+    `clock` returns microseconds since the epoch.
+    """
 
     decisions: DecisionMaker
     intake: FeedbackIntake
@@ -115,8 +118,9 @@ class Ports:
     learning: LearningDesk
     health: HealthDesk
     shadows: ShadowDesk
-    log: ErrorLog
+    log: EdgeLog
     make_error_id: Callable[[], str]
+    clock: Callable[[], int]
     guard: Guard = unguarded
 
 
@@ -138,7 +142,7 @@ def build_server(ports: Ports, options: ServerOptions) -> Edge:
         options=options.channel_args(),
         maximum_concurrent_rpcs=options.concurrent_rpcs,
     )
-    failures = FailureBook(ports.log, ports.make_error_id)
+    failures = FailureBook(ports.log, ports.make_error_id, ports.clock)
     offers, *others = api_handlers(ports, options, {"OfferService.Decide": deciding})
     door = Door(OFFER_SERVICE.full_name, offers, (deciding, pool), turned_away(failures))
     server.add_generic_rpc_handlers([door, *others])
@@ -159,7 +163,7 @@ def api_handlers(
 
     Calls that `pools` has, by names like OfferService.Decide, run there instead of in the server's pool.
     """
-    failures = FailureBook(ports.log, ports.make_error_id)
+    failures = FailureBook(ports.log, ports.make_error_id, ports.clock)
     calls = _calls(ports, split_pool(options.threads), failures)
     return [
         service_handlers(service, served, failures, ports.guard, pools) for service, served in calls.items()

@@ -14,7 +14,7 @@ from offer_optimizer.api import convert
 from offer_optimizer.api.admission import Share
 from offer_optimizer.api.convert_batch import BatchItems, batch_response
 from offer_optimizer.api.convert_feedback import check_served, feedback_input, source_of
-from offer_optimizer.api.deadline import refuse_late
+from offer_optimizer.api.deadline import refuse_late, refuse_rest
 from offer_optimizer.api.disable import disable_offer
 from offer_optimizer.api.handlers import Call
 from offer_optimizer.api.reply import decide_reply
@@ -74,7 +74,7 @@ class OfferServicer:
         decisions, items = self._decisions.begin_batch(), BatchItems()
         try:
             for index, request in enumerate(batch.requests):
-                refuse_late(context)
+                refuse_rest(context, index, len(batch.requests))
                 try:
                     decided.append(decisions.decide(items.decide_input(request, index)))
                 except Exception as error:  # noqa: BLE001  (the RPC edge)

@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from grpc_status import rpc_status
 
 from offer_optimizer.api.refusals import FeedbackBusy, RequestTooLarge, ShareBusy, TooLate, UnreadableRequest
+from offer_optimizer.api.unread_log import UnreadLog, WarningLog
 from offer_optimizer.core import errors
 from offer_optimizer.evaluate.errors import HistoryUnreadable, ReportTooLong
 
@@ -56,7 +57,7 @@ class ErrorReason(StrEnum):
     FEEDBACK_BUSY = "FEEDBACK_BUSY"
     """Feedback holds all the threads it may: retry later, with back-off."""
     DEADLINE_PASSED = "DEADLINE_PASSED"
-    """The call was late before the work began; nothing was done."""
+    """The call was late before the work began; nothing was done. Of a batch: the rest; see the message."""
     REPORT_TOO_LONG = "REPORT_TOO_LONG"
     """Ask for a shorter range, or wait longer."""
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -135,8 +136,8 @@ class Failure:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-class ErrorLog(Protocol):
-    """The one method of a structlog logger that is needed here."""
+class EdgeLog(WarningLog, Protocol):
+    """The methods of a structlog logger that are needed here."""
 
     def error(self, event: str, **fields: object) -> object:
         """Log one event."""
@@ -144,10 +145,14 @@ class ErrorLog(Protocol):
 
 
 class FailureBook:
-    """Turns exceptions into failures and logs those that are ours."""
+    """Turns exceptions into failures and logs those that are ours, and what keeps history from being read.
 
-    def __init__(self, log: ErrorLog, make_error_id: Callable[[], str]) -> None:
+    `clock` returns microseconds since the epoch.
+    """
+
+    def __init__(self, log: EdgeLog, make_error_id: Callable[[], str], clock: Callable[[], int]) -> None:
         self._log = log
+        self._unread = UnreadLog(log, clock)
         self._make_error_id = make_error_id
 
     def describe(self, error: Exception, call: str) -> Failure:
@@ -155,6 +160,8 @@ class FailureBook:
         row = row_of(type(error))
         if row.internal:
             return self._describe_ours(error, call, row)
+        if isinstance(error, HistoryUnreadable):
+            self._unread.note(error, call)
         message = shorten(str(error) if row.text is None else row.text)
         where = getattr(error, "field", None)
         metadata = {"field": shorten(where, FIELD_BYTES)} if isinstance(where, str) else {}

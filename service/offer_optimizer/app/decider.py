@@ -136,6 +136,7 @@ def run_decider(
         shadows=ChildShadows(directory.path),
         log=log,
         make_error_id=lambda: entropy(6).hex(),
+        clock=wall_clock_us,
         guard=_gate(files, directory, writer_id, how, life).guard,
     )
     edge = build_server(ports, ServerOptions(reuse_port=True, reflection=how.reflection))

@@ -1,7 +1,7 @@
 """The child process that takes a visitor out of the archive: `python -m offer_optimizer.app.erasing`.
 
-Whom, and under which secret, it hears on standard input: arguments can be seen by others. It may die at any
-moment; the learner starts it again.
+Whom, and under which secret, it hears on standard input: arguments can be seen by others. On standard output
+it says which decisions were theirs. It may die at any moment; the learner starts it again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 
 from offer_optimizer.app.logs import configure_logging
 from offer_optimizer.core.errors import OfferOptimizerError
-from offer_optimizer.core.redaction import decode_redaction
+from offer_optimizer.core.redaction import decode_redaction, encode_decisions
 from offer_optimizer.learn.erase_archive import erase_archived
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
@@ -36,11 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.nice(_NICE)
     redaction = decode_redaction(sys.stdin.buffer.read())
     try:
-        count = erase_archived(Files(), DataDirectory(options.data), redaction)
+        decisions = erase_archived(Files(), DataDirectory(options.data), redaction)
     except OfferOptimizerError as error:
         log.error("archive_not_redacted", error=str(error), effect="tried again")
         return 1
-    log.info("archive_redacted", decisions=count)
+    log.info("archive_redacted", decisions=len(decisions))
+    sys.stdout.buffer.write(encode_decisions(decisions))
+    sys.stdout.buffer.flush()
     return 0
 
 

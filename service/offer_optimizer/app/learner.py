@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import structlog
 
 from offer_optimizer.app.archivist import ChildArchivist
+from offer_optimizer.app.catalog_check import check_in_force
 from offer_optimizer.app.clocks import boot_clock_us, boot_id, entropy, wall_clock_us
 from offer_optimizer.app.garbage import calm_collector
 from offer_optimizer.app.life import Life
@@ -108,13 +111,8 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     )
     calm_collector()
     life.say_ready()
-    while not life.stop.is_set():
-        started_s = time.monotonic()
-        # A round takes all that was there: what came meanwhile waits for the next, so that records share
-        # transactions. Without a pause, traffic made 175 rounds a second of three decisions each.
-        if not _round(learner):
-            remove_dead(files, directory.run)
-            life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
+    tidy = partial(remove_dead, files, directory.run)
+    _learn(learner, life, tidy, partial(check_in_force, catalog, check_policy))
     if not life.is_orphan:
         learner.close()
     delivering.shutdown(cancel_futures=True)
@@ -125,6 +123,22 @@ def run_learner(files: Files, directory: DataDirectory, life: Life, keep_days: i
     cache.close()
     ledger.connection.close()
     files.close(fd)
+
+
+def _learn(learner: Learner, life: Life, tidy: Callable[[], object], look_once: Callable[[], object]) -> None:
+    """Do rounds until told to stop; `tidy` behind each that left nothing, `look_once` behind the first."""
+    has_looked = False
+    while not life.stop.is_set():
+        started_s = time.monotonic()
+        # A round takes all that was there: what came meanwhile waits for the next, so that records share
+        # transactions. Without a pause, traffic made 175 rounds a second of three decisions each.
+        if _round(learner):
+            continue
+        tidy()
+        if not has_looked:
+            has_looked = True
+            look_once()
+        life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
 
 
 def _shadows(files: Files, directory: DataDirectory, catalog: CatalogStore) -> Shadows:

@@ -87,6 +87,16 @@ class Redaction:
         return hashlib.blake2b(data, digest_size=size, key=self.secret, person=purpose).digest()
 
 
+def encode_decisions(decisions: Mapping[bytes, int]) -> bytes:
+    """Return what the child answers: the visitor's archived decisions, ids with ledger positions."""
+    return json.dumps({decision_id.hex(): at for decision_id, at in decisions.items()}).encode()
+
+
+def decode_decisions(data: bytes) -> dict[bytes, int]:
+    """Parse what encode_decisions wrote. Raises ValueError."""
+    return {bytes.fromhex(decision_id): int(at) for decision_id, at in json.loads(data).items()}
+
+
 def encode_redaction(redaction: Redaction) -> bytes:
     """Return what the child reads."""
     content = {

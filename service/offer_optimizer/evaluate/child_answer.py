@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from offer_optimizer.core.errors import OfferOptimizerError, UnknownPlacement
+from offer_optimizer.evaluate.errors import system_cause
 
 _NICENESS: Final = 10
 Values = dict[str, Any]
@@ -34,4 +35,5 @@ def answer(find: Callable[[Values], Mapping[str, Any]], question: Values) -> Val
     except UnknownPlacement as error:
         return {"unknown_placement": error.problem}
     except (OfferOptimizerError, sqlite3.Error) as error:
-        return {"error": str(error)}
+        cause = system_cause(error)
+        return {"error": f"{error} ({cause})" if cause else str(error)}

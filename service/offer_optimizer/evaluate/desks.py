@@ -142,18 +142,18 @@ def ask_child(module: str, question: Mapping[str, Any], timeout_s: float) -> Map
     except subprocess.TimeoutExpired:
         raise ReportTooLong(limit_s) from None
     except OSError as error:
-        raise HistoryUnreadable(f"a report could not be begun: {error}") from error
-    return _answer(done)
+        raise HistoryUnreadable(f"{module} could not be begun: {error}") from error
+    return _answer(module, done)
 
 
-def _answer(done: subprocess.CompletedProcess[bytes]) -> Mapping[str, Any]:
+def _answer(module: str, done: subprocess.CompletedProcess[bytes]) -> Mapping[str, Any]:
     if done.returncode != 0:
-        raise HistoryUnreadable(f"a report ended with status {done.returncode}")
+        raise HistoryUnreadable(f"{module} ended with status {done.returncode}")
     answer: dict[str, Any] = json.loads(done.stdout)
     if "unknown_placement" in answer:
         raise UnknownPlacement("placement", answer["unknown_placement"])
     if "error" in answer:
-        raise HistoryUnreadable(answer["error"])
+        raise HistoryUnreadable(f"{module}: {answer['error']}")
     report: dict[str, Any] = answer["report"]
     return report
 

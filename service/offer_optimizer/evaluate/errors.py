@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+
 from offer_optimizer.core.errors import OfferOptimizerError, StorageUnavailable
 
 
 class HistoryUnreadable(StorageUnavailable):
     """The ledger could not be read just now: retry."""
+
+
+def system_cause(error: BaseException) -> str:
+    """Return what the system or SQLite said beneath an error, like ENOSPC or SQLITE_FULL; empty if neither.
+
+    Codes alone: they hold nothing of anybody.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno is not None:
+            return errno.errorcode.get(found.errno, str(found.errno))
+        if isinstance(found, sqlite3.Error):
+            return str(getattr(found, "sqlite_errorname", ""))  # absent where Python's own half complains
+        found = found.__cause__
+    return ""
 
 
 class ReportTooLong(OfferOptimizerError):

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from offer_optimizer.core.errors import DamagedFile, StorageUnavailable
+from offer_optimizer.core.errors import CannotStart, DamagedFile, StorageUnavailable
 from offer_optimizer.evaluate.child_answer import answer_one
 from offer_optimizer.evaluate.health import loop_health
 from offer_optimizer.evaluate.loop_facts import facts_without_ledger, read_health
@@ -35,7 +35,8 @@ def find(question: dict[str, Any]) -> dict[str, Any]:
         ledger = Ledger.open_for_reading(directory.ledger_path)
         with closing(ledger.connection):
             return read_health(ledger, Files(), directory, now_us, question["placement"]).to_dict()
-    except (StorageUnavailable, sqlite3.OperationalError) as error:
+    except (CannotStart, StorageUnavailable, sqlite3.OperationalError) as error:
+        # CannotStart too: it is not there, or not yet of this format, while a first start makes it.
         refusals = (f"The ledger could not be read: {error}.",)
     except (DamagedFile, sqlite3.Error) as error:
         damage = (f"The ledger could not be read: {error}",)

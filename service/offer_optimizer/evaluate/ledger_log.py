@@ -23,6 +23,7 @@ from offer_optimizer.store.decision_codec import decode_decision
 from offer_optimizer.store.fold_tables import COUNTED
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.outcomes import merged_keys
+from offer_optimizer.store.record_check import whole
 
 CHUNK_ROWS: Final = 2000
 """Decisions of one read: a reader that stays long keeps the writer's log from shrinking."""
@@ -33,7 +34,8 @@ _OPEN: Final = 0
 
 # CROSS JOIN keeps the order of the tables: the range of ids drives, all else is looked up.
 _SELECT: Final = """
-SELECT d.decision_id, d.position, r.visitor_key, r.body, c.status, COALESCE(f.reward, c.reward)
+SELECT d.decision_id, c.status, COALESCE(f.reward, c.reward),
+    d.position, r.kind, r.visitor_key, r.body, r.checksum
 FROM decision_position AS d
 CROSS JOIN record AS r ON r.position = d.position AND r.kind = ?
 LEFT JOIN closed AS c ON c.position = d.position
@@ -120,8 +122,8 @@ class LedgerLog:
                 return
             high = found[-1][0]
             reads = [
-                _Read(position, key, decode_decision(body), status or _OPEN, reward or 0.0)
-                for _, position, key, body, status, reward in found
+                _Read(row[0], row[2], decode_decision(whole(*row)), status or _OPEN, reward or 0.0)
+                for _, status, reward, *row in found
             ]
             reads = [read for read in reads if self._start_us <= read.decision.decide_time_us < self._end_us]
             self.is_cut = len(reads) > left

@@ -11,7 +11,7 @@ from typing import Final
 
 from offer_optimizer.core.catalog import Catalog, OfferType, Placement
 from offer_optimizer.core.control import Learning, Promotion, Quarantine, Rollback, Thinning
-from offer_optimizer.core.errors import DamagedFile, NotFound, UnknownPlacement
+from offer_optimizer.core.errors import DamagedFile, NotFound, StorageUnavailable, UnknownPlacement
 from offer_optimizer.core.features import show
 from offer_optimizer.evaluate.health import LoopHealth, loop_health
 from offer_optimizer.evaluate.health_facts import LoopFacts, PlacementFacts
@@ -221,6 +221,8 @@ def _catalog_damage(files: Files, directory: DataDirectory) -> Iterator[str]:
         read_revision_file(files, directory.catalog / name)
     except DamagedFile as error:
         yield str(error)
+    except StorageUnavailable as error:
+        yield f"The catalog could not be read: {error}."
     except (NotFound, IndexError):
         return
 
@@ -231,7 +233,7 @@ def _refusals(files: Files, directory: DataDirectory, now_us: int) -> Iterator[s
         readings = read_cells(files, directory.run)
     except NotFound:
         return
-    except DamagedFile as error:
+    except (DamagedFile, StorageUnavailable) as error:
         yield str(error)
         return
     for reading in readings:

@@ -17,7 +17,7 @@ tells who it was.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -61,6 +61,10 @@ class Archivist(Protocol):
 
     def poll(self) -> int | None:
         """Return the exit status once, when it has ended: 0 is success. None while it runs or never began."""
+        ...
+
+    def decisions(self) -> Mapping[bytes, int]:
+        """Return the visitor's decisions in the archive, ids with ledger positions, once it has succeeded."""
         ...
 
 
@@ -237,8 +241,10 @@ class VisitorEraser:
 
     def _redact(self, request: ErasureRequest, shares: tuple[float, ...]) -> Gone:
         # Who was merged into one that went a moment ago has no keys any more: looked up only now.
-        eraser = LedgerEraser(self._ledger, self._redaction(request, shares))
-        eraser.erase(request.digest)
+        redaction = self._redaction(request, shares)
+        archived = self._archivist.decisions() if self._archived == redaction else {}
+        eraser = LedgerEraser(self._ledger, redaction)
+        eraser.erase(request.digest, archived)
         self._requests.finish(request.digest)
         return Gone(eraser.redaction, eraser.decisions, request.audit)
 

@@ -6,7 +6,7 @@ has all its old rows or all its new ones; begun again after a crash it does what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
@@ -21,46 +21,54 @@ from offer_optimizer.core.redaction import Redaction
 from offer_optimizer.formats.history_file import HISTORY_NAME, decode_history, encode_history
 from offer_optimizer.formats.parquet_rows import from_table
 from offer_optimizer.formats.parquet_schema import PLACEMENT_KEY
-from offer_optimizer.formats.parquet_visitors import holds
+from offer_optimizer.formats.parquet_visitors import holds, rows_of
 from offer_optimizer.formats.parquet_write import ParquetLogWriter
 from offer_optimizer.learn.archive import archive_folders, archived_files
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
 
 
-def erase_archived(files: Files, directory: DataDirectory, redaction: Redaction) -> int:
-    """Redact a visitor in all files of the archive; return how many rows were theirs.
+def erase_archived(files: Files, directory: DataDirectory, redaction: Redaction) -> dict[bytes, int]:
+    """Redact a visitor in all files of the archive; return their decisions' ids, with ledger positions.
 
+    Files that were redacted under the same secret before, by one who was cut short, are among them.
     Raises DamagedFile, StorageUnavailable, having left files whole.
     """
     for folder in archive_folders(files, directory):
         files.remove_leftovers(folder, "erase.leftovers")
     paths = [path for path, _ in archived_files(files, directory)]
-    theirs = [path for path in paths if holds(path, redaction.keys)]
+    # Under the new keys too: what a child that was cut short has redacted.
+    known = redaction.keys | set(redaction.new_keys().values())
+    found = [path for path in paths if holds(path, known)]
+    theirs = [path for path in found if holds(path, redaction.keys)]
     history_path = directory.archive / HISTORY_NAME
     try:
         history = decode_history(files.read(history_path), str(history_path))
     except NotFound:
         if theirs:
             raise DamagedFile(str(history_path), "is missing: its files can't be written again") from None
-        return 0
-    count = sum(_rewrite(files, path, redaction, history.catalogs) for path in theirs)
+        return _decisions(found, known)
+    for path in theirs:
+        _rewrite(files, path, redaction, history.catalogs)
     _rewrite_history(files, history_path, history, redaction)
-    return count
+    return _decisions(found, known)
 
 
-def _rewrite(files: Files, path: Path, redaction: Redaction, catalogs: Mapping[int, CatalogRevision]) -> int:
+def _decisions(paths: Iterable[Path], keys: frozenset[int]) -> dict[bytes, int]:
+    return {
+        logged.decision.decision_id: logged.position for path in paths for logged, _ in rows_of(path, keys)
+    }
+
+
+def _rewrite(files: Files, path: Path, redaction: Redaction, catalogs: Mapping[int, CatalogRevision]) -> None:
     file = pq.ParquetFile(path)
     placement_id = file.schema_arrow.metadata[PLACEMENT_KEY].decode()
-    count = 0
     with files.replacing(path, "erase.archive") as sink:
         writer = ParquetLogWriter(cast("IO[bytes]", sink), placement_id, catalogs)
         for logged in _rows(file):
             is_theirs = logged.visitor_key in redaction.keys
-            count += is_theirs
             writer.add(redacted(logged, redaction) if is_theirs else logged)
         writer.close()
-    return count
 
 
 def _rows(file: pq.ParquetFile) -> Iterator[LoggedDecision]:

@@ -12,19 +12,28 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import CannotStart, OfferOptimizerError
 from offer_optimizer.store.codec import RecordKind, Tick
+from offer_optimizer.store.counter_tables import CounterTables
 from offer_optimizer.store.findings import Finding, damaged, note, sound
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
-from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.ledger import Ledger, record_of
 from offer_optimizer.store.moved import NamedBase, base_named, newest_retention
+from offer_optimizer.store.record_check import unchecked_position
+from offer_optimizer.store.rollup_tables import RollupTables
+from offer_optimizer.store.segment_format import SegmentName
+from offer_optimizer.store.sqlite import open_writer
+from offer_optimizer.store.visitor_index import VisitorIndex
 
 Answer = TypeVar("Answer")
 RESTORE: Final = (
     "stop the server and restore the ledger from a backup; segments that are still there are drained again"
 )
 LOOK_AGAIN: Final = "do that, then look again: what is in it was not looked at"
+_NAMES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_OF_FOLD: Final = frozenset({"fold_state", "fate", "closed", "open_decision"})
 CHECK: Final = "`offer-optimizer rebuild --check` derives everything again and says what differs"
 
 
@@ -47,6 +56,7 @@ def look_at_ledger(directory: DataDirectory) -> tuple[int | None, dict[str, int]
     with closing(ledger.connection):
         try:
             lines += _database(ledger, subject)
+            lines += _tables(ledger, subject)
             last_position = ledger.last_position()
             offsets = ledger.segment_offsets()
             lines += _records(ledger, subject, last_position)
@@ -82,6 +92,20 @@ def _database(ledger: Ledger, subject: str) -> list[Finding]:
     return [damaged(subject, f"SQLite finds: {'; '.join(found)}", RESTORE)]
 
 
+def _tables(ledger: Ledger, subject: str) -> list[Finding]:
+    """Say which tables are not there: a learner would make them anew, empty. Before a fold there are none."""
+    names = {name for (name,) in ledger.connection.execute(_NAMES)}
+    if not names & _OF_FOLD:
+        return []
+    with closing(open_writer(None)) as fresh:
+        Ledger.create(fresh, bytes)
+        for part in (FoldTables, RollupTables, CounterTables):
+            part.create(fresh)
+        missing = sorted({name for (name,) in fresh.execute(_NAMES)} - names)
+    what = f"has no {', '.join(missing)}"
+    return [damaged(subject, what, f"{RESTORE}; {CHECK}")] if missing else []
+
+
 def _records(ledger: Ledger, subject: str, last_position: int) -> list[Finding]:
     """Look for gaps behind what retention moved out, and for records that can't be read."""
     retention = newest_retention(ledger)
@@ -95,22 +119,53 @@ def _records(ledger: Ledger, subject: str, last_position: int) -> list[Finding]:
             f"{last_position - begin - count:,} positions between {begin} and {last_position} have no record"
         )
         lines.append(damaged(subject, text, RESTORE))
-    unreadable = []
-    for record in ledger.records(0, last_position):
-        try:
-            record.body()
-        except (DecodeError, OfferOptimizerError, ValueError, KeyError, IndexError, TypeError):
-            unreadable.append(record.position)
-    if unreadable:
-        where = ", ".join(map(str, unreadable[:5]))
-        text = f"{len(unreadable):,} records can't be read, first at positions {where}"
+    changed, unindexed = _unreadable(ledger, last_position)
+    if changed:
+        text = f"{len(changed):,} records are not what was written or can't be read"
+        lines.append(damaged(subject, text + _first(changed), RESTORE))
+    if unindexed:
+        text = f"the ids of {len(unindexed):,} decisions don't lead to them"
+        lines.append(damaged(subject, text + _first(unindexed), RESTORE))
+    if missing := VisitorIndex(ledger.connection).missing_count():
+        lines.append(damaged(subject, f"visitors do not lead to {missing:,} of their records", RESTORE))
+    if changed_count := ledger.changed_visitor_count():
+        text = f"the keys of {changed_count:,} visitors are not what was written"
         lines.append(damaged(subject, text, RESTORE))
+    lines += [
+        damaged(subject, f"{name[:60]!a}, drained into it, is no name of a segment", RESTORE)
+        for name in ledger.segment_offsets()
+        if SegmentName.parse(name) is None
+    ]
     if not lines:
-        text = f"{count:,} records up to position {last_position}, each in its place and readable"
+        text = f"{count:,} records up to position {last_position}, each in its place and as it was written"
+        if unchecked := min(unchecked_position(ledger.connection), last_position):
+            text += f" (readable, up to position {unchecked}: an older release kept no checksums)"
         if begin:
             text += f"; what closed up to position {begin} is in the archive"
         lines.append(sound(subject, text))
     return lines
+
+
+def _unreadable(ledger: Ledger, last_position: int) -> tuple[list[int], list[int]]:
+    """Return the positions of changed or unreadable records, and of decisions whose id leads elsewhere."""
+    unchecked = unchecked_position(ledger.connection)
+    changed, unindexed = [], []
+    for row in ledger.rows(0, last_position):
+        position = row[0]
+        try:
+            body = record_of(row).body()
+        except (DecodeError, OfferOptimizerError, ValueError, KeyError, IndexError, TypeError):
+            changed.append(position)
+            continue
+        if row[-1] is None and position > unchecked:
+            changed.append(position)
+        elif isinstance(body, Decision) and ledger.find_decision(body.decision_id) != position:
+            unindexed.append(position)
+    return changed, unindexed
+
+
+def _first(positions: list[int]) -> str:
+    return f", first at positions {', '.join(map(str, positions[:5]))}"
 
 
 def _fold(ledger: Ledger, subject: str) -> Finding:

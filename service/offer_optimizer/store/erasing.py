@@ -8,7 +8,7 @@ visitor are dropped: nobody asks for them by the new key.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +20,7 @@ from offer_optimizer.store import hot_records as records
 from offer_optimizer.store.codec import Merge, RecordKind, StoredCatalog, encode_body, encode_feedback
 from offer_optimizer.store.counter_tables import visitor_name
 from offer_optimizer.store.decision_codec import encode_decision
+from offer_optimizer.store.fold_tables import UNKNOWN_FATES
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
 from offer_optimizer.store.outcomes import merged_keys
 from offer_optimizer.store.visitor_index import VisitorIndex
@@ -67,12 +68,17 @@ class LedgerEraser:
         """The positions of the visitor's decisions that the ledger held, once `erase` ran."""
         return frozenset(self._decisions)
 
-    def erase(self, digest: bytes) -> int:
-        """Redact everything and forget who it was; return how many decisions. Raises sqlite3.Error."""
+    def erase(self, digest: bytes, archived: Mapping[bytes, int]) -> int:
+        """Redact everything and forget who it was; return how many decisions. Raises sqlite3.Error.
+
+        `archived` are the visitor's decisions in the archive, ids with positions: the ledger does not know
+        any more whose they were, and may hold feedback that came for them since.
+        """
         for position in self._index.positions(self.redaction.keys):
             if self._ledger.has(position):
                 self._redact(self._ledger.record_at(position))
-        for position in self._feedback_of(self._decisions):
+        heard = self._feedback_of({*self._decisions, *archived.values()}) | self._unknown(archived)
+        for position in sorted(heard - self._done):
             if self._ledger.has(position):
                 self._redact(self._ledger.record_at(position))
         self._redact_merges()
@@ -83,13 +89,25 @@ class LedgerEraser:
         self._forget(digest)
         return len(self._decisions)
 
-    def _feedback_of(self, decisions: Iterable[int]) -> list[int]:
+    def _feedback_of(self, decisions: Iterable[int]) -> set[int]:
         rows = self._run(
             "SELECT fate.position FROM json_each(?) AS wanted "
             "CROSS JOIN fate ON decision_position = wanted.value",
             (json.dumps(list(decisions)),),
         )
-        return sorted({position for (position,) in rows} - self._done)
+        return {position for (position,) in rows}
+
+    def _unknown(self, archived: Mapping[bytes, int]) -> set[int]:
+        """Return the feedback that named a decision of the archive by an id that the fold knew no more."""
+        if not archived:
+            return set()
+        rows = self._run(UNKNOWN_FATES).fetchall()
+        found = set()
+        for (position,) in rows:
+            body = self._ledger.record_at(position).body() if self._ledger.has(position) else None
+            if isinstance(body, Feedback) and body.decision_id in archived:
+                found.add(position)
+        return found
 
     def _redact(self, record: LedgerRecord) -> None:
         body, key = record.body(), record.visitor_key
@@ -102,19 +120,18 @@ class LedgerEraser:
         else:
             return
         new_key = None if key is None else self.redaction.key(key)
-        self._run(
-            "UPDATE record SET visitor_key = ?, body = ? WHERE position = ?", (new_key, data, record.position)
-        )
+        self._ledger.rewrite(replace(record, visitor_key=new_key, data=data))
 
     def _redact_merges(self) -> None:
         rows = self._run(
             "SELECT position FROM record WHERE kind = ? AND kind > 3", (int(RecordKind.MERGE),)
         ).fetchall()
         for (position,) in rows:
-            body = self._ledger.record_at(position).body()
+            record = self._ledger.record_at(position)
+            body = record.body()
             if isinstance(body, Merge) and body.into_key in self.redaction.keys:
                 new = Merge(self.redaction.key(body.from_key), self.redaction.key(body.into_key))
-                self._run("UPDATE record SET body = ? WHERE position = ?", (encode_body(new), position))
+                self._ledger.rewrite(replace(record, data=encode_body(new)))
 
     def _rename_open(self) -> None:
         """Rename what is open, and the ids of its feedback, however it was addressed."""

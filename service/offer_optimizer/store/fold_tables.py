@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS fate(
     position INTEGER PRIMARY KEY, fate INTEGER NOT NULL, decision_position INTEGER,
     settled_position INTEGER, time_us INTEGER);
 CREATE INDEX IF NOT EXISTS fate_decision ON fate(decision_position) WHERE decision_position IS NOT NULL;
+CREATE INDEX IF NOT EXISTS fate_unknown ON fate(position) WHERE fate IN (5, 7);
 CREATE TABLE IF NOT EXISTS closed(
     placement_id TEXT NOT NULL, policy_epoch BLOB NOT NULL, close_time_us INTEGER NOT NULL,
     position INTEGER NOT NULL, status INTEGER NOT NULL, reward REAL NOT NULL, clipped INTEGER NOT NULL,
@@ -33,6 +34,8 @@ CREATE TABLE IF NOT EXISTS final(
     position INTEGER PRIMARY KEY, reward REAL NOT NULL, changed_position INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS moved(position INTEGER PRIMARY KEY)
 """
+UNKNOWN_FATES: Final = "SELECT position FROM fate WHERE fate IN (5, 7)"
+"""The feedback whose decision is not known, or not yet: Fate.UNKNOWN and Fate.PARKED."""
 DROPPED: Final = "dropped"
 """State: decisions at or before this position that have closed were moved to the archive."""
 

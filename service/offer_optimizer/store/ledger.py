@@ -34,20 +34,25 @@ from offer_optimizer.store.codec import (
 from offer_optimizer.store.control_codec import encode_steering
 from offer_optimizer.store.erasure_requests import ErasureRequests
 from offer_optimizer.store.migrations import FORMAT_VERSION, check_format, migrate
+from offer_optimizer.store.record_check import checksum_of, is_whole_key, visitor_checksum, whole, whole_key
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 from offer_optimizer.store.visitor_index import VisitorIndex
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS record(
-    position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL);
+    position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, visitor_key INTEGER, body BLOB NOT NULL,
+    checksum INTEGER);
 CREATE INDEX IF NOT EXISTS record_rare ON record(kind, position) WHERE kind > 3;
 CREATE TABLE IF NOT EXISTS decision_position(
     decision_id BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS visitor(digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS visitor(
+    digest BLOB PRIMARY KEY, visitor_key INTEGER NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS merged_visitor(into_key INTEGER PRIMARY KEY, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS segment(name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID
 """
+RecordRow = tuple[int, int, int | None, bytes, int | None]
+"""Position, kind, visitor, body and checksum."""
 _RARE_KINDS = (RecordKind.CATALOG, RecordKind.EPOCH, RecordKind.SALT, *STEERING_KINDS)
 
 
@@ -112,9 +117,22 @@ class Ledger:
     def append(self, kind: RecordKind, data: bytes, visitor_key: int | None = None) -> LedgerRecord:
         """Append a record and return it with its position."""
         cursor = self.connection.execute(
-            "INSERT INTO record(kind, visitor_key, body) VALUES (?, ?, ?)", (int(kind), visitor_key, data)
+            "INSERT INTO record(kind, visitor_key, body, checksum) VALUES (?, ?, ?, ?)",
+            (int(kind), visitor_key, data, checksum_of(kind, visitor_key, data)),
         )
         return LedgerRecord(int(cursor.lastrowid or 0), kind, visitor_key, data)
+
+    def rewrite(self, record: LedgerRecord) -> None:
+        """Put a record in the place of the one at its position: only erasure does."""
+        self.connection.execute(
+            "UPDATE record SET visitor_key = ?, body = ?, checksum = ? WHERE position = ?",
+            (
+                record.visitor_key,
+                record.data,
+                checksum_of(record.kind, record.visitor_key, record.data),
+                record.position,
+            ),
+        )
 
     def append_decision(self, decision_id: bytes, data: bytes, visitor_key: int | None) -> LedgerRecord:
         """Append a decision and index its id."""
@@ -140,38 +158,44 @@ class Ledger:
                 return self.append(kind, encode_steering(body))
 
     def records(self, after: int = 0, up_to: int | None = None) -> Iterator[LedgerRecord]:
-        """Yield the records in (after, up_to], in order, in short reads so that the log can shrink."""
+        """Yield the records in (after, up_to], in order, in short reads so that the log can shrink.
+
+        Raises DamagedFile.
+        """
+        yield from map(record_of, self.rows(after, up_to))
+
+    def rows(self, after: int = 0, up_to: int | None = None) -> Iterator[RecordRow]:
+        """Yield records as they stand in their table, for those who look at damaged ones too."""
         last = self.last_position() if up_to is None else up_to
         while after < last:
             rows = self.connection.execute(
-                "SELECT position, kind, visitor_key, body FROM record WHERE position > ? AND position <= ? "
-                "ORDER BY position LIMIT 2000",
+                "SELECT position, kind, visitor_key, body, checksum FROM record "
+                "WHERE position > ? AND position <= ? ORDER BY position LIMIT 2000",
                 (after, last),
             ).fetchall()
             if not rows:
                 return
-            for row in rows:
-                yield _record(row)
+            yield from rows
             after = rows[-1][0]
 
     def rare_records(self, up_to: int) -> Iterator[LedgerRecord]:
         """Yield catalog revisions, epochs, salts and what steers learning, up to a position, in order."""
         rows = self.connection.execute(
-            "SELECT position, kind, visitor_key, body FROM record "
+            "SELECT position, kind, visitor_key, body, checksum FROM record "
             "WHERE kind > 3 AND kind IN (SELECT value FROM json_each(?)) AND position <= ? ORDER BY position",
             (json.dumps([int(kind) for kind in _RARE_KINDS]), up_to),
         ).fetchall()
         for row in rows:
-            yield _record(row)
+            yield record_of(row)
 
     def record_at(self, position: int) -> LedgerRecord:
         """Return one record. Raises KeyError when there is none."""
         row = self.connection.execute(
-            "SELECT position, kind, visitor_key, body FROM record WHERE position = ?", (position,)
+            "SELECT position, kind, visitor_key, body, checksum FROM record WHERE position = ?", (position,)
         ).fetchone()
         if row is None:
             raise KeyError(position)
-        return _record(row)
+        return record_of(row)
 
     def has(self, position: int) -> bool:
         """Return whether a record is there: retention moves some out."""
@@ -209,10 +233,9 @@ class Ledger:
             return None
         key = self._keys.get(digest)
         if key is None:
-            row = self.connection.execute(
-                "SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)
-            ).fetchone()
-            key = int(row[0]) if row else self._new_key(digest)
+            key = self._stored_key(digest)
+            if key is None:
+                key = self._new_key(digest)
             if len(self._keys) >= _KEY_CACHE:
                 self._keys.clear()
             self._keys[digest] = key
@@ -223,10 +246,7 @@ class Ledger:
         key = self._keys.get(digest)
         if key is not None or not digest:
             return key
-        row = self.connection.execute(
-            "SELECT visitor_key FROM visitor WHERE digest = ?", (digest,)
-        ).fetchone()
-        return int(row[0]) if row else None
+        return self._stored_key(digest)
 
     def merge_visitors(self, from_digest: bytes, into_digest: bytes) -> Merge | None:
         """Let one digest stand for another from now on; return both keys, None when they are one already.
@@ -239,11 +259,16 @@ class Ledger:
         run = self.connection.execute
         if run("SELECT 1 FROM merged_visitor WHERE into_key = ?", (from_key,)).fetchone():
             # Others were merged into the one that goes. Keys have no index, so all visitors are looked at.
-            run("UPDATE visitor SET visitor_key = ? WHERE visitor_key = ?", (into_key, from_key))
+            rows = run("SELECT digest FROM visitor WHERE visitor_key = ?", (from_key,)).fetchall()
             self._keys.clear()
         else:
-            run("UPDATE visitor SET visitor_key = ? WHERE digest = ?", (into_key, from_digest))
+            rows = [(from_digest,)]
             self._keys[from_digest] = into_key
+        for (digest,) in rows:
+            run(
+                "UPDATE visitor SET visitor_key = ?, checksum = ? WHERE digest = ?",
+                (into_key, visitor_checksum(digest, into_key), digest),
+            )
         # Whom all the digests of this key stand for: the first that others were merged into.
         run("INSERT OR IGNORE INTO merged_visitor VALUES (?, ?)", (into_key, into_digest))
         run("DELETE FROM merged_visitor WHERE into_key = ?", (from_key,))
@@ -274,8 +299,21 @@ class Ledger:
         if self._entropy is None:
             raise RuntimeError("a ledger opened for reading makes no visitor keys")
         key = int.from_bytes(self._entropy(8), "big") >> 1
-        self.connection.execute("INSERT INTO visitor VALUES (?, ?)", (digest, key))
+        self.connection.execute(
+            "INSERT INTO visitor VALUES (?, ?, ?)", (digest, key, visitor_checksum(digest, key))
+        )
         return key
+
+    def changed_visitor_count(self) -> int:
+        """Return how many visitors' keys are not what was written; looks at all of them."""
+        rows = self.connection.execute("SELECT digest, visitor_key, checksum FROM visitor")
+        return sum(not is_whole_key(*row) for row in rows)
+
+    def _stored_key(self, digest: bytes) -> int | None:
+        row = self.connection.execute(
+            "SELECT digest, visitor_key, checksum FROM visitor WHERE digest = ?", (digest,)
+        ).fetchone()
+        return None if row is None else whole_key(*row)
 
     def segment_offsets(self) -> dict[str, int]:
         """Return how far each segment has been drained, by name."""
@@ -290,9 +328,10 @@ class Ledger:
         self.connection.execute("DELETE FROM segment WHERE name = ?", (name,))
 
 
-def _record(row: tuple[int, int, int | None, bytes]) -> LedgerRecord:
-    """Return a row of table record. Raises DamagedFile for one that no release so far wrote."""
-    position, kind, visitor_key, data = row
+def record_of(row: RecordRow) -> LedgerRecord:
+    """Return a row of table record. Raises DamagedFile where it changed, or no release so far wrote it."""
+    position, kind, visitor_key, _, _ = row
+    data = whole(*row)
     try:
         return LedgerRecord(position, RecordKind(kind), visitor_key, data)
     except ValueError:

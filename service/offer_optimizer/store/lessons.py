@@ -15,6 +15,7 @@ from offer_optimizer.ledger.v1 import records_pb2 as pb
 from offer_optimizer.store.codec import RecordKind
 from offer_optimizer.store.decision_codec import load_features
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.record_check import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,12 @@ def read_drawn(ledger: Ledger, positions: Iterable[int]) -> Iterator[tuple[int, 
     """Yield (position, what was drawn) of the decisions at some positions, in any order."""
     # CROSS JOIN keeps the order of the tables: positions drive, records are looked up.
     rows = ledger.connection.execute(
-        "SELECT position, body FROM json_each(?) AS wanted CROSS JOIN record ON position = wanted.value "
-        "WHERE kind = ?",
+        "SELECT position, kind, visitor_key, body, checksum FROM json_each(?) AS wanted "
+        "CROSS JOIN record ON position = wanted.value WHERE kind = ?",
         (json.dumps(list(positions)), int(RecordKind.DECISION)),
     )
-    for position, body in rows:
-        yield position, decode_drawn(body)
+    for row in rows:
+        yield row[0], decode_drawn(whole(*row))
 
 
 def decode_drawn(data: bytes) -> Drawn:

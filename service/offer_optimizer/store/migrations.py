@@ -8,6 +8,7 @@ records again (`learn.refold`). May not know what is in a record.
 |---|---|---|
 | 1 | the fold's tables: weights, final rewards, parked feedback, counters, rollups | drop them |
 | 2 | open decisions are indexed by visitor in buckets | all of them share the first |
+| 3 | records and visitors have a checksum beside them | older ones have none; up to where is noted |
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Final
 
 from offer_optimizer.core.errors import CannotStart
 from offer_optimizer.store.open_buckets import BUCKET_SCHEMA, FIRST_BUCKETS
+from offer_optimizer.store.record_check import UNCHECKED
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 TRUTH: Final = frozenset(
     {
         "meta",
@@ -108,8 +110,20 @@ def bucket_open_decisions(connection: sqlite3.Connection, _path: Path) -> None:
     connection.execute(FIRST_BUCKETS)
 
 
+def begin_checksums(connection: sqlite3.Connection, _path: Path) -> None:
+    """Let records have a checksum from now on: to write all again would take minutes, and space."""
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(record)")]
+    if "checksum" not in columns:
+        connection.execute("ALTER TABLE record ADD COLUMN checksum INTEGER")
+        connection.execute("ALTER TABLE visitor ADD COLUMN checksum INTEGER")
+        connection.execute(
+            "INSERT OR REPLACE INTO meta SELECT ?, COALESCE(MAX(position), 0) FROM record", (UNCHECKED,)
+        )
+
+
 STEPS: Final[Mapping[int, Callable[[sqlite3.Connection, Path], None]]] = {
     1: drop_derived,
     2: bucket_open_decisions,
+    3: begin_checksums,
 }
 """By the format that a step begins with."""

@@ -32,6 +32,7 @@ from offer_optimizer.store.codec import (
 from offer_optimizer.store.decision_codec import decode_decision
 from offer_optimizer.store.fold_tables import COUNTED, CloseStatus
 from offer_optimizer.store.ledger import Ledger
+from offer_optimizer.store.record_check import whole
 
 CHUNK: Final = 2000
 """Decisions of one read."""
@@ -46,7 +47,7 @@ def logged_decisions(ledger: Ledger, after: int, up_to: int, progress: Progress)
     first = after
     while True:
         rows = ledger.connection.execute(
-            "SELECT position, visitor_key, body FROM record "
+            "SELECT position, kind, visitor_key, body, checksum FROM record "
             "WHERE position > ? AND position <= ? AND kind = ? ORDER BY position LIMIT ?",
             (after, up_to, int(RecordKind.DECISION), CHUNK),
         ).fetchall()
@@ -54,9 +55,10 @@ def logged_decisions(ledger: Ledger, after: int, up_to: int, progress: Progress)
             progress(up_to - first, up_to - first)
             return
         found = _outcomes(ledger, after, rows[-1][0])
-        for position, visitor_key, body in rows:
+        for row in rows:
+            position, _, visitor_key, _, _ = row
             outcome = found.get(position, _OPEN)
-            yield LoggedDecision(position, visitor_key, decode_decision(body), outcome)
+            yield LoggedDecision(position, visitor_key, decode_decision(whole(*row)), outcome)
         after = rows[-1][0]
         progress(after - first, up_to - first)
 
@@ -90,10 +92,12 @@ def merged_keys(ledger: Ledger) -> dict[int, int]:
     """Return who every merged visitor is now: records written before a merge keep the key they had."""
     into: dict[int, int] = {}
     # "kind > 3" is what the index of rare records is made of.
-    for (data,) in ledger.connection.execute(
-        "SELECT body FROM record WHERE kind = ? AND kind > 3 ORDER BY position", (int(RecordKind.MERGE),)
+    for row in ledger.connection.execute(
+        "SELECT position, kind, visitor_key, body, checksum FROM record "
+        "WHERE kind = ? AND kind > 3 ORDER BY position",
+        (int(RecordKind.MERGE),),
     ):
-        merge = decode_body(RecordKind.MERGE, data)
+        merge = decode_body(RecordKind.MERGE, whole(*row))
         if isinstance(merge, Merge):
             into[merge.from_key] = merge.into_key
     # Newest first: by then the one a visitor was merged into knows who they became themselves.
@@ -115,12 +119,13 @@ def _outcomes(ledger: Ledger, after: int, up_to: int) -> dict[int, Outcome]:
     run = ledger.connection.execute
     heard: defaultdict[int, list[FatedFeedback]] = defaultdict(list)
     # Without CROSS JOIN the reading of records would come first.
-    for decision_position, fate, body in run(
-        "SELECT f.decision_position, f.fate, r.body FROM fate AS f CROSS JOIN record AS r USING (position) "
+    for decision_position, fate, *row in run(
+        "SELECT f.decision_position, f.fate, r.position, r.kind, r.visitor_key, r.body, r.checksum "
+        "FROM fate AS f CROSS JOIN record AS r USING (position) "
         "WHERE f.decision_position > ? AND f.decision_position <= ? ORDER BY position",
         (after, up_to),
     ):
-        heard[decision_position].append(FatedFeedback(decode_feedback(body), Fate(fate)))
+        heard[decision_position].append(FatedFeedback(decode_feedback(whole(*row)), Fate(fate)))
     found = {position: Outcome(feedback=tuple(items)) for position, items in heard.items()}
     for position, status_number, close_time_us, reward, final, clipped, weight in run(
         "SELECT c.position, status, close_time_us, c.reward, COALESCE(f.reward, c.reward), clipped, weight "

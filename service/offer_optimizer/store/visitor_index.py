@@ -74,6 +74,20 @@ class VisitorIndex:
             )
         return sorted(position for (position,) in rows)
 
+    def missing_count(self) -> int:
+        """Return how many records of full blocks are not found by their visitor; read block by block."""
+        found = 0
+        for block in range(self._done_count()):
+            (count,) = self._run(
+                "SELECT COUNT(*) FROM record WHERE position > ? AND position <= ? "
+                "AND visitor_key IS NOT NULL AND NOT EXISTS "
+                "(SELECT 1 FROM visitor_position AS at WHERE at.block = ? "
+                "AND at.visitor_key = record.visitor_key AND at.position = record.position)",
+                (block * BLOCK, (block + 1) * BLOCK, block),
+            ).fetchone()
+            found += int(count)
+        return found
+
     def rename(self, new_keys: Mapping[int, int]) -> None:
         """Give the records of visitors other keys, within the caller's transaction."""
         for old, new in new_keys.items():

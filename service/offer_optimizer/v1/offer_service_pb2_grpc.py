@@ -84,7 +84,9 @@ class OfferServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchDecide(self, request, context):
-        """Choose many offers in one call. Items fail one by one; the call itself succeeds.
+        """Choose many offers in one call. Items fail one by one; the call itself succeeds. If its deadline passes in
+        between, what was decided by then is recorded and the rest is not begun: with a `request_id` for each item,
+        whoever sends the batch again gets the first answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

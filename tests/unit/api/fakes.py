@@ -322,6 +322,8 @@ class FakeLog:
         with self.lock:
             self.events.append((event, fields))
 
+    warning = error
+
 
 def error_id() -> str:
     return "e-1"
@@ -363,4 +365,5 @@ class FakePorts:
             shadows=self.shadows,
             log=self.log,
             make_error_id=error_id,
+            clock=lambda: 0,
         )

@@ -152,7 +152,7 @@ def found(door: Door, method: str) -> Any:  # noqa: ANN401
 
 def shut(*pools: WaitingPool) -> Door:
     """Return a door in front of these pools."""
-    return Door("s", Behind(), pools, turned_away(FailureBook(FakeLog(), lambda: "id")))
+    return Door("s", Behind(), pools, turned_away(FailureBook(FakeLog(), lambda: "id", lambda: 0)))
 
 
 def test_the_door_turns_away_decisions_and_feedback_in_the_thread_that_receives_them(stuck: Stuck) -> None:

@@ -46,7 +46,7 @@ class Bench:
             FakeLog(),
         )
         self.share = Share("feedback", 2, FeedbackBusy)
-        self.failures = FailureBook(self.log, error_id)
+        self.failures = FailureBook(self.log, error_id, lambda: 0)
         self.offers = OfferServicer(self.decisions, self.intake, self.desk, self.share, self.failures)
         self.catalogs = CatalogServicer(self.desk, Share("catalog", 1))
 
@@ -89,7 +89,7 @@ def test_an_unknown_placement_is_an_error(bench: Bench) -> None:
 def test_late_work_is_not_executed(bench: Bench, context: FakeContext) -> None:
     with pytest.raises(TooLate):
         bench.decide(pb.DecideRequest(placement="home"), context)
-    with pytest.raises(TooLate):
+    with pytest.raises(TooLate, match="nothing was done"):
         bench.batch(pb.DecideRequest(placement="home"), context=context)
     assert bench.decisions.asked == []
 
@@ -105,7 +105,7 @@ def test_the_rest_of_a_batch_is_not_decided_once_its_deadline_has_passed(bench: 
         context.remaining_s -= 0.5
 
     bench.decisions.hook = pass_time
-    with pytest.raises(TooLate):
+    with pytest.raises(TooLate, match=r"after 2 of 5 items: .*requests\[1\] were decided, and are recorded"):
         bench.batch(*[pb.DecideRequest(placement="home")] * 5, context=context)
     assert len(bench.decisions.asked) == 2
     # Whoever repeats these requests is answered with the first decisions: they have to be written.

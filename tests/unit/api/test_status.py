@@ -16,7 +16,7 @@ from tests.unit.api.fakes import FakeLog, error_id
 
 def book() -> tuple[status.FailureBook, FakeLog]:
     log = FakeLog()
-    return status.FailureBook(log, error_id), log
+    return status.FailureBook(log, error_id, lambda: 0), log
 
 
 def descendants(error_class: type[Exception]) -> Iterator[type[Exception]]:

@@ -39,6 +39,10 @@ class NoArchivist:
         """See Archivist."""
         return None
 
+    def decisions(self) -> dict[bytes, int]:
+        """See Archivist."""
+        return {}
+
 
 class CountingCache:
     """A hot cache that is emptied and filled at once."""

@@ -45,6 +45,16 @@ def test_only_full_blocks_are_indexed(ledger: Ledger) -> None:
     assert sum(index.step(95) for _ in range(20)) == 9
 
 
+def test_records_that_their_visitor_does_not_lead_to_are_counted(ledger: Ledger) -> None:
+    index = VisitorIndex(ledger.connection)
+    while index.step(95):
+        pass
+    assert index.missing_count() == 0
+    ledger.connection.execute("UPDATE visitor_position SET position = position + 60 WHERE position = 3")
+    ledger.connection.execute("UPDATE visitor_position SET visitor_key = 77 WHERE position = 30")
+    assert index.missing_count() == 2
+
+
 def test_another_key_is_found_instead(ledger: Ledger) -> None:
     index = VisitorIndex(ledger.connection)
     for _ in range(5):
