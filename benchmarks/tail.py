@@ -27,7 +27,7 @@ RATE: Final = 500.0
 KEPT: Final = 20_000
 LONGEST_S: Final = 5.0
 """No decision and no piece of work takes longer: the deadline of the client."""
-HOLDS: Final = ("swap", "catalog", "roll", "collection", "pmf")
+HOLDS: Final = ("swap", "catalog", "cache", "roll", "collection", "pmf")
 """Work of the decider that holds the interpreter lock for as long as it uses the processor."""
 MACHINE, CLIENT, APPEND, UNKNOWN = "machine", "client", "append", "unknown"
 """A late core, a late client; an append that the disk held up, as the learner's syncs may."""
