@@ -27,8 +27,10 @@ RATE: Final = 500.0
 KEPT: Final = 20_000
 LONGEST_S: Final = 5.0
 """No decision and no piece of work takes longer: the deadline of the client."""
-HOLDS: Final = ("swap", "catalog", "roll", "collection", "pmf")
+HOLDS: Final = ("swap", "catalog", "cache", "roll", "collection", "pmf")
 """Work of the decider that holds the interpreter lock for as long as it uses the processor."""
+STARVED: Final = ("late", "learner: late")
+"""The decider's core, or the one that learner and client share, had other work."""
 MACHINE, CLIENT, APPEND, UNKNOWN = "machine", "client", "append", "unknown"
 """A late core, a late client; an append that the disk held up, as the learner's syncs may."""
 
@@ -74,27 +76,30 @@ def read_events(folder: Path) -> list[Event]:
 def cause_of(slow: Slow, events: Iterable[Event]) -> str:
     """Return what a slow decision is put down to.
 
-    The client, where it sent late for half of the time; else what held the decider up for longest meanwhile.
+    The client, where it sent late for half of the time; else to what we did, where that held the decider up
+    for longer than it had no core, and without it the decision would not have been slow.
     """
     if slow.late_ms >= slow.took_ms / 2.0:
         return CLIENT
-    shares: dict[str, float] = defaultdict(float)
-    waited_ms = 0.0
+    ours: dict[str, float] = defaultdict(float)
+    waited_ms = machine_ms = 0.0
     end_s = slow.due_s + slow.took_ms / 1e3
     for event in events:
         overlap_ms = event.overlap_ms(slow.due_s, end_s)
         name = event.what.split()[0]
-        if name == "late":
-            shares[MACHINE] += min(event.cpu_ms, overlap_ms)
+        if event.what in STARVED:
+            machine_ms += min(event.cpu_ms, overlap_ms)
         elif name in HOLDS:
-            shares[name] += min(event.cpu_ms, overlap_ms)
+            ours[name] += min(event.cpu_ms, overlap_ms)
         elif name == APPEND:
             waited_ms = max(waited_ms, overlap_ms)
-    explained_ms = sum(shares.values())
+    held_ms = sum(ours.values())
     # An append waits for the interpreter lock too: the disk is blamed for what nothing else explains.
-    if waited_ms > 2.0 * explained_ms:
+    if waited_ms > 2.0 * (held_ms + machine_ms) and slow.took_ms - waited_ms <= SLOW_MS:
         return APPEND
-    return max(shares, key=lambda name: shares[name]) if explained_ms else UNKNOWN
+    if held_ms >= machine_ms and slow.took_ms - held_ms <= SLOW_MS:
+        return max(ours, key=lambda name: ours[name])
+    return MACHINE if machine_ms else UNKNOWN
 
 
 def causes(slow: Iterable[Slow], events: Sequence[Event]) -> Counter[str]:

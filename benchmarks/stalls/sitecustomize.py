@@ -24,7 +24,8 @@ PREFIX: Final = os.environ.get("OFFER_OPTIMIZER_STALLS", "")
 WORK: Final = {
     "decider": {
         "swap": ("offer_optimizer.decide.models", "ModelShelf", "_put"),
-        "catalog": ("offer_optimizer.app.in_force", "InForce", "refresh"),
+        "catalog": ("offer_optimizer.store.catalog", "CatalogStore", "refresh"),
+        "cache": ("offer_optimizer.store.lmdb_cache", "LmdbCache", "refresh"),
         "roll": ("offer_optimizer.store.segment_writer", "SegmentWriter", "_roll"),
         "append": ("offer_optimizer.store.segment_writer", "SegmentWriter", "append"),
         "sync": ("offer_optimizer.store.segment_writer", "SegmentWriter", "sync"),

@@ -212,3 +212,15 @@ def test_a_second_server_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
         directory.lock(Files(), 1)
     lock.release()
     directory.lock(Files(), 1).release()
+
+
+def test_room_ahead_of_use_leaves_the_size_and_a_disk_that_can_not_give_it_is_fine(tmp_path: Path) -> None:
+    disk, files = OsDisk(), Files()
+    fd = disk.open(str(tmp_path / "file"), 0o600, must_be_new=True)
+    files.append(fd, b"some", "test.append")
+    files.reserve(fd, 2**20)
+    assert disk.size(fd) == 4
+    files.reserve(fd, 2**60)
+    files.append(fd, b"more", "test.append")
+    assert disk.read(str(tmp_path / "file"), 0, 100) == b"somemore"
+    disk.close(fd)

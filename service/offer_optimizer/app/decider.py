@@ -91,7 +91,7 @@ def run_decider(
     )
     restore_catalog(directory, store)
     snapshots = SnapshotStore(files, directory.snapshots)
-    shelf = ModelShelf(snapshots, lambda: time.sleep(REST_S))
+    shelf = ModelShelf(snapshots, lambda: time.sleep(REST_S), time.monotonic)
     cache = early.cache()
     in_force = InForce(store, shelf, cache, prepare_catalog(store.refresh()))
     shelf.refresh(in_force.prepared, FIRST_MODELS)

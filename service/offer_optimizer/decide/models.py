@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 SWAPS: Final = 3
 """With a rest between two of them, and refreshes a tenth of a second apart: 15 to 20 a second at most."""
+LONG_S: Final = 0.02
+"""A swap that took longer, of a model of many bits, is the last one of its refresh."""
 IDLE_REFRESHES: Final = 3
 """For so many refreshes a model stays that no placement names any more."""
 _Key = tuple[str, bytes]
@@ -58,13 +60,19 @@ class ModelShelf:
     revision before still ask for it while the next revision's models are being loaded.
 
     Loading holds the interpreter lock for 2 to 3 ms with Vowpal Wabbit, while every request waits. So a
-    refresh swaps SWAPS models at most, those that have waited longest, and `rest` gives requests their turn
-    between any two loads.
+    refresh swaps SWAPS models at most, those that have waited longest, and none behind one that took long;
+    `rest` gives requests their turn between any two loads. `seconds` is a clock that only goes forward.
     """
 
-    def __init__(self, snapshots: SnapshotReader, rest: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        snapshots: SnapshotReader,
+        rest: Callable[[], None] = lambda: None,
+        seconds: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._snapshots = snapshots
         self._rest = rest
+        self._seconds = seconds
         self._models: dict[_Key, ServedModel] = {}
         self._idle: dict[_Key, int] = {}
         self._refused: set[tuple[str, str]] = set()
@@ -110,7 +118,10 @@ class ModelShelf:
             self._turn += 1
             # Before it is loaded: one that can't be read must not keep the others waiting.
             self._turns[key] = self._turn
+            began_s = self._seconds()
             self._put(key, *newer[key])
+            if self._seconds() - began_s > LONG_S:
+                break
 
     def _put(self, key: _Key, placement: PreparedPlacement, name: str | None) -> None:
         model = self._load(key[0], placement, name)

@@ -8,7 +8,7 @@ tens of milliseconds to sync a large one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -163,7 +163,8 @@ class Publisher:
 
     def settle(self) -> None:
         """Return once nothing is under way, so that snapshots are what was published last."""
-        wait([future for _, future in self._under_way.values()])
+        for _, future in self._under_way.values():
+            future.exception()
 
     def _carry_out(self, delivery: _Delivery) -> int:
         """Verify and write, in whatever thread; return when it was written."""

@@ -7,11 +7,12 @@ tests wrap either to drop, shorten or fail single calls.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import mmap
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Disk(Protocol):
@@ -27,6 +28,10 @@ class Disk(Protocol):
 
     def truncate(self, fd: int, size: int, /) -> None:
         """Cut the file to `size` bytes."""
+        ...
+
+    def reserve(self, fd: int, size: int) -> None:
+        """Give a file room for `size` bytes from its beginning, ahead of use; its size stays what it is."""
         ...
 
     def fdatasync(self, fd: int, /) -> None:
@@ -86,6 +91,13 @@ class Disk(Protocol):
         ...
 
 
+_KEEP_SIZE: Final = 1
+# Python has posix_fallocate alone, which changes the size of the file.
+_fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+if _fallocate is not None:
+    _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
 class OsDisk:
     """The operating system. Locks are `flock`: they belong to the open file and die with the process."""
 
@@ -101,6 +113,12 @@ class OsDisk:
         """See Disk. A child that is spawned does not inherit the handle, so it can't keep a lock alive."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         return os.open(path, flags | (os.O_EXCL if must_be_new else 0), mode)
+
+    def reserve(self, fd: int, size: int) -> None:
+        """See Disk. Does nothing where the system has no such call."""
+        if _fallocate is not None and _fallocate(fd, _KEEP_SIZE, 0, size) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
 
     def close(self, fd: int, /) -> None:
         """See Disk. Unlocks first: mapped memory keeps a duplicate of the handle, and so the lock."""

@@ -15,7 +15,7 @@ import errno
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -121,6 +121,11 @@ class Files:
             except OSError:
                 is_torn = True
         return AppendFailed(self._failure("append", self._name(fd), cause), kept, is_torn=is_torn)
+
+    def reserve(self, fd: int, size: int) -> None:
+        """Let a file have room for `size` bytes ahead of use, where the disk can; it never fails."""
+        with suppress(OSError):
+            self._disk.reserve(fd, size)
 
     def sync(self, fd: int, step: str) -> None:
         """Return once what was appended so far survives a power cut (fdatasync).

@@ -131,6 +131,9 @@ class MemoryDisk:
         with self._lock:
             del self._handle(fd).content[size:]
 
+    def reserve(self, fd: int, size: int) -> None:
+        """See Disk. Memory is there when it is written."""
+
     def fdatasync(self, fd: int, /) -> None:
         """See Disk."""
         with self._lock:

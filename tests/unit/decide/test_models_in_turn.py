@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 from offer_optimizer.core.catalog import Catalog, Placement
 from offer_optimizer.core.catalog_revision import CatalogRevision
 from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.core.features import EMPTY
-from offer_optimizer.decide.models import ModelShelf
+from offer_optimizer.decide.models import LONG_S, ModelShelf
 from offer_optimizer.decide.prepared import PreparedCatalog, prepare_catalog
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action, Example
@@ -62,6 +64,17 @@ def test_a_refresh_swaps_a_few_models_that_have_waited_longest_with_rests_betwee
         [4, 4, 5, 5, 5],
     ]
     assert len(rests) == 10
+
+
+def test_behind_a_swap_that_took_long_a_refresh_swaps_no_other() -> None:
+    shelves, clock = Shelves(), itertools.count(0.0, LONG_S * 1.5)
+    shelf = ModelShelf(shelves, seconds=lambda: next(clock))
+    shelf.refresh(CATALOG)
+    publish(shelves, 1)
+    shelf.refresh(CATALOG)
+    assert positions(shelf) == [1, 0, 0, 0, 0]
+    shelf.refresh(CATALOG)
+    assert positions(shelf) == [1, 1, 0, 0, 0]
 
 
 def test_one_that_can_not_be_read_does_not_keep_the_others_waiting() -> None:
