@@ -42,6 +42,7 @@ from offer_optimizer.learn.fold import Fold
 from offer_optimizer.learn.loop import Learner
 from offer_optimizer.learn.publish import Publisher
 from offer_optimizer.learn.reach import LedgerReach
+from offer_optimizer.learn.retire import LedgerRetirer
 from offer_optimizer.store.catalog import CatalogStore
 from offer_optimizer.store.clock_file import ClockFile
 from offer_optimizer.store.codec import RecordKind
@@ -235,6 +236,8 @@ class WholeService:
         eraser = VisitorEraser(
             self.files, self.directory, self.ledger, self.clock, oldest, _NoArchive(), self.cache
         )
+        # Nothing is moved to an archive; but models go on from the base that an erasure leaves.
+        retirer = LedgerRetirer(self.files, self.directory, self.ledger, self.clock)
         index = VisitorIndex(self.ledger.connection)
         return Learner(
             self.ledger,
@@ -243,8 +246,9 @@ class WholeService:
             publisher,
             self.salts,
             keeper,
-            eraser=eraser,
-            index=index,
+            retirer,
+            eraser,
+            index,
         )
 
     def _ports(self) -> Ports:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from importlib import metadata
 from importlib.metadata import version
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_versions_cover_the_library_and_our_own_learning() -> None:
 def test_the_version_of_a_library_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes milliseconds, and every round of a learner asks for epochs."""
     first = registry.library_versions("linear")
-    monkeypatch.setattr(registry.metadata, "version", lambda library: pytest.fail(f"{library} is read again"))
+    monkeypatch.setattr(metadata, "version", lambda library: pytest.fail(f"{library} is read again"))
     assert registry.library_versions("linear") == first
 
 
