@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from offer_optimizer.cli.serve import _settle_format
 from offer_optimizer.core.errors import CannotStart, StorageUnavailable
 from offer_optimizer.store import migrations
 from offer_optimizer.store.doctor_ledger import look_at_ledger
@@ -261,3 +262,18 @@ def test_a_ledger_of_format_1_that_lacks_records_is_refused_and_stays_as_it_was(
 
 def test_there_is_nothing_to_migrate_where_there_is_no_ledger(tmp_path: Path) -> None:
     assert migrate(tmp_path / "ledger.sqlite") is None
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_whoever_starts_hears_of_a_migration_and_of_folding_where_there_is_any(
+    folder: Path, capsys: pytest.CaptureFixture[str], version: int
+) -> None:
+    path = ledger_of(folder)
+    if version == 1:
+        age(path)
+    else:
+        run_all(path, OLDER[version])
+    _settle_format(DataDirectory(folder / "data"))
+    said = capsys.readouterr().err
+    assert f"migrated from format {version} to {FORMAT_VERSION}" in said
+    assert ("folded again" in said) == (version == 1)

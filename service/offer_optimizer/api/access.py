@@ -7,6 +7,7 @@ nothing configured) handlers are called directly and pay nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -16,7 +17,7 @@ from google.protobuf.message import DecodeError
 from offer_optimizer.api.caller import KEY_NAME
 from offer_optimizer.api.handlers import Call
 from offer_optimizer.core.access import Allowance, Key, KeyRing, Role, check_placements, check_role
-from offer_optimizer.core.errors import KeyLimit
+from offer_optimizer.core.errors import KeyLimit, StorageUnavailable
 from offer_optimizer.v1 import catalog_service_pb2 as catalog_pb
 from offer_optimizer.v1 import insight_service_pb2 as insight_pb
 from offer_optimizer.v1 import offer_service_pb2 as pb
@@ -89,7 +90,7 @@ ANSWERED: Final[Mapping[str, Callable[[bytes], Iterable[str]]]] = {
 
 
 class AuditLog(Protocol):
-    """Where admin actions are kept."""
+    """Where admin actions are kept. One that was asked for and has no end in it may have been done."""
 
     def note(self, actor: str, peer: str, call: str, verdict: str) -> None:
         """Keep one action durably. Raises StorageUnavailable."""
@@ -157,10 +158,15 @@ class Gate:
         try:
             answer = call(data, context)
         except Exception as error:
-            self.audit.note(actor, context.peer(), name, type(error).__name__)
+            self._note_end(actor, context.peer(), name, type(error).__name__)
             raise
-        self.audit.note(actor, context.peer(), name, "done")
+        self._note_end(actor, context.peer(), name, "done")
         return answer
+
+    def _note_end(self, actor: str, peer: str, name: str, verdict: str) -> None:
+        # It is done, or has failed: whatever the disk says now, the caller has to hear of that.
+        with suppress(StorageUnavailable):
+            self.audit.note(actor, peer, name, verdict)
 
 
 def _presented(context: grpc.ServicerContext) -> tuple[str | None, str | None]:

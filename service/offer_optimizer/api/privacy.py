@@ -21,6 +21,7 @@ from offer_optimizer.core import limits
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.decide.ports import VisitorErasure
+from offer_optimizer.evaluate.errors import HistoryUnreadable
 from offer_optimizer.evaluate.ports import VisitorHistory
 from offer_optimizer.evaluate.visitor_history import VisitorPage
 from offer_optimizer.v1 import offer_service_pb2 as pb
@@ -52,7 +53,10 @@ class PrivacyServicer:
                 if visitor_id in getattr(request, name):
                     raise InvalidInput(name, "holds the visitor id, which nothing may keep")
             asker = asker_of(request, context)
-            count = self._histories.decision_count(visitor_id)
+            try:
+                count = self._histories.decision_count(visitor_id)
+            except HistoryUnreadable:
+                count = 0  # the wish is what matters, and needs no ledger
             self._erasures.erase(visitor_id, asker.actor, asker.reason)
         return pb.EraseVisitorResponse(redacted_decision_count=count).SerializeToString()
 

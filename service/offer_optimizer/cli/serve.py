@@ -22,7 +22,7 @@ from offer_optimizer.store.files import Files
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.lost_ledger import require_ledger
-from offer_optimizer.store.migrations import FORMAT_VERSION, migrate
+from offer_optimizer.store.migrations import FORMAT_VERSION, KEEPS_FOLD, migrate
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.supervisor import Child, Supervisor
 
@@ -185,11 +185,10 @@ def _settle_format(directory: DataDirectory) -> None:
     """Migrate an older ledger before anybody reads it. Raises CannotStart for a newer one."""
     found = migrate(directory.ledger_path)
     if found is not None and found != FORMAT_VERSION:
-        print(
-            f"{directory.ledger_path}: migrated from format {found} to {FORMAT_VERSION}; learning goes on"
-            " once its records are folded again",
-            file=sys.stderr,
-        )
+        text = f"{directory.ledger_path}: migrated from format {found} to {FORMAT_VERSION}"
+        if found < KEEPS_FOLD:
+            text += "; learning goes on once its records are folded again"
+        print(text, file=sys.stderr)
 
 
 def _is_settled(files: Files, directory: Path, catalog: Path | None) -> bool:

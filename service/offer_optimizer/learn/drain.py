@@ -237,6 +237,8 @@ class Drainer:
 
     def _compare_with_first(self, decision: Decision, data: bytes, first: int) -> None:
         """Say that a decision came with another text: the same one comes again with every repeat."""
+        if not self._ledger.has(first):
+            return  # retention moved it out, and its id goes later
         known = self._ledger.record_at(first)
         body = known.body() if known.data != data else None
         if isinstance(body, Decision) and not body.erased:

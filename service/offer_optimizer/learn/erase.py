@@ -202,7 +202,7 @@ class VisitorEraser:
             return True
         if self._archiving is None:
             self._archivist.start(redaction)
-            self._archiving = redaction
+            self._archiving, self._archived = redaction, None  # what it found is forgotten
             return False
         status = self._archivist.poll()
         if status is None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from offer_optimizer.core.errors import NotFound
+from offer_optimizer.core.errors import NotFound, StorageUnavailable
 from offer_optimizer.store.files import Files
 
 SUFFIX: Final = ".audit"
@@ -51,8 +51,13 @@ class AuditTrail:
             if fd is None:
                 self._files.make_dir(self._directory, "audit.dir", 0o700)
                 path = self._directory / f"{time_us:016d}-{self._writer_id}{SUFFIX}"
-                fd = self._fd = self._files.open_append(path, "audit", mode=_MODE)
-                self._files.sync_dir(self._directory, "audit.sync_dir")
+                fd = self._files.open_append(path, "audit", mode=_MODE)
+                try:
+                    self._files.sync_dir(self._directory, "audit.sync_dir")
+                except StorageUnavailable:
+                    self._files.close(fd)  # its name may not last: the next entry begins another file
+                    raise
+                self._fd = fd
             self._files.append(fd, line.encode(), "audit.append")
             self._files.sync(fd, "audit.sync")
 

@@ -25,6 +25,8 @@ from offer_optimizer.store.record_check import UNCHECKED
 from offer_optimizer.store.sqlite import open_reader, open_writer, transaction
 
 FORMAT_VERSION: Final = 4
+KEEPS_FOLD: Final = 2
+"""The oldest format whose fold's tables are taken along."""
 TRUTH: Final = frozenset(
     {
         "meta",

@@ -8,7 +8,7 @@ import pytest
 from offer_optimizer.api.access import ROLES, Gate
 from offer_optimizer.api.server import CATALOG_SERVICE, INSIGHT_SERVICE, OFFER_SERVICE
 from offer_optimizer.core.access import Key, KeyRing, Role, make_key
-from offer_optimizer.core.errors import Forbidden, InvalidInput, KeyLimit, Unauthenticated
+from offer_optimizer.core.errors import Forbidden, InvalidInput, KeyLimit, StorageUnavailable, Unauthenticated
 from offer_optimizer.v1 import offer_service_pb2 as pb
 
 
@@ -132,6 +132,24 @@ def test_admin_actions_are_noted_before_and_after_also_where_no_key_is_asked_for
         ("no key", "CatalogService.ApplyCatalog", "asked"),
         ("no key", "CatalogService.ApplyCatalog", "done"),
     ]
+
+
+def test_an_action_that_was_done_is_answered_whether_or_not_its_end_could_be_noted() -> None:
+    """Told that nothing was promised, its caller would do it again."""
+
+    class Full(Notes):
+        def note(self, actor: str, peer: str, call: str, verdict: str) -> None:
+            if verdict != "asked":
+                raise StorageUnavailable("full")
+            super().note(actor, peer, call, verdict)
+
+    def fail(_data: bytes, _context: grpc.ServicerContext) -> bytes:
+        raise InvalidInput("field", "bad")
+
+    gate = Gate(None, Full(), lambda: 0.0)
+    assert gate.guard(echo, "CatalogService.ApplyCatalog")(b"x", Call()) == b"x"  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="bad"):
+        gate.guard(fail, "CatalogService.ApplyCatalog")(b"", Call())  # type: ignore[arg-type]
 
 
 def test_a_failed_admin_action_is_noted_as_such() -> None:

@@ -8,6 +8,7 @@ from offer_optimizer.api.admission import Share
 from offer_optimizer.api.privacy import PrivacyServicer
 from offer_optimizer.core.access import Role
 from offer_optimizer.core.errors import InvalidInput
+from offer_optimizer.evaluate.errors import HistoryUnreadable
 from offer_optimizer.evaluate.story import StoryFeedback
 from offer_optimizer.evaluate.visitor_history import CapEvents, VisitorPage
 from offer_optimizer.v1 import offer_service_pb2 as pb
@@ -48,6 +49,20 @@ def test_an_erasure_is_asked_for_with_who_and_why(privacy: PrivacyServicer, eras
     reply = erase(privacy, visitor_id=WHO, reason="asked by mail", actor="ann")
     assert reply.redacted_decision_count == len(WHO)
     assert erasures.asked == [(WHO, "ann at ipv4:127.0.0.1:40404", "asked by mail")]
+
+
+def test_a_wish_is_kept_while_the_ledger_cannot_be_read(
+    privacy: PrivacyServicer,
+    histories: FakeHistories,
+    erasures: FakeErasures,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unreadable(_visitor_id: str) -> int:
+        raise HistoryUnreadable("damaged")
+
+    monkeypatch.setattr(histories, "decision_count", unreadable)
+    assert erase(privacy, visitor_id=WHO, reason="r", actor="ann").redacted_decision_count == 0
+    assert len(erasures.asked) == 1
 
 
 @pytest.mark.parametrize("name", ["reason", "actor"])

@@ -289,6 +289,21 @@ def test_a_decision_that_comes_twice_counts_once_and_stops_nothing(
     assert kinds(service).count(RecordKind.DECISION) == 2
 
 
+def test_a_repeat_of_a_decision_that_was_moved_to_the_archive_stops_nothing(
+    service: ServiceInMemory, writer: Writer
+) -> None:
+    """Its id is known for longer than its record; the learner had tried such a round again and again."""
+    first = now(service, 1)
+    writer.decide(first)
+    service.run_for(0.1)
+    service.connection.execute("DELETE FROM record WHERE kind = 1")
+    writer.decide(first)
+    writer.decide(now(service, 2))
+    service.run_for(0.1)
+    assert service.learner.retry_s == 0.0
+    assert kinds(service).count(RecordKind.DECISION) == 1
+
+
 def test_a_repeat_is_dropped_without_a_word_and_another_decision_of_its_id_is_not(
     service: ServiceInMemory, writer: Writer
 ) -> None:

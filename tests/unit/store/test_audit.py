@@ -31,6 +31,23 @@ def test_nothing_was_changed_yet_reads_as_nothing() -> None:
     assert read_entries(MemoryFiles(), DIRECTORY) == []
 
 
+def test_a_file_whose_name_may_not_last_is_begun_anew() -> None:
+    broken, times = [True], iter(range(10, 20))
+
+    def fail(step: str, moment: Moment) -> None:
+        if step == "audit.sync_dir" and moment == "before" and broken:
+            raise OSError(5, "broken")
+
+    files = MemoryFiles(fail)
+    trail = AuditTrail(files, DIRECTORY, "a", lambda: next(times))
+    with pytest.raises(StorageUnavailable):
+        trail.note("ops", "p", "c", "lost")
+    broken.clear()
+    trail.note("ops", "p", "c", "asked")
+    assert [entry.verdict for entry in read_entries(files, DIRECTORY)] == ["asked"]
+    assert len(files.list(DIRECTORY)) == 2
+
+
 def test_what_can_not_be_noted_is_said() -> None:
     def fail(step: str, moment: Moment) -> None:
         if step == "audit.sync" and moment == "before":
