@@ -1,9 +1,9 @@
 """How many decisions a second does BatchDecide make with one core, against Decide?
 
 The same service and the same requests, in turns: many visitors at one placement, each in a context of its
-own, as a mailing asks, alone and 200 in a batch; and one visitor in one context at ten placements, as a page
-asks, alone and in one batch. The ratio is that of CPU time of the deciding process for a decision, the least of
-the turns.
+own, as a mailing asks, alone and 200 in a batch; and one visitor in one context at ten placements, as a
+page asks, alone and in one batch. The ratio is that of CPU time of the deciding process for a decision, the
+least of the turns.
 """
 
 from __future__ import annotations
