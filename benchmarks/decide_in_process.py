@@ -287,7 +287,7 @@ def main() -> None:
     """Measure and print the table."""
     asked = question.ask(question.parser("decide_in_process", __doc__))
     with tempfile.TemporaryDirectory(prefix="offer-optimizer-") as directory:
-        least = measure(questions(Path(directory)), *((4, 400) if asked.is_short else (12, 2000)))
+        least = measure(questions(Path(directory)), *((8, 200) if asked.is_short else (12, 2000)))
     print(f"{'in process':32}{'us':>8}{'ratio':>8}")
     for name, spent_us in least.items():
         print(f"{name:32}{spent_us:8.1f}{spent_us / least[NAIVE]:8.2f}")

@@ -27,7 +27,7 @@ from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import transaction
 
-TURNS = 3
+TURNS = 5
 TOLERANCE = 0.5
 """Short runs came to between 0.44 and 0.60 where the kept full one has 0.655."""
 

@@ -32,6 +32,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def usable() -> set[int]:
+    """Return the cores that this process may use."""
+    return os.sched_getaffinity(0)
+
+
 def pin(pid: int, cores: set[int]) -> None:
     """Keep every thread of a process on these cores; threads it starts later inherit them."""
     for task in Path(f"/proc/{pid}/task").iterdir():

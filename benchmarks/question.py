@@ -1,8 +1,9 @@
 """What every benchmark answers with: figures, each with the limit of docs/design.md, section 11.
 
 A benchmark is a file with a `main` that asks `ask` for its options and ends with `finish`. A full run leaves
-one small file in results/, which replaces the one before it of the same build: the baseline that short runs
-are compared with. Knows nothing of how a figure is measured.
+one small file in results/, which replaces the one before it of the same build. Short runs are compared with
+short ones: their baseline is a file of its own, written from several of them by `python -m benchmarks --short
+--keep`. Knows nothing of how a figure is measured.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +28,8 @@ class Figure:
     """One measured number. `limit` is what it has to reach (None: only told), `at_least` from which side.
 
     `tolerance` is how far it may be worse than the baseline in a short run, as a share of the baseline; it
-    comes from how much repeated runs differed. None where a short run can't be compared with a full one.
+    comes from how much repeated short runs differed, which stand as `runs` beside the baseline, their median.
+    None where it is told and not compared.
     """
 
     text: str
@@ -34,6 +37,7 @@ class Figure:
     limit: float | None = None
     at_least: bool = True
     tolerance: float | None = None
+    runs: Sequence[float] = ()
 
     @property
     def is_met(self) -> bool | None:
@@ -126,36 +130,42 @@ def line(figure: Figure) -> str:
 
 
 def keep(folder: Path, name: str, text: str) -> str:
-    """Write the one file of a benchmark and build, in place of the one before; return its name."""
+    """Write the one file of a benchmark, build and size, in place of the one before; return its name."""
     content = json.loads(text)
     folder.mkdir(parents=True, exist_ok=True)
-    for old in kept_files(folder, name, content["build"]):
+    is_short = content.get("is_short", False)
+    for old in kept_files(folder, name, content["build"], is_short=is_short):
         old.unlink()
     suffix = "" if content["build"] == "plain" else f"-{content['build']}"
-    file = folder / f"{name}{suffix}-{content['date']}.json"
+    file = folder / f"{name}{suffix}{'-short' if is_short else ''}-{content['date']}.json"
     file.write_text(text, encoding="utf-8")
     return file.name
 
 
-def kept_files(folder: Path, name: str, of_build: str) -> list[Path]:
-    """Return the files of a benchmark and build, oldest first; one that names no build is a plain one's."""
+def kept_files(folder: Path, name: str, of_build: str, *, is_short: bool = False) -> list[Path]:
+    """Return the files of a benchmark, build and size, oldest first; one without a build is a plain one's."""
     found = []
-    for file in sorted(folder.glob(f"{name}-*.json")):
-        rest = file.stem.removeprefix(f"{name}-")
-        if rest[:1].isdigit() or rest.startswith(f"{of_build}-"):
-            content = json.loads(file.read_text(encoding="utf-8"))
-            if content.get("build", "plain") == of_build:
-                found.append(file)
+    for file in folder.glob(f"{name}-*.json"):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content.get("build", "plain") == of_build and content.get("is_short", False) is is_short:
+            found.append(file)
     return sorted(found, key=lambda file: file.stem[-10:])
 
 
-def baseline(folder: Path, name: str, of_build: str) -> dict[str, float]:
-    """Return the kept figures of a benchmark by text; empty where there are none of this build."""
-    files = kept_files(folder, name, of_build)
-    if not files:
-        return {}
-    content = json.loads(files[-1].read_text(encoding="utf-8"))
-    return {one["text"]: float(one["measured"]) for one in content.get("figures", ())}
+def baseline(folder: Path, name: str, of_build: str, *, is_short: bool = False) -> dict[str, float]:
+    """Return the kept figures of a benchmark by text; empty where there are none of this build and size."""
+    files = kept_files(folder, name, of_build, is_short=is_short)
+    return {one.text: one.measured for one in read(files[-1])} if files else {}
+
+
+def merge(contents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what several runs of a benchmark found as one: of each figure the median, and all of them."""
+    runs = [figures_of(content) for content in contents]
+    figures = [
+        replace(figure, measured=statistics.median(values), runs=values)
+        for figure, values in ((one[0], [each.measured for each in one]) for one in zip(*runs, strict=True))
+    ]
+    return contents[0] | {"figures": [asdict(figure) for figure in figures], "details": {}}
 
 
 def losses(figures: Sequence[Figure], kept: dict[str, float]) -> list[str]:
@@ -175,6 +185,10 @@ def losses(figures: Sequence[Figure], kept: dict[str, float]) -> list[str]:
 
 
 def read(file: Path) -> list[Figure]:
-    """Return the figures that a benchmark wrote with --json."""
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return [Figure(**one) for one in content["figures"]]
+    """Return the figures of a file that a benchmark wrote."""
+    return figures_of(json.loads(file.read_text(encoding="utf-8")))
+
+
+def figures_of(content: dict[str, Any]) -> list[Figure]:
+    """Return the figures of what a benchmark wrote."""
+    return [Figure(**one) for one in content.get("figures", ())]

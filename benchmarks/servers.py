@@ -1,8 +1,8 @@
-"""The servers under test that are ours alone: `python -m benchmarks.servers floor|edge [REPLY]`.
+"""The servers under test that are ours alone: `python -m benchmarks.servers floor|edge [REPLY [PORT]]`.
 
 `floor` answers Decide with the bytes of REPLY (hexadecimal) from an empty handler behind the same server
-options; `edge` is the whole gRPC edge with a fixed decision behind it. Prints the port and serves until its
-standard input ends.
+options; `edge` is the whole gRPC edge with a fixed decision behind it. They share a PORT as deciders do (by
+default any free one). Prints the port and serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TAKEN = pb.RecordFeedbackResponse(
 
 def floor_server(reply: bytes) -> grpc.Server:
     """Build a server whose Decide and RecordFeedback do nothing."""
-    options = ServerOptions()
+    options = ServerOptions(reuse_port=True)
 
     def decide(_data: bytes, _context: grpc.ServicerContext) -> bytes:
         return reply
@@ -192,14 +192,14 @@ def fixed_ports() -> Ports:
 
 def edge_server() -> grpc.Server:
     """Build the whole edge around a fixed decision."""
-    return build_server(fixed_ports(), ServerOptions()).server
+    return build_server(fixed_ports(), ServerOptions(reuse_port=True)).server
 
 
 def serve() -> None:
     """Serve what the command line names."""
     kind = sys.argv[1]
     server = floor_server(bytes.fromhex(sys.argv[2])) if kind == "floor" else edge_server()
-    print(bind(server, "127.0.0.1:0"), flush=True)
+    print(bind(server, f"127.0.0.1:{sys.argv[3] if len(sys.argv) > 3 else 0}"), flush=True)
     server.start()
     sys.stdin.read()
     server.stop(0).wait()

@@ -55,7 +55,15 @@ def ours(name: str, *arguments: str) -> Iterator[UnderTest]:
     """Run `benchmarks.servers` and stop it at the end."""
     command = [sys.executable, "-m", "benchmarks.servers", name, *arguments]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+        # As the service's processes are started: Linux shares cores out by session first (autogroup), so
+        # beside busy neighbours a floor in our own would have had four times as much of a core.
+        start_new_session=True,
     ) as process:
         if process.stdin is None or process.stdout is None:
             raise AssertionError("both are pipes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +19,7 @@ from offer_optimizer.api.queueing import (
     PATIENCES_S,
     WATCHED_S,
     Door,
+    QueuedCall,
     WaitingPool,
 )
 from offer_optimizer.api.server import turned_away
@@ -54,6 +56,20 @@ class Stuck:
         for _ in range(3):
             self.now += PATIENCE_S + BEHIND_S / 2
             self.pool.behind_s()
+
+
+def runs_here(pool: ThreadPoolExecutor) -> bool:
+    """Return whether a pool has run what it was given before it returns, in the thread that gave it."""
+    ran: list[int] = []
+    pool.submit(lambda: ran.append(threading.get_ident()))
+    return ran == [threading.get_ident()]
+
+
+def ended(pool: WaitingPool) -> None:
+    """Wait until a call has ended that is queued behind all others."""
+    over = threading.Event()
+    pool.submit(int).add_done_callback(lambda _call: over.set())
+    assert over.wait(5.0)
 
 
 @pytest.fixture
@@ -94,7 +110,7 @@ def test_a_pool_that_has_caught_up_is_watched_for_a_while(stuck: Stuck) -> None:
     """Behind again soon afterwards, it is so at once; later it has time again."""
     stuck.fall_behind()
     stuck.free.set()
-    stuck.pool.submit(int).result(5.0)
+    ended(stuck.pool)
     assert stuck.pool.behind_s() == 0.0
     for rest_s, is_watched in ((WATCHED_S / 2, True), (2 * WATCHED_S, False)):
         again = Stuck()
@@ -111,9 +127,64 @@ def test_calls_whose_caller_has_gone_leave_the_queue_too(stuck: Stuck) -> None:
     """A call that the pool takes and that does nothing counts no longer."""
     stuck.queue(3 * THREADS)
     stuck.free.set()
-    stuck.pool.submit(int).result(5.0)
+    ended(stuck.pool)
     stuck.now += 100.0
     assert stuck.pool.behind_s() == 0.0
+
+
+def test_a_pool_serves_in_order_and_a_call_that_fails_holds_up_nobody() -> None:
+    pool, began = WaitingPool(1), list[int]()
+
+    def work(number: int) -> None:
+        began.append(number)
+        raise ValueError(number)
+
+    for number in range(20):
+        pool.submit(work, number)
+    ended(pool)
+    assert began == list(range(20))
+    pool.shutdown()
+
+
+def test_a_pool_has_as_many_threads_as_it_was_given_and_they_end_with_it() -> None:
+    pool, seen = WaitingPool(THREADS, name="of-this-test"), threading.Barrier(THREADS + 1)
+    for _ in range(THREADS):
+        pool.submit(seen.wait, 5.0)
+    seen.wait(5.0)
+    for _ in range(THREADS):
+        ended(pool)
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("of-this-test")]
+    assert len(threads) == THREADS
+    pool.shutdown()
+    for thread in threads:
+        thread.join(5.0)
+        assert not thread.is_alive()
+
+
+def test_whoever_asks_to_be_told_when_a_call_ends_is_told_once_however_late() -> None:
+    """By any of two threads: the one that ends it, and the one that asks."""
+    for is_over in (False, True):
+        call, told = QueuedCall(), list[object]()
+        if is_over:
+            call.end()
+        call.add_done_callback(told.append)
+        assert told == ([call] if is_over else [])
+        if not is_over:
+            call.end()
+        call.add_done_callback(told.append)
+        assert told == [call, call]
+
+
+def test_asking_while_a_call_ends_is_never_missed() -> None:
+    pool, told = WaitingPool(2), list[object]()
+    for _ in range(2000):
+        pool.submit(int).add_done_callback(told.append)
+    ended(pool)
+    pool.shutdown()
+    give_up_s = time.monotonic() + 5.0
+    while len(told) < 2000 and time.monotonic() < give_up_s:
+        time.sleep(0.001)
+    assert len(told) == len(set(map(id, told))) == 2000
 
 
 class Behind(grpc.GenericRpcHandler):
@@ -165,7 +236,7 @@ def test_the_door_turns_away_decisions_and_feedback_in_the_thread_that_receives_
         refuse = found(door, method)
         here = refuse.experimental_thread_pool
         assert isinstance(here, ThreadPoolExecutor), "grpc asks for one"
-        assert here.submit(threading.get_ident).result() == threading.get_ident()
+        assert runs_here(here)
         with pytest.raises(Aborted) as caught:
             refuse(Unread(), FakeContext())
         assert caught.value.status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -187,7 +258,7 @@ def test_feedback_is_refused_for_a_while_behind_decisions_that_were(stuck: Stuck
     door = shut(stuck.pool)
     stuck.fall_behind()
     stuck.free.set()
-    stuck.pool.submit(int).result(5.0)
+    ended(stuck.pool)
     for rest_s, is_open in ((0.9 * FEEDBACK_REST_S, False), (0.2 * FEEDBACK_REST_S, True)):
         stuck.now += rest_s
         assert found(door, "Decide")(b"", FakeContext()) == b"served"

@@ -93,3 +93,12 @@ def test_kept_figures_of_a_build_are_found_and_replace_each_other(monkeypatch: p
     assert question.baseline(folder, "x", "plain") == {"speed": 1.0}
     assert question.baseline(folder, "x", "compiled") == {"speed": 2.0}
     assert question.baseline(folder, "y", "plain") == {}
+    short = {
+        "build": "plain",
+        "date": "2026-01-03",
+        "is_short": True,
+        "figures": [{"text": "speed", "measured": 3.0}],
+    }
+    question.keep(folder, "x", json.dumps(short))
+    assert question.baseline(folder, "x", "plain") == {"speed": 1.0}
+    assert question.baseline(folder, "x", "plain", is_short=True) == {"speed": 3.0}
