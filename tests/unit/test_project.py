@@ -168,9 +168,7 @@ def test_continuous_integration_runs_the_readmes_test_command_and_only_targets_t
     assert "make test" in read("README.md")
 
 
-def test_what_continuous_integration_leaves_out_of_the_test_command_other_steps_run_larger() -> (
-    None
-):
+def test_what_continuous_integration_leaves_out_of_the_test_command_other_steps_run_larger() -> None:
     recipes = dict(re.findall(r"^([a-z-]+):.*\n\t(.*)$", read("Makefile"), flags=re.MULTILINE))
     left_out = re.findall(r"\$\((\w+_TESTS)\)", recipes["test"])
     assert left_out
