@@ -8,6 +8,11 @@ READY := .venv/.ready
 # Two workers are what the checks are timed for; more cores take more: `make test WORKERS=8`.
 WORKERS ?= 2
 TEST := $(RUN) pytest -n $(WORKERS) --dist worksteal
+# What .ci/run runs at a larger size in steps of its own; `make test LATER=yes` leaves these to them.
+KILL_TESTS := tests/crash/test_kill.py tests/crash/test_kill_points.py tests/crash/test_power_cut.py
+HOSTILE_TESTS := tests/fuzz
+# Tests start hundreds of processes: modules are compiled once, not by each of them (a quarter of their time).
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -27,7 +32,7 @@ demo: $(READY) ## Watch the real service learn a simulated shop (at most two min
 	$(PYTHON_BIN) -m offer_optimizer demo
 
 test: $(READY) ## Run every test at its short size (at most five minutes on two cores)
-	$(TEST)
+	$(TEST) $(if $(LATER),$(addprefix --ignore=,$(KILL_TESTS) $(HOSTILE_TESTS)))
 
 lint: $(READY) ## Check style and formatting
 	$(RUN) ruff check
@@ -68,13 +73,13 @@ crash: $(READY) ## Kill, cut the power, damage files and fail the disk, in full 
 	$(RUN) pytest --size proof tests/crash tests/unit/store/test_power_cut.py
 
 crash-short: $(READY) ## Kill processes for a while: the size of a continuous check (`make test` runs the rest briefly)
-	$(TEST) --size ci tests/crash/test_kill.py tests/crash/test_kill_points.py tests/crash/test_power_cut.py
+	$(TEST) --size ci $(KILL_TESTS)
 
 fuzz-short: $(READY) ## Send hostile messages for a while: the size of a continuous check
-	$(TEST) --size ci tests/fuzz
+	$(TEST) --size ci $(HOSTILE_TESTS)
 
 fuzz: $(READY) ## Send a million hostile messages to the whole service, in process (ten minutes)
-	$(TEST) --size proof tests/fuzz
+	$(TEST) --size proof $(HOSTILE_TESTS)
 
 soak-short: $(READY) ## Run the real service under load for half a minute: the size of a continuous check
 	$(RUN) benchmarks.soak 28

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,19 @@ class RunningService:
     def log_tail(self) -> str:
         """Return the end of the service's log."""
         return (self.directory.parent / "serve.log").read_text()[-3000:]
+
+
+@contextlib.contextmanager
+def serving(folder: Path, catalog: str, workers: int = 1) -> Iterator[RunningService]:
+    """Start a service on the text of a catalog, with its data in `folder`; it ends with the block."""
+    path = folder / "catalog.yaml"
+    path.write_text(catalog)
+    service = RunningService(folder / "data", path, workers)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.end()
 
 
 def _is_running(pid: int) -> bool:

@@ -21,7 +21,7 @@ from offer_optimizer.v1 import offer_service_pb2 as pb
 from offer_optimizer.v1 import offer_service_pb2_grpc as rpc
 from tests.conftest import Size
 from tests.crash.faulty_disk import PERIOD_S, STALL_S, FaultyDisk, limit_files
-from tests.running_service import RunningService
+from tests.running_service import RunningService, serving
 from tests.unit.learn.service_in_memory import BOOT
 from tests.unit.learn.worlds import feedback_of
 
@@ -48,15 +48,8 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDisk]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, disk: FaultyDisk) -> Iterator[RunningService]:
-    folder = tmp_path_factory.mktemp("service")
-    catalog = folder / "catalog.yaml"
-    catalog.write_text(CATALOG)
-    running = RunningService(folder / "data", catalog, workers=1)
-    try:
-        running.start()
+    with serving(tmp_path_factory.mktemp("service"), CATALOG) as running:
         yield running
-    finally:
-        running.end()
 
 
 class Caller:

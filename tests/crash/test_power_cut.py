@@ -20,28 +20,12 @@ from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.errors import OfferOptimizerError
 from offer_optimizer.core.feedback import Feedback
 from offer_optimizer.store.files import Files
-from offer_optimizer.store.memory_files import MemoryDisk
+from tests.careless_disk import CarelessDisk
 from tests.conftest import Size
 from tests.crash.cut_sqlite import CutDisk, open_over
 from tests.crash.small_service import SmallService
 from tests.unit.learn.service_in_memory import Writer
 from tests.unit.learn.worlds import counted_entropy
-
-
-class Careless(MemoryDisk):
-    """A disk that syncs no content, or no names, and says that it did."""
-
-    def __init__(self, forgets: str) -> None:
-        super().__init__()
-        self._forgets = forgets
-
-    def fdatasync(self, fd: int, /) -> None:
-        if self._forgets != "content":
-            super().fdatasync(fd)
-
-    def sync_dir(self, path: str) -> None:
-        if self._forgets != "names":
-            super().sync_dir(path)
 
 
 class Cut(Exception):
@@ -63,7 +47,7 @@ class Lives:
         self._chance = random.Random(seed)
         self._monkeypatch = monkeypatch
         self._pragmas = pragmas or {}
-        self.disk = Careless(forgets)
+        self.disk = CarelessDisk(forgets)
         self._sqlite = CutDisk()
         self._entropy = counted_entropy()
         self.decided: set[int] = set()

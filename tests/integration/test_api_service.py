@@ -12,7 +12,7 @@ import pytest
 
 from offer_optimizer.client import Candidate, Client, Explanation, RequestRejected, ServiceUnavailable
 from offer_optimizer.v1 import insight_service_pb2, insight_service_pb2_grpc
-from tests.running_service import RunningService
+from tests.running_service import RunningService, serving
 
 WAIT_S = 10.0
 CATALOG = """\
@@ -32,15 +32,8 @@ placements:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    folder = tmp_path_factory.mktemp("service")
-    catalog = folder / "catalog.yaml"
-    catalog.write_text(CATALOG)
-    service = RunningService(folder / "data", catalog)
-    try:
-        service.start()
+    with serving(tmp_path_factory.mktemp("service"), CATALOG, workers=2) as service:
         yield service
-    finally:
-        service.end()
 
 
 @pytest.fixture(scope="module")

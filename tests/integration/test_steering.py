@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from offer_optimizer.cli.main import build_app
 from offer_optimizer.client import Client, ModelInfo, RequestRejected
-from tests.running_service import RunningService
+from tests.running_service import RunningService, serving
 
 CATALOG = """\
 version: 1
@@ -27,15 +27,8 @@ WAIT_S = 15.0
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    folder = tmp_path_factory.mktemp("service")
-    catalog = folder / "catalog.yaml"
-    catalog.write_text(CATALOG)
-    service = RunningService(folder / "data", catalog, workers=1)
-    try:
-        service.start()
+    with serving(tmp_path_factory.mktemp("service"), CATALOG) as service:
         yield service
-    finally:
-        service.end()
 
 
 def until(client: Client, holds: Callable[[ModelInfo], bool]) -> ModelInfo:

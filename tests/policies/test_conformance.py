@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from offer_optimizer.core.decision import Pmf64
@@ -87,6 +87,10 @@ def teach(policy: Policy, count: int = 300, seed: int = 1) -> Policy:
     return policy
 
 
+def taught_policies() -> list[tuple[Case, Policy]]:
+    return [(case, teach(case.create())) for case in CASES]
+
+
 def assert_is_pmf(pmf: Pmf64, count: int) -> None:
     assert pmf.dtype == np.float64
     assert pmf.shape == (count,)
@@ -99,13 +103,21 @@ def test_every_entry_of_the_registry_is_a_case() -> None:
     assert {case.name for case in CASES} == set(registry.ENTRIES)
 
 
-@every_policy
-def test_a_pmf_sums_to_one_for_any_legal_question(case: Case) -> None:
-    policy = teach(case.create())
+def test_a_pmf_sums_to_one_for_any_legal_question_whatever_the_order_of_offers() -> None:
+    """Every policy is asked each question: drawing one takes longer than all their answers."""
+    policies = taught_policies()
 
-    @given(context=any_features(), actions=any_actions())
-    def check(context: Features, actions: tuple[Action, ...]) -> None:
-        assert_is_pmf(policy.pmf(context, actions), len(actions))
+    @given(context=any_features(), actions=any_actions(), chance=st.randoms(use_true_random=False))
+    def check(context: Features, actions: tuple[Action, ...], chance: random.Random) -> None:
+        order = list(range(len(actions)))
+        chance.shuffle(order)
+        for case, policy in policies:
+            note(f"policy: {case}")
+            pmf = policy.pmf(context, actions)
+            assert_is_pmf(pmf, len(actions))
+            shuffled = policy.pmf(context, [actions[index] for index in order])
+            # float32 inside, added up in another order.
+            np.testing.assert_allclose(shuffled, pmf[order], atol=1e-6)
 
     check()
 
@@ -125,21 +137,6 @@ def test_no_offers_are_refused_before_and_after_learning(policy: Policy) -> None
         with pytest.raises(InvalidInput, match="actions"):
             policy.pmf(EMPTY, ())
         teach(policy)
-
-
-@every_policy
-def test_the_order_of_offers_does_not_matter(case: Case) -> None:
-    policy = teach(case.create())
-
-    @given(context=any_features(), actions=any_actions(), chance=st.randoms(use_true_random=False))
-    def check(context: Features, actions: tuple[Action, ...], chance: random.Random) -> None:
-        order = list(range(len(actions)))
-        chance.shuffle(order)
-        shuffled = policy.pmf(context, [actions[index] for index in order])
-        # float32 inside, added up in another order.
-        np.testing.assert_allclose(shuffled, policy.pmf(context, actions)[order], atol=1e-6)
-
-    check()
 
 
 @every_featured
@@ -220,9 +217,9 @@ def test_hostile_features_do_nothing_but_be_features(case: Case) -> None:
     assert policy.save() == untouched.save()
 
 
-@every_policy
-def test_hostile_examples_leave_a_policy_that_still_answers(case: Case) -> None:
-    policy = teach(case.create())
+def test_hostile_examples_leave_a_policy_that_still_answers() -> None:
+    """Every policy learns each example."""
+    policies = taught_policies()
 
     @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(
@@ -242,12 +239,15 @@ def test_hostile_examples_leave_a_policy_that_still_answers(case: Case) -> None:
         data: st.DataObject,
     ) -> None:
         chosen = data.draw(st.integers(0, len(actions) - 1))
-        policy.learn(Example(context, actions, chosen, propensity, reward, weight))
-        assert_is_pmf(policy.pmf(context, actions), len(actions))
+        for case, policy in policies:
+            note(f"policy: {case}")
+            policy.learn(Example(context, actions, chosen, propensity, reward, weight))
+            assert_is_pmf(policy.pmf(context, actions), len(actions))
 
     check()
-    restored = case.load(policy.save())
-    assert_is_pmf(restored.pmf(EMPTY, OFFERS), len(OFFERS))
+    for case, policy in policies:
+        restored = case.load(policy.save())
+        assert_is_pmf(restored.pmf(EMPTY, OFFERS), len(OFFERS))
 
 
 @every_policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from typing import Final
@@ -62,7 +63,8 @@ OFFERS: Final = tuple(
 BASELINE: Final = ("save5", "msg")
 
 
-def draw_examples(count: int, seed: int) -> list[Example]:
+@functools.cache
+def draw_examples(count: int, seed: int) -> tuple[Example, ...]:
     """Return examples logged by uniform; mobile visitors like msg (0.6), others save15 (0.6; else 0.1)."""
     chance = random.Random(seed)
     examples = []
@@ -79,7 +81,7 @@ def draw_examples(count: int, seed: int) -> list[Example]:
             limit=limits.CONTEXT_FEATURES,
         )
         examples.append(Example(context, OFFERS, chosen, 1 / len(OFFERS), reward))
-    return examples
+    return tuple(examples)
 
 
 def with_reward(examples: Sequence[Example], best: int) -> list[Example]:

@@ -21,6 +21,8 @@ NEW: Final = 8
 FLOOR: Final = 0.02
 CHECK_EVERY: Final = 25
 """Decisions between two looks at the shares."""
+LOOKS: Final = 4
+"""Looks that a share is the mean of, so that no accident counts."""
 _AUDIENCES: Final = ("sport", "home", "kids")
 _DEVICES: Final = ("phone", "tablet", "desktop")
 _KINDS: Final = ("coupon", "content", "service")
@@ -71,7 +73,10 @@ class ArrivingShop:
         self.truth = np.clip(self.truth + own_effects, 0.01, 0.99)
 
     def serve(self, policy: Policy, before: int, after: int, tested: int = 2400) -> npt.NDArray[np.float64]:
-        """Serve so many decisions before and after the arrival; return the newcomer's share at each look."""
+        """Serve so many decisions before and after the arrival; return the newcomer's share at each look.
+
+        No more are served once the newcomer has had half: nothing later counts.
+        """
         shares = []
         for _ in range(tested):
             at = int(self._chance.integers(len(self.contexts)))
@@ -88,6 +93,8 @@ class ArrivingShop:
             policy.learn(Example(self.contexts[at], offers, chosen, float(pmf[chosen]), reward))
             if step >= before and (step - before) % CHECK_EVERY == 0:
                 shares.append(self.share(policy))
+                if len(reached(np.array(shares[-LOOKS:]))):
+                    break
         return np.array(shares)
 
     def share(self, policy: Policy) -> float:
@@ -95,10 +102,17 @@ class ArrivingShop:
         return float(np.mean([policy.pmf(context, self.offers)[self.best] for context in self.contexts]))
 
 
+def reached(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the looks from which on the newcomer had half of all decisions, in the mean of four looks."""
+    if len(shares) < LOOKS:
+        return np.array([], np.int64)
+    smooth = np.convolve(shares, np.full(LOOKS, 1.0 / LOOKS), mode="valid")
+    return np.flatnonzero(smooth >= 0.5)
+
+
 def decisions_until_half(shares: npt.NDArray[np.float64]) -> int:
-    """Return how many decisions after the arrival the newcomer first had half of all, in the mean of four
-    looks; where it never had, all there were.
+    """Return how many decisions after the arrival the newcomer first had half of all; where it never had,
+    all there were.
     """
-    smooth = np.convolve(shares, np.ones(4) / 4.0, mode="valid")
-    reached = np.flatnonzero(smooth >= 0.5)
-    return int(reached[0] + 1 if len(reached) else len(shares)) * CHECK_EVERY
+    looks = reached(shares)
+    return int(looks[0] + 1 if len(looks) else len(shares)) * CHECK_EVERY

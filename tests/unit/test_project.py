@@ -162,10 +162,20 @@ def test_the_image_does_not_run_as_root_and_is_probed() -> None:
 
 
 def test_continuous_integration_runs_the_readmes_test_command_and_only_targets_that_exist() -> None:
-    steps = re.findall(r"^step \S+ make (\S+)$", read(".ci/run"), flags=re.MULTILINE)
+    steps = re.findall(r"^step \S+ make (\S+)", read(".ci/run"), flags=re.MULTILINE)
     assert "test" in steps
     assert set(steps) <= make_targets()
     assert "make test" in read("README.md")
+
+
+def test_what_continuous_integration_leaves_out_of_the_test_command_other_steps_run_larger() -> None:
+    recipes = dict(re.findall(r"^([a-z-]+):.*\n\t(.*)$", read("Makefile"), flags=re.MULTILINE))
+    left_out = re.findall(r"\$\((\w+_TESTS)\)", recipes["test"])
+    assert left_out
+    steps = re.findall(r"^step \S+ make (\S+)$", read(".ci/run"), flags=re.MULTILINE)
+    larger = [recipes[step] for step in steps if "--size ci" in recipes.get(step, "")]
+    for tests in left_out:
+        assert any(recipe.endswith(f"$({tests})") for recipe in larger), tests
 
 
 def test_make_help_describes_every_target() -> None:

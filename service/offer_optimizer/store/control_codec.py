@@ -1,9 +1,13 @@
-"""The records that steer learning, to bytes and back. Equal values give equal bytes."""
+"""The records that steer learning, to bytes and back. Equal values give equal bytes.
+
+A body and its record name each field alike, so one rule moves them all; what `core.control` says of a field
+holds for the record's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+import dataclasses
+from typing import Any, Final, TypeVar
 
 from offer_optimizer.core.control import (
     Audit,
@@ -33,166 +37,55 @@ _Record = (
     | pb.ShadowRecord
 )
 
+_Body = TypeVar("_Body", bound=Steering)
+
+RECORDS: Final[dict[type[Steering], type[_Record]]] = {
+    Learning: pb.LearningRecord,
+    Rollback: pb.RollbackRecord,
+    Quarantine: pb.QuarantineRecord,
+    Promotion: pb.PromotionRecord,
+    ClockAccepted: pb.ClockAcceptedRecord,
+    Thinning: pb.ThinningRecord,
+    Retention: pb.RetentionRecord,
+    Erasure: pb.ErasureRecord,
+    ShadowPolicy: pb.ShadowRecord,
+}
+"""What each is stored as."""
+
+_ENTRIES: Final[dict[str, type[Control]]] = {
+    "learning": Learning,
+    "rollback": Rollback,
+    "quarantine": Quarantine,
+    "promotion": Promotion,
+    "clock_accepted": ClockAccepted,
+}
+"""What comes through a control segment, by its field of the entry."""
+
 
 def encode_steering(body: Steering) -> bytes:
     """Serialise one as the ledger keeps it."""
-    return _record(body).SerializeToString(deterministic=True)
+    return _store(body).SerializeToString(deterministic=True)
 
 
 def decode_steering(kind: type[Steering], data: bytes) -> Steering:
     """Parse one, of the kind that it was encoded from."""
-    return _LOADERS[kind](data)
+    return _load(kind, RECORDS[kind].FromString(data))
 
 
 def control_entry(control: Control) -> pb.ControlEntry:
     """Return the entry of a control segment that asks for a change."""
-    match _record(control):
-        case pb.LearningRecord() as learning:
-            return pb.ControlEntry(learning=learning)
-        case pb.RollbackRecord() as rollback:
-            return pb.ControlEntry(rollback=rollback)
-        case pb.QuarantineRecord() as quarantine:
-            return pb.ControlEntry(quarantine=quarantine)
-        case pb.PromotionRecord() as promotion:
-            return pb.ControlEntry(promotion=promotion)
-        case pb.ClockAcceptedRecord() as accepted:
-            return pb.ControlEntry(clock_accepted=accepted)
-        case _:
-            raise TypeError(f"{type(control).__name__} does not come through a control segment")
+    for name, kind in _ENTRIES.items():
+        if isinstance(control, kind):
+            entry: dict[str, Any] = {name: _store(control)}
+            return pb.ControlEntry(**entry)
+    raise TypeError(f"{type(control).__name__} does not come through a control segment")
 
 
 def load_control(entry: pb.ControlEntry) -> Control | None:
     """Return what an entry of a control segment asks for; None where it is of another sort."""
-    match entry.WhichOneof("change"):
-        case "learning":
-            return load_learning(entry.learning)
-        case "rollback":
-            return load_rollback(entry.rollback)
-        case "quarantine":
-            return load_quarantine(entry.quarantine)
-        case "promotion":
-            return load_promotion(entry.promotion)
-        case "clock_accepted":
-            return load_clock_accepted(entry.clock_accepted)
-        case _:
-            return None
-
-
-def load_learning(record: pb.LearningRecord) -> Learning:
-    """Return a freeze or a resumption."""
-    return Learning(record.placement_id, record.frozen, load_audit(record.audit))
-
-
-def load_rollback(record: pb.RollbackRecord) -> Rollback:
-    """Return a rollback."""
-    return Rollback(
-        record.placement_id,
-        record.policy_epoch,
-        record.model_position,
-        record.close_time_us,
-        record.close_position,
-        record.learned_count,
-        load_audit(record.audit),
-        record.ledger_time_us,
-    )
-
-
-def load_quarantine(record: pb.QuarantineRecord) -> Quarantine:
-    """Return a quarantine."""
-    return Quarantine(
-        record.placement_id,
-        record.start_us,
-        record.end_us,
-        record.offer_id,
-        record.source,
-        load_audit(record.audit),
-    )
-
-
-def load_promotion(record: pb.PromotionRecord) -> Promotion:
-    """Return a promotion."""
-    return Promotion(
-        record.placement_id,
-        record.policy_epoch,
-        record.description,
-        record.close_time_us,
-        record.close_position,
-        record.uses_final,
-        load_audit(record.audit),
-    )
-
-
-def load_clock_accepted(record: pb.ClockAcceptedRecord) -> ClockAccepted:
-    """Return an accepted jump of the clock."""
-    return ClockAccepted(load_audit(record.audit))
-
-
-def _record(body: Steering) -> _Record:
-    match body:
-        case Learning():
-            return pb.LearningRecord(
-                placement_id=body.placement_id, frozen=body.frozen, audit=store_audit(body.audit)
-            )
-        case Rollback():
-            return pb.RollbackRecord(
-                placement_id=body.placement_id,
-                policy_epoch=body.policy_epoch,
-                model_position=body.model_position,
-                close_time_us=body.close_time_us,
-                close_position=body.close_position,
-                learned_count=body.learned_count,
-                audit=store_audit(body.audit),
-                ledger_time_us=body.ledger_time_us,
-            )
-        case Quarantine():
-            return pb.QuarantineRecord(
-                placement_id=body.placement_id,
-                start_us=body.start_us,
-                end_us=body.end_us,
-                offer_id=body.offer_id,
-                source=body.source,
-                audit=store_audit(body.audit),
-            )
-        case Promotion():
-            return pb.PromotionRecord(
-                placement_id=body.placement_id,
-                policy_epoch=body.policy_epoch,
-                description=body.description,
-                close_time_us=body.close_time_us,
-                close_position=body.close_position,
-                uses_final=body.uses_final,
-                audit=store_audit(body.audit),
-            )
-        case ClockAccepted():
-            return pb.ClockAcceptedRecord(audit=store_audit(body.audit))
-        case _:
-            return _own_record(body)
-
-
-def _own_record(
-    body: Thinning | Retention | Erasure | ShadowPolicy,
-) -> pb.ThinningRecord | pb.RetentionRecord | pb.ErasureRecord | pb.ShadowRecord:
-    """Return what the learner alone writes as a record."""
-    if isinstance(body, ShadowPolicy):
-        return pb.ShadowRecord(
-            placement_id=body.placement_id,
-            name=body.name,
-            policy_epoch=body.policy_epoch,
-            description=body.description,
-            incumbent_epoch=body.incumbent_epoch,
-            share=body.share,
-            time_us=body.time_us,
-        )
-    if isinstance(body, Erasure):
-        return pb.ErasureRecord(
-            base_position=body.base_position,
-            base_sha256=body.base_sha256,
-            decision_count=body.decision_count,
-            audit=store_audit(body.audit),
-        )
-    if isinstance(body, Thinning):
-        return pb.ThinningRecord(placement_id=body.placement_id, probability=body.probability)
-    return pb.RetentionRecord(position=body.position, base_sha256=body.base_sha256)
+    name = entry.WhichOneof("change")
+    kind = _ENTRIES.get(name or "")
+    return None if kind is None or name is None else _load(kind, getattr(entry, name))
 
 
 def store_audit(audit: Audit) -> pb.Audit:
@@ -205,39 +98,15 @@ def load_audit(record: pb.Audit) -> Audit:
     return Audit(record.actor, record.reason, record.time_us)
 
 
-def _load_thinning(record: pb.ThinningRecord) -> Thinning:
-    return Thinning(record.placement_id, record.probability)
+def _store(body: Steering) -> _Record:
+    values = {field.name: getattr(body, field.name) for field in dataclasses.fields(body)}
+    if "audit" in values:
+        values["audit"] = store_audit(values["audit"])
+    return RECORDS[type(body)](**values)
 
 
-def _load_retention(record: pb.RetentionRecord) -> Retention:
-    return Retention(record.position, record.base_sha256)
-
-
-def _load_erasure(record: pb.ErasureRecord) -> Erasure:
-    audit = load_audit(record.audit)
-    return Erasure(record.base_position, record.base_sha256, record.decision_count, audit)
-
-
-def _load_shadow(record: pb.ShadowRecord) -> ShadowPolicy:
-    return ShadowPolicy(
-        record.placement_id,
-        record.name,
-        record.policy_epoch,
-        record.description,
-        record.incumbent_epoch,
-        record.share,
-        record.time_us,
-    )
-
-
-_LOADERS: Final[dict[type[Steering], Callable[[bytes], Steering]]] = {
-    Learning: lambda data: load_learning(pb.LearningRecord.FromString(data)),
-    Rollback: lambda data: load_rollback(pb.RollbackRecord.FromString(data)),
-    Quarantine: lambda data: load_quarantine(pb.QuarantineRecord.FromString(data)),
-    Promotion: lambda data: load_promotion(pb.PromotionRecord.FromString(data)),
-    ClockAccepted: lambda data: load_clock_accepted(pb.ClockAcceptedRecord.FromString(data)),
-    Erasure: lambda data: _load_erasure(pb.ErasureRecord.FromString(data)),
-    Thinning: lambda data: _load_thinning(pb.ThinningRecord.FromString(data)),
-    ShadowPolicy: lambda data: _load_shadow(pb.ShadowRecord.FromString(data)),
-    Retention: lambda data: _load_retention(pb.RetentionRecord.FromString(data)),
-}
+def _load(kind: type[_Body], record: _Record) -> _Body:
+    values = {field.name: getattr(record, field.name) for field in dataclasses.fields(kind)}
+    if "audit" in values:
+        values["audit"] = load_audit(values["audit"])
+    return kind(**values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +127,26 @@ def decide(service: Erasing, writer: Writer, number: int, visitor: str = "v") ->
     writer.decide(replace(decision, context=CANARY), visitor)
 
 
+def decide_and_ask(service: Erasing, decider: Writer, asked: Writer) -> None:
+    """One decider records a second decision; then another is asked to erase the visitor."""
+    decide(service, decider, 2)
+    service.ask(asked, "v")
+
+
+def at_the_next_look_at_control(service: Erasing, do: Callable[[], None]) -> None:
+    """Do something once, in the instant in which the learner begins to look for what was asked."""
+    drainer = service.learner.drainer
+    look = drainer._look
+
+    def meanwhile(kind: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        if kind == "control":
+            do()
+            drainer._look = look  # type: ignore[method-assign]
+        return look(kind)
+
+    drainer._look = meanwhile  # type: ignore[method-assign]
+
+
 def test_what_was_recorded_before_it_goes_even_if_it_is_drained_behind_it(
     service: Erasing, writers: tuple[Writer, Writer]
 ) -> None:
@@ -134,16 +154,7 @@ def test_what_was_recorded_before_it_goes_even_if_it_is_drained_behind_it(
     one, other = writers
     decide(service, one, 1)
     service.rounds(2)
-    look = service.learner.drainer._look
-
-    def meanwhile(kind: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        if kind == "control":
-            decide(service, other, 2)
-            service.ask(one, "v")
-            service.learner.drainer._look = look  # type: ignore[method-assign]
-        return look(kind)
-
-    service.learner.drainer._look = meanwhile  # type: ignore[method-assign]
+    at_the_next_look_at_control(service, lambda: decide_and_ask(service, other, one))
     service.rounds(6)
     assert [decision.erased for _, decision in service.decisions()] == [True, True]
     assert [erasure.decision_count for erasure in service.erasures()] == [2]
@@ -170,16 +181,7 @@ def test_who_asks_again_meanwhile_has_gone_what_was_recorded_by_then(
     service.rounds(2)
     service.ask(one, "v")
     service.rounds(1)
-    look = service.learner.drainer._look
-
-    def meanwhile(kind: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        if kind == "control":
-            decide(service, other, 2)
-            service.ask(one, "v")
-            service.learner.drainer._look = look  # type: ignore[method-assign]
-        return look(kind)
-
-    service.learner.drainer._look = meanwhile  # type: ignore[method-assign]
+    at_the_next_look_at_control(service, lambda: decide_and_ask(service, other, one))
     service.rounds(8)
     assert [decision.erased for _, decision in service.decisions()] == [True, True]
 

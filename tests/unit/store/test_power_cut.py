@@ -17,6 +17,7 @@ from offer_optimizer.store.salvage import find_damage, give_up, read_on
 from offer_optimizer.store.segment_format import SECTOR_BYTES
 from offer_optimizer.store.segment_reader import Verdict, list_segments, read_frames
 from offer_optimizer.store.segment_writer import SegmentWriter
+from tests.careless_disk import CarelessDisk
 from tests.conftest import Size
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
@@ -41,22 +42,6 @@ def read_all(files: Files) -> list[bytes]:
 def is_part_of(found: list[bytes], appended: list[bytes]) -> bool:
     rest = iter(appended)
     return all(payload in rest for payload in found)
-
-
-class Careless(MemoryDisk):
-    """A disk that says that it synced, and did not."""
-
-    def __init__(self, forgets: str) -> None:
-        super().__init__()
-        self._forgets = forgets
-
-    def fdatasync(self, fd: int, /) -> None:
-        if self._forgets != "content":
-            super().fdatasync(fd)
-
-    def sync_dir(self, path: str) -> None:
-        if self._forgets != "names":
-            super().sync_dir(path)
 
 
 def lost_in_cuts(disk: MemoryDisk, chance: random.Random, cuts: int) -> int:
@@ -90,14 +75,14 @@ def test_whatever_a_power_cut_takes_synced_records_are_read_and_the_rest_is_a_pa
 
 @pytest.mark.parametrize("forgets", ["content", "names"])
 def test_without_one_of_the_syncs_a_power_cut_takes_what_was_promised(forgets: str) -> None:
-    assert lost_in_cuts(Careless(forgets), random.Random(1), 50) > 0
+    assert lost_in_cuts(CarelessDisk(forgets), random.Random(1), 50) > 0
 
 
 def test_an_answered_item_of_feedback_is_there_and_without_the_sync_it_is_not() -> None:
     for forgets, expected in (("nothing", 0), ("content", 10), ("names", 10)):
         lost = 0
         for seed in range(20):
-            disk = Careless(forgets)
+            disk = CarelessDisk(forgets)
             disk.make_dir("/data", 0o700)
             files = Files(disk=disk)
             inbox = GroupSync(make(files, "inbox"))
@@ -115,7 +100,7 @@ def test_replace_leaves_the_old_content_or_the_new_after_any_power_cut() -> None
     outcomes: dict[str, set[bytes]] = {"nothing": set(), "content": set(), "names": set()}
     for forgets, seen in outcomes.items():
         for seed in range(40):
-            disk = Careless("nothing")
+            disk = CarelessDisk("nothing")
             disk.make_dir("/data", 0o700)
             files = Files(disk=disk)
             files.replace("/data/a", b"old" * 500, "r")
