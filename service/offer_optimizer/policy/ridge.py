@@ -94,6 +94,21 @@ class RidgeBlocks:
         self.covariance[block] *= unsure
         self._stamps[block] = now
 
+    def begin_like(
+        self, block: int, origin: int, weights: Vector, variances: tuple[float, float], now: float
+    ) -> None:
+        """Give a block that has learned nothing its weights, and the covariance of another one, up to date.
+
+        `variances` are what that one's counts for, and the share of the prior's that is added: how far the
+        two may differ. Neither may exceed the prior's where nothing was learned of either.
+        """
+        share, doubt = variances
+        self.weights[block] = weights
+        self.covariance[block] = min(share, 1.0) * self.covariance[origin]
+        diagonal = self.covariance[block] if self.is_diagonal else _diagonal(self.covariance[block])
+        diagonal += doubt * self.prior
+        self._stamps[block] = now
+
     def current(self, now: float) -> Matrix:
         """Return the weights of all blocks at example `now`."""
         return self.weights if self._kept == 1.0 else self.weights * self._remaining(None, now)[:, None]
