@@ -37,20 +37,34 @@ _PLANS_KEPT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
+class New:
+    """The newcomers with attributes among the offers of a question, at `places` of theirs.
+
+    `made`, shape (newcomers, 1 + blocks asked), are their coefficients behind a 1, which stands for what all
+    newcomers start from; `rows` are the blocks asked behind that, or None for all. `share`, shape (offers,),
+    is the part of the prior variance that is their own: OWN_SHARE for each of them and 0 for the others.
+    """
+
+    places: Indices
+    made: Matrix
+    rows: Indices | None
+    share: Vector
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How the offers of one question are made of blocks.
 
     `blocks` has the block numbers asked, or None for all; `coefficients` has shape (offers, blocks asked);
     `unseen`, shape (offers,), is the part of the prior variance that no block carries yet (KIN_SHARE where an
-    offer is made as one that it is like); of other newcomers with
-    attributes their own part is apart, in `new`, which is OWN_SHARE for each of them and 0 for the others.
+    offer is made as one that it is like), but for what is `new`.
     """
 
     blocks: Indices | None
     coefficients: Matrix
     squares: Matrix
     unseen: Vector | None
-    new: Vector | None
+    new: New | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +276,12 @@ class OfferBlocks:
 
 def _plan(blocks: Indices | None, coefficients: Matrix, unseen: Vector, new: Vector) -> Plan:
     some_unseen = unseen if bool((unseen > 1e-9).any()) else None
-    return Plan(blocks, coefficients, coefficients * coefficients, some_unseen, new if new.any() else None)
+    some_new = None
+    if new.any():
+        places = np.flatnonzero(new)
+        made = np.hstack((np.ones((len(places), 1)), coefficients[places]))
+        some_new = New(places, made, None if blocks is None else np.append(0, blocks + 1), new)
+    return Plan(blocks, coefficients, coefficients * coefficients, some_unseen, some_new)
 
 
 def _own_coefficient(parts: list[tuple[int, float]]) -> float:

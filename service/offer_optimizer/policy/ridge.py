@@ -42,6 +42,8 @@ class RidgeBlocks:
         self.covariance: Matrix = self._fresh(block_count, width)
         # At which example each block was last brought up to date.
         self._stamps: Vector = np.zeros(block_count)
+        # What remains of each block, and at which example: asked twice in a question and in many.
+        self._left: tuple[float, Vector] | None = None
 
     def fit(self, block_count: int, width: int) -> None:
         """Make room for so many blocks and columns, at least as many as there are."""
@@ -56,6 +58,7 @@ class RidgeBlocks:
         self.covariance[places] = covariance
         self._stamps = np.zeros(block_count)
         self._stamps[:old_count] = stamps
+        self._left = None
 
     def forget_correlations(self) -> None:
         """Keep variances only from now on."""
@@ -93,6 +96,7 @@ class RidgeBlocks:
         self.weights[block] = weights
         self.covariance[block] *= unsure
         self._stamps[block] = now
+        self._left = None
 
     def begin_like(
         self, block: int, origin: int, weights: Vector, variances: tuple[float, float], now: float
@@ -108,6 +112,7 @@ class RidgeBlocks:
         diagonal = self.covariance[block] if self.is_diagonal else _diagonal(self.covariance[block])
         diagonal += doubt * self.prior
         self._stamps[block] = now
+        self._left = None
 
     def current(self, now: float) -> Matrix:
         """Return the weights of all blocks at example `now`."""
@@ -117,6 +122,7 @@ class RidgeBlocks:
         """Bring some blocks up to date: let them forget for as long as they were not heard of."""
         if self._kept == 1.0:
             return
+        self._left = None
         for block in blocks:
             remaining = self._kept ** (now - float(self._stamps[block]))
             self._stamps[block] = now
@@ -159,11 +165,13 @@ class RidgeBlocks:
             raise PolicyFault(f"load: arrays of shapes {found}, expected {block_count} blocks of {width}")
         self.weights, self.covariance = arrays["weights"], arrays["covariance"]
         self._stamps = arrays["stamps"]
+        self._left = None
 
     def _remaining(self, blocks: Indices | None, now: float) -> Vector:
-        stamps = self._stamps if blocks is None else self._stamps[blocks]
-        remaining: Vector = self._kept ** (now - stamps)
-        return remaining
+        left = self._left
+        if left is None or left[0] != now:
+            left = self._left = now, self._kept ** (now - self._stamps)
+        return left[1] if blocks is None else left[1][blocks]
 
     def _fresh(self, block_count: int, width: int) -> Matrix:
         if self.is_diagonal:
