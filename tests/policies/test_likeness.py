@@ -12,6 +12,7 @@ from offer_optimizer.core.features import EMPTY, Features, build_features
 from offer_optimizer.policy import registry
 from offer_optimizer.policy.contract import Action, Example, Policy
 from offer_optimizer.policy.linear import LinearPolicy
+from offer_optimizer.policy.offer_blocks import KIN_SHARE
 from tests.policies.worlds import features
 
 EARNS = (0.6, 0.2, 0.1, 0.3)
@@ -90,13 +91,13 @@ def test_its_first_example_moves_it_from_just_where_it_started(offers: tuple[Act
         assert found == pytest.approx(expected, abs=0.005)
 
 
-def test_it_is_as_unsure_as_its_origin_and_a_tenth_of_an_offer_unknown() -> None:
+def test_it_is_as_unsure_as_its_origin_and_a_small_share_of_an_offer_unknown() -> None:
     policy = taught()
     assert isinstance(policy, LinearPolicy)
     member = policy._members[1]
     row = policy._encoder.encode(features(device="phone"))
     pair = policy._deviations(member, row, policy._offers.plan((PLAIN[0], newcomer("known-0", PLAIN))))
-    assert pair[1] ** 2 == pytest.approx(pair[0] ** 2 + 0.1 * member.blocks.prior * float(row @ row))
+    assert pair[1] ** 2 == pytest.approx(pair[0] ** 2 + KIN_SHARE * member.blocks.prior * float(row @ row))
 
 
 def test_it_learns_on_its_own_and_leaves_its_origin_alone() -> None:

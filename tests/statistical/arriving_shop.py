@@ -33,8 +33,8 @@ _BEST: Final = (0, 0)
 class ArrivingShop:
     """One draw of the shop: `truth` (contexts, offers) is the chance of a reward, `best` the best newcomer.
 
-    `own` is the deviation of an offer's own effect, in units of reward. With `with_likeness` each newcomer is
-    said to be like the known offer that earns most nearly what it does, over all visitors.
+    `own` is the deviation of an offer's own effect, in units of reward. With `with_likeness` the best newcomer
+    is said to be like the best known offer, the others like the one that earns most nearly what they do.
     """
 
     def __init__(
@@ -98,6 +98,8 @@ class ArrivingShop:
 
     def _like(self, index: int) -> Action:
         missed = np.abs(self.truth[:, :KNOWN] - self.truth[:, [index]]).mean(axis=0)
+        if index == self.best:
+            missed = -self.truth[:, :KNOWN].mean(axis=0)
         offer = self.offers[index]
         return Action(offer.id, offer.attributes, self.offers[int(missed.argmin())].id)
 
