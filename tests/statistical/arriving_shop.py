@@ -33,8 +33,8 @@ _BEST: Final = (0, 0)
 class ArrivingShop:
     """One draw of the shop: `truth` (contexts, offers) is the chance of a reward, `best` the best newcomer.
 
-    `own` is the deviation of an offer's own effect, in units of reward. With `with_likeness` the best newcomer
-    is said to be like the best known offer, the others like the one that earns most nearly what they do.
+    `own` is the deviation of an offer's own effect, in units of reward. With `with_likeness` the best
+    newcomer is said to be like the best known offer, the others like the one that earns what they nearly do.
     """
 
     def __init__(
