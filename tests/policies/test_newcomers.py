@@ -114,7 +114,10 @@ def test_the_first_example_of_a_newcomer_moves_it_from_where_it_started() -> Non
     context = features(device="phone")
     row = policy._encoder.encode(context)
     for member in policy._members[:2]:
-        expected = policy._start_means(member, member.read(row, None), policy._offers.plan(news))[0]
+        plan = policy._offers.plan(news)
+        assert plan.new is not None
+        told = policy._start_means(member, member.read(row, None), plan, plan.new)
+        expected = (plan.new.made @ told)[0]
         again = registry.load("linear", {}, (), policy.save())
         assert isinstance(again, LinearPolicy)
         again.learn(Example(context, news, 0, 1.0, float(expected)))

@@ -2,7 +2,8 @@
 
 What an offer earns is a level, what its attributes add in each audience, and a small effect of its own. Half
 of the offers are known from the start; the others arrive together, later, and but for one of them they are
-poor. Taking the attributes away changes nothing else: the same visitors, the same truth, the same luck.
+poor. Taking the attributes away, or saying which known offer each newcomer is like, changes nothing else: the
+same visitors, the same truth, the same luck.
 Knows policies by their contract alone.
 """
 
@@ -34,10 +35,13 @@ _BEST: Final = (0, 0)
 class ArrivingShop:
     """One draw of the shop: `truth` (contexts, offers) is the chance of a reward, `best` the best newcomer.
 
-    `own` is the deviation of an offer's own effect, in units of reward.
+    `own` is the deviation of an offer's own effect, in units of reward. With `with_likeness` the best
+    newcomer is said to be like the best known offer, the others like the one that earns what they nearly do.
     """
 
-    def __init__(self, seed: int, *, with_attributes: bool, own: float = 0.01) -> None:
+    def __init__(
+        self, seed: int, *, with_attributes: bool, with_likeness: bool = False, own: float = 0.01
+    ) -> None:
         chance = np.random.default_rng([seed, 1])
         self._chance = np.random.default_rng([seed, 2])
         pairs = [(kind, theme) for kind in range(3) for theme in range(4)]
@@ -71,6 +75,8 @@ class ArrivingShop:
             for index, (kind, theme) in enumerate(made):
                 self.truth[at, index] = 0.15 + kinds[kind, audience] + themes[theme, audience]
         self.truth = np.clip(self.truth + own_effects, 0.01, 0.99)
+        if with_likeness:
+            self.offers = self.offers[:KNOWN] + tuple(map(self._like, range(KNOWN, len(made))))
 
     def serve(self, policy: Policy, before: int, after: int, tested: int = 2400) -> npt.NDArray[np.float64]:
         """Serve so many decisions before and after the arrival; return the newcomer's share at each look.
@@ -96,6 +102,13 @@ class ArrivingShop:
                 if len(reached(np.array(shares[-LOOKS:]))):
                     break
         return np.array(shares)
+
+    def _like(self, index: int) -> Action:
+        missed = np.abs(self.truth[:, :KNOWN] - self.truth[:, [index]]).mean(axis=0)
+        if index == self.best:
+            missed = -self.truth[:, :KNOWN].mean(axis=0)
+        offer = self.offers[index]
+        return Action(offer.id, offer.attributes, self.offers[int(missed.argmin())].id)
 
     def share(self, policy: Policy) -> float:
         """Return the probability of the best newcomer, over all contexts alike."""

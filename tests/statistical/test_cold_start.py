@@ -1,4 +1,5 @@
-"""A new offer with the best attributes has its share in a third of the decisions that it takes without them.
+"""A new offer with the best attributes has its share in a third of the decisions that it takes without them,
+and so has the best one without attributes that is said to be like a known one.
 
 Several offers arrive at once in a shop of twelve that are known (`arriving_shop`); its share is half of all
 decisions, since the best newcomer is the best offer for every visitor. Each seed is served twice by the same
@@ -25,9 +26,11 @@ BARS: Final = {"linear": 1 / 3, "auto": 1 / 3, "vw": 1.0}
 offer's identity an equal part of what it earns, which a newcomer lacks: it is held to no loss alone."""
 
 
-def decisions(name: str, seed: int, *, with_attributes: bool, after: int) -> int:
+def decisions(
+    name: str, seed: int, *, with_attributes: bool = False, with_likeness: bool = False, after: int
+) -> int:
     """Return how many decisions the best newcomer of a shop needs until it has half of them."""
-    shop = ArrivingShop(seed, with_attributes=with_attributes)
+    shop = ArrivingShop(seed, with_attributes=with_attributes, with_likeness=with_likeness)
     assert (shop.truth.argmax(axis=1) == shop.best).all()
     policy = registry.create(name, {}, ())
     shares = shop.serve(policy, before=SERVED, after=after)
@@ -56,3 +59,24 @@ def test_a_newcomer_with_the_best_attributes_gets_its_share_in_a_third(
     assert np.median(told) <= BARS[name] * np.median(untold)
     if len(seeds) >= 16:
         assert told.mean() <= BARS[name] * untold.mean()
+
+
+@pytest.mark.parametrize("name", ["linear", "auto"])
+def test_a_newcomer_that_is_like_the_best_known_gets_its_share_in_a_third(
+    name: str, size: Size, figure: Callable[[str], None]
+) -> None:
+    """It earns more than any known one, so what it is like tells less than its attributes would. Medians.
+
+    An unlucky start leaves it behind for long in two shops of seven (linear), so false alarms are 0.2 for
+    three shops and 0.03 for sixteen.
+    """
+    seeds = range(size.pick(test=3 if name == "linear" else 1, ci=6, proof=16))
+    after = size.pick(test=1200, ci=2000, proof=3000)
+    told = np.array([decisions(name, seed, with_likeness=True, after=after) for seed in seeds])
+    untold = np.array([decisions(name, seed, after=after) for seed in seeds])
+    figure(
+        f"{name}: the best of {NEW} newcomers, each like a known offer, has half of the decisions after "
+        f"{np.median(told):,.0f} (mean {told.mean():,.0f}), without that after {np.median(untold):,.0f} "
+        f"(mean {untold.mean():,.0f}) of at most {after:,}, {len(seeds)} shops"
+    )
+    assert np.median(told) <= np.median(untold) / 3

@@ -51,7 +51,10 @@ class Kind(Part):
 
 
 class Offer(Part):
-    """What can be shown. `attributes` is canonical; `payload` is text, or JSON of a mapping."""
+    """What can be shown. `attributes` is canonical; `payload` is text, or JSON of a mapping.
+
+    `like` is the id of another offer of the catalog, which it is expected to resemble; "" for none.
+    """
 
     id: Id
     type: OfferType
@@ -63,6 +66,7 @@ class Offer(Part):
     start_time_us: int | None = None
     end_time_us: int | None = None
     attributes: Features = Features()
+    like: str = ""
 
 
 class Window(Part):

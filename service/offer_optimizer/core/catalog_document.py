@@ -6,17 +6,18 @@ Knows documents and the rules across their parts. What a policy takes is asked o
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from offer_optimizer.core import limits
-from offer_optimizer.core.catalog import Budget, Cap, Catalog, OfferType
+from offer_optimizer.core.catalog import Budget, Cap, Catalog, Offer, OfferType
 from offer_optimizer.core.catalog_edit import insert_parts
 from offer_optimizer.core.catalog_formula import check_formulas
 from offer_optimizer.core.catalog_limits import Surroundings, check_limits, read_budget, read_cap
 from offer_optimizer.core.catalog_parts import (
     CheckPolicy,
+    OfferDraft,
     PlacementDraft,
     node_name,
     read_kind,
@@ -102,6 +103,8 @@ def _read_parts(root: Section, problems: Problems, check_policy: CheckPolicy | N
         _check_references(draft, offer_ids)
         _check_ends(draft, (*BUILT_IN_KINDS, *kind_ids))
     by_id = {draft.offer.id: draft.offer for draft in offers}
+    for offer in offers:
+        _check_like(offer, by_id, offer_ids)
     check_formulas(placements, by_id, kind_ids)
     check_limits(
         (*caps, *budgets), Surroundings(by_id, offer_ids, placement_ids, (*BUILT_IN_KINDS, *kind_ids))
@@ -177,13 +180,34 @@ def _parts(
 def _check_references(draft: PlacementDraft, offer_ids: frozenset[str]) -> None:
     for line, offer in draft.offer_lines:
         if offer not in offer_ids:
-            near = difflib.get_close_matches(offer, offer_ids, n=1)
-            hint = f"; did you mean {quote(near[0])}?" if near else ""
-            draft.section.problem("offers", f"there is no offer {quote(offer)}{hint}", line=line)
+            problem = f"there is no offer {quote(offer)}{_near(offer, offer_ids)}"
+            draft.section.problem("offers", problem, line=line)
     for line, offer in draft.baseline_lines:
         if offer not in draft.placement.offers:
             problem = f"{quote(offer)} is not among the placement's offers"
             draft.section.problem("baseline", problem, line=line)
+
+
+def _check_like(draft: OfferDraft, by_id: Mapping[str, Offer], offer_ids: frozenset[str]) -> None:
+    """Note a likeness to no other offer, and one that leads back to where it began."""
+    like = draft.offer.like
+    if not like:
+        return
+    if like not in offer_ids:
+        hint = _near(like, offer_ids - {draft.offer.id})
+        draft.section.problem("like", f"there is no offer {quote(like)}{hint}")
+    path = [draft.offer.id]
+    while like and like not in path:
+        path.append(like)
+        like = by_id[like].like if like in by_id else ""
+    if like == draft.offer.id:
+        found = "is the offer itself" if len(path) == 1 else f"goes round: {' -> '.join([*path, like])}"
+        draft.section.problem("like", f"{found}; name an offer that was there before")
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {quote(near[0])}?" if near else ""
 
 
 def _check_ends(draft: PlacementDraft, kinds: tuple[str, ...]) -> None:

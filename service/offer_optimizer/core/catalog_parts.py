@@ -33,6 +33,7 @@ _CONSENTS: Final = ("FULL", "SERVE_ONLY", "NONE")
 _OFFER_KEYS: Final = (
     *("id", "type", "status", "payload", "description", "group", "eligible", "start_time", "end_time"),
     "attributes",
+    "like",
 )
 _PLACEMENT_KEYS: Final = (
     *("id", "description", "offers", "baseline", "policy", "ramp", "floor", "window", "reward"),
@@ -110,6 +111,7 @@ def read_offer(section: Section) -> OfferDraft | None:
         times = f"start_time is {format_time(start_time_us)}, end_time {format_time(end_time_us)}"
         section.problem("end_time", f"must be later than start_time ({times})")
     attributes = _attributes(section)
+    like = section.identifier("like") or "" if section.has("like") else ""
     if offer_id is None or offer_type is None or status is None:
         return None
     offer = Offer(
@@ -123,6 +125,7 @@ def read_offer(section: Section) -> OfferDraft | None:
         start_time_us=start_time_us,
         end_time_us=end_time_us,
         attributes=attributes,
+        like=like,
     )
     return OfferDraft(offer, section)
 

@@ -52,7 +52,7 @@ class CandidateMaker:
         self._catalog = catalog
         self._limits = limits
         self._rules: dict[str, Rule] = {}
-        self._actions = tuple(Action(offer.id, offer.attributes) for offer in catalog.offers)
+        self._actions = tuple(Action(offer.id, offer.attributes, offer.like) for offer in catalog.offers)
 
     def rule(self, text: str) -> Rule | None:
         """Return a compiled rule, None for an empty text."""

@@ -102,7 +102,8 @@ class Revisions:
         found = self._actions.get(revision)
         if found is None:
             offers = self._catalogs[revision].offers
-            found = self._actions[revision] = tuple(Action(offer.id, offer.attributes) for offer in offers)
+            found = tuple(Action(offer.id, offer.attributes, offer.like) for offer in offers)
+            self._actions[revision] = found
         return found
 
     def eligible_actions(self, decision: Decision) -> tuple[Action, ...]:

@@ -26,7 +26,7 @@ from offer_optimizer.policy.encoding import Encoder, Vector
 from offer_optimizer.policy.inverse_gap import inverse_gap
 from offer_optimizer.policy.linear_options import LinearOptions
 from offer_optimizer.policy.members import COLUMNS_EXACT, COLUMNS_HASHED, PANEL, Member, Rows
-from offer_optimizer.policy.offer_blocks import OWN_MAX, OfferBlocks, Plan
+from offer_optimizer.policy.offer_blocks import OWN_MAX, New, OfferBlocks, Plan
 from offer_optimizer.policy.one_thread import use_one_thread
 from offer_optimizer.policy.state import State, pack, unpack
 
@@ -103,10 +103,10 @@ class LinearPolicy:
             means += share * member.blocks.means(member.read(row, waves), plan.blocks, self._count)
         scores: Vector = plan.coefficients @ means
         if plan.new is not None:
-            told: Vector = np.zeros(len(actions))
+            told: Vector = np.zeros(plan.new.made.shape[1])
             for member, share in shares:
-                told += share * self._start_means(member, member.read(row, waves), plan)
-            scores = np.where(plan.new > 0.0, told, scores)
+                told += share * self._start_means(member, member.read(row, waves), plan, plan.new)
+            scores[plan.new.places] = plan.new.made @ told
         for member, share in judges:
             spread = self._deviations(member, member.read(row, waves), plan)
             scores += (share * self._optimism * noise) * spread
@@ -130,7 +130,7 @@ class LinearPolicy:
         weight = min(example.weight, WEIGHT_CAP)
         for member in present:
             if self._offers.is_newborn:
-                member.begin(blocks, coefficients, self._count)
+                member.begin(blocks, coefficients, self._offers.origin, self._count)
             read = member.read(row, waves)
             member.blocks.refresh(blocks, self._count)
             missed = example.reward - member.blocks.mean(read, blocks, coefficients)
@@ -238,19 +238,20 @@ class LinearPolicy:
         is_wanted = any(member.name == "kernel" for member in members)
         return self._rows.waves(row) if is_wanted else None
 
-    def _start_means(self, member: Member, read: Vector, plan: Plan) -> Vector:
-        """Return what a member expects of each offer of a plan, were it a newcomer."""
+    def _start_means(self, member: Member, read: Vector, plan: Plan, new: New) -> Vector:
+        """Return what a member expects of all newcomers, and what each block asked adds."""
         if member.starts.are_told:
-            return member.starts.means(read, plan)
-        return plan.coefficients @ member.blocks.means(read, plan.blocks, self._count)
+            return member.starts.means(read, new)
+        means: Vector = np.append(0.0, member.blocks.means(read, plan.blocks, self._count))
+        return means
 
     def _deviations(self, member: Member, read: Vector, plan: Plan) -> Vector:
         variances: Vector = plan.squares @ member.blocks.variances(read, plan.blocks, self._count)
         if plan.unseen is not None:
-            variances = variances + plan.unseen * (member.blocks.prior * float(read @ read))
+            variances += plan.unseen * (member.blocks.prior * float(read @ read))
         if plan.new is not None:
             prior = member.blocks.prior * member.starts.unsure
-            variances = variances + plan.new * (prior * float(read @ read))
+            variances += plan.new.share * (prior * float(read @ read))
         return np.sqrt(variances)
 
     def _never_asked(self) -> AbstractSet[str]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from offer_optimizer.policy.encoding import Vector
 from offer_optimizer.policy.newcomers import KNOWN_LEAST, Starts, learn_prior
-from offer_optimizer.policy.offer_blocks import Known
+from offer_optimizer.policy.offer_blocks import KIN_SHARE, Known, Origin
 from offer_optimizer.policy.ridge import Matrix, RidgeBlocks
 
 DENSE_NUMBERS: Final = 2**20
@@ -126,9 +126,21 @@ class Member:
         panel = np.array(reads)
         self.starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
 
-    def begin(self, blocks: Sequence[int], coefficients: Sequence[float], now: float) -> None:
-        """Let a newcomer's own block, the last one, make of its whole what known offers tell of it."""
-        if self.starts.are_told:
+    def begin(
+        self, blocks: Sequence[int], coefficients: Sequence[float], origin: Origin | None, now: float
+    ) -> None:
+        """Let a newcomer's own block, the last one, make of its whole what known offers tell of it.
+
+        Where it is like one of them, its `origin`, that one alone tells.
+        """
+        if origin is not None:
+            self.blocks.refresh([*origin.blocks, *blocks[:-1]], now)
+            told = np.array(origin.coefficients) @ self.blocks.weights[origin.blocks]
+            made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
+            own = coefficients[-1]
+            share, doubt = (origin.coefficients[-1] / own) ** 2, KIN_SHARE / own**2
+            self.blocks.begin_like(blocks[-1], origin.blocks[-1], (told - made) / own, (share, doubt), now)
+        elif self.starts.are_told:
             told = self.starts.of(blocks[:-1], coefficients[:-1])
             made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
             self.blocks.begin(blocks[-1], (told - made) / coefficients[-1], self.starts.unsure, now)

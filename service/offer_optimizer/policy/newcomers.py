@@ -17,7 +17,7 @@ import numpy as np
 
 from offer_optimizer.core.errors import PolicyFault
 from offer_optimizer.policy.encoding import Vector
-from offer_optimizer.policy.offer_blocks import Known, Plan
+from offer_optimizer.policy.offer_blocks import Known, New
 from offer_optimizer.policy.ridge import Indices, Matrix
 
 KNOWN_LEAST: Final = 4
@@ -52,41 +52,39 @@ class Starts:
     def __init__(self, block_count: int, width: int) -> None:
         self.are_told = False
         self.unsure = 1.0
-        self._level: Vector = np.zeros(width)
-        # By block; those of offers are 0.
-        self._slopes: Matrix = np.zeros((block_count, width))
+        # Weights of all newcomers, then what each block adds; those of offers are 0.
+        self._told: Matrix = np.zeros((1 + block_count, width))
 
     def fit(self, block_count: int, width: int) -> None:
         """Make room for so many blocks and columns, at least as many as there are."""
-        old_count, old_width = self._slopes.shape
-        if (block_count, width) != (old_count, old_width):
-            grown = (0, block_count - old_count), (0, width - old_width)
-            self._slopes, self._level = np.pad(self._slopes, grown), np.pad(self._level, grown[1])
+        old_rows, old_width = self._told.shape
+        if (1 + block_count, width) != (old_rows, old_width):
+            self._told = np.pad(self._told, ((0, 1 + block_count - old_rows), (0, width - old_width)))
 
     def learn(self, known: Known, prior: Prior) -> None:
         """Take over what known offers tell."""
-        self.are_told, self.unsure, self._level = True, prior.unsure, prior.level
-        self._slopes = np.zeros_like(self._slopes)
-        self._slopes[known.shared] = prior.slopes
+        self.are_told, self.unsure = True, prior.unsure
+        found = np.zeros_like(self._told)
+        found[0], found[1 + known.shared] = prior.level, prior.slopes
+        self._told = found
 
     def of(self, blocks: Sequence[int], coefficients: Sequence[float]) -> Vector:
         """Return the weights that an offer of these attributes starts from."""
-        told: Vector = self._level + np.array(coefficients) @ self._slopes[list(blocks)]
+        told: Vector = self._told[0] + np.array(coefficients) @ self._told[1:][list(blocks)]
         return told
 
-    def means(self, read: Vector, plan: Plan) -> Vector:
-        """Return what is expected of each offer of a plan, were it a newcomer."""
-        slopes = self._slopes if plan.blocks is None else self._slopes[plan.blocks]
-        means: Vector = float(self._level @ read) + plan.coefficients @ (slopes @ read)
-        return means
+    def means(self, read: Vector, new: New) -> Vector:
+        """Return what is expected of all newcomers, and what each block asked adds: shape (1 + blocks,)."""
+        told: Vector = (self._told if new.rows is None else self._told[new.rows]) @ read
+        return told
 
     def describe(self) -> dict[str, Any]:
         """Return the state but for the arrays, as plain JSON values."""
-        return {"are_told": self.are_told, "unsure": self.unsure, "blocks": self._told().tolist()}
+        return {"are_told": self.are_told, "unsure": self.unsure, "blocks": self._blocks().tolist()}
 
     def arrays(self) -> dict[str, Matrix]:
         """Return the arrays of the state: of the slopes only the blocks that have any."""
-        return {"level": self._level, "slopes": self._slopes[self._told()]}
+        return {"level": self._told[0], "slopes": self._told[1:][self._blocks()]}
 
     def restore(
         self, values: Mapping[str, Any], arrays: Mapping[str, Matrix], block_count: int, width: int
@@ -99,11 +97,12 @@ class Starts:
             raise PolicyFault(f"load: starts of shapes {found}, expected {len(blocks)} blocks of {width}")
         if any(not 0 <= block < block_count for block in blocks):
             raise PolicyFault("load: what newcomers start from lies outside of the model")
-        self._level, self._slopes = arrays["level"], np.zeros((block_count, width))
-        self._slopes[blocks] = arrays["slopes"]
+        self._told = np.zeros((1 + block_count, width))
+        self._told[0] = arrays["level"]
+        self._told[1:][blocks] = arrays["slopes"]
 
-    def _told(self) -> Indices:
-        return np.flatnonzero(self._slopes.any(axis=1))
+    def _blocks(self) -> Indices:
+        return np.flatnonzero(self._told[1:].any(axis=1))
 
 
 def learn_prior(known: Known, weights: Matrix, panel: Matrix, spread: Vector) -> Prior:

@@ -3,7 +3,8 @@
 An offer's own block keeps what is particular to it, the blocks of its attributes teach all offers that have
 them, and an offer never seen starts from those. Always holds: an offer's squared coefficients sum to 1, so
 the prior says the same of every offer; a block once given is never taken away, so a paused offer finds what
-it had; asking gives no blocks. Past OWN_MAX offers new ones live by their attributes alone.
+it had; asking gives no blocks. One that is like an offer known is made as that one is until it has a block of
+its own. Past OWN_MAX offers new ones live by their attributes alone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ ATTRIBUTES_EXACT: Final = 96
 ATTRIBUTES_HASHED: Final = 32
 OWN_SHARE: Final = 0.5
 """Prior share of an offer's variance that is its own, where it has attributes."""
+KIN_SHARE: Final = 0.02
+"""Share of an offer's variance by which one may differ from the offer that it is said to be like: as much as
+attributes leave at least. With a tenth, two unlucky rewards put the best newcomer behind for good in three of
+five shops (tests/statistical/arriving_shop.py), with this in two of seven."""
 STEP: Final = 8
 KNOWN_MOST: Final = 256
 """Offers that tell something of newcomers: the latest, where there are more."""
@@ -34,19 +39,34 @@ _PLANS_KEPT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
+class New:
+    """The newcomers with attributes among the offers of a question, at `places` of theirs.
+
+    `made`, shape (newcomers, 1 + blocks asked), are their coefficients behind a 1, which stands for what all
+    newcomers start from; `rows` are the blocks asked behind that, or None for all. `share`, shape (offers,),
+    is the part of the prior variance that is their own: OWN_SHARE for each of them and 0 for the others.
+    """
+
+    places: Indices
+    made: Matrix
+    rows: Indices | None
+    share: Vector
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How the offers of one question are made of blocks.
 
     `blocks` has the block numbers asked, or None for all; `coefficients` has shape (offers, blocks asked);
-    `unseen`, shape (offers,), is the part of the prior variance that no block carries yet; of newcomers with
-    attributes their own part is apart, in `new`, which is OWN_SHARE for each of them and 0 for the others.
+    `unseen`, shape (offers,), is the part of the prior variance that no block carries yet (KIN_SHARE where an
+    offer is made as one that it is like), but for what is `new`.
     """
 
     blocks: Indices | None
     coefficients: Matrix
     squares: Matrix
     unseen: Vector | None
-    new: Vector | None
+    new: New | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,14 @@ class _Made:
     coefficients: list[float]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an offer known is made of, for one that is like it: its own block is the last."""
+
+    blocks: list[int]
+    coefficients: list[float]
+
+
 class OfferBlocks:
     """Gives blocks to offers and attributes in the order in which examples bring them."""
 
@@ -80,10 +108,13 @@ class OfferBlocks:
         # By own block, of offers with attributes.
         self._made: dict[int, _Made] = {}
         self.count = 0
-        # Whether the last example gave an offer with attributes a block of its own.
+        # Whether the last example gave an own block to an offer with attributes, or like one known: that one.
         self.is_newborn = False
+        self.origin: Origin | None = None
         self._version = 0
         self._plans: dict[int, tuple[Sequence[Action], int, Plan]] = {}
+        # Own blocks of offers that plans of others, which are like them, are made of.
+        self._asked_for_others: set[int] = set()
 
     @property
     def capacity(self) -> int:
@@ -109,8 +140,10 @@ class OfferBlocks:
         for column, _ in parts:
             if column not in self._shared:
                 self._shared[column] = self._next()
-        self.is_newborn = own is None and len(parts) > 0 and len(self._own) < OWN_MAX
-        if own is None and len(self._own) < OWN_MAX:
+        is_new = own is None and len(self._own) < OWN_MAX
+        self.origin = self._origin(action) if is_new else None
+        self.is_newborn = is_new and (len(parts) > 0 or self.origin is not None)
+        if is_new:
             own = self._own[action.id] = self._next()
         if self.count != before or (is_news and action.attributes.numbers):
             self._version += 1
@@ -120,9 +153,11 @@ class OfferBlocks:
             blocks.append(own)
             coefficients.append(_own_coefficient(parts))
             if parts:
-                self._made[own] = _Made(
-                    action.key, 1 if last is None else last.count + 1, blocks, coefficients
-                )
+                made = _Made(action.key, 1 if last is None else last.count + 1, blocks, coefficients)
+                self._made[own] = made
+                is_same = last is not None and (last.blocks, last.coefficients) == (blocks, coefficients)
+                if own in self._asked_for_others and not is_same:
+                    self._version += 1
         return blocks, coefficients
 
     def known(self) -> Known:
@@ -183,8 +218,17 @@ class OfferBlocks:
             is_whole = len(made.blocks) == len(made.coefficients) and all(
                 map(math.isfinite, made.coefficients)
             )
+            is_whole = is_whole and made.blocks[-1:] == [own]
             if made.count < 1 or not is_whole or not {own, *made.blocks} <= set(given):
                 raise PolicyFault("load: an offer is made of what is not there")
+
+    def _origin(self, action: Action) -> Origin | None:
+        """Return what the offer is made of that another is like, None where that is unknown as well."""
+        own = self._own.get(action.like) if action.like else None
+        if own is None:
+            return None
+        made = self._made.get(own)
+        return Origin([own], [1.0]) if made is None else Origin(made.blocks, made.coefficients)
 
     def _next(self) -> int:
         self.count += 1
@@ -207,12 +251,18 @@ class OfferBlocks:
         unseen = np.ones(len(actions))
         new = np.zeros(len(actions))
         for index, action in enumerate(actions):
+            own = self._own.get(action.id)
+            origin = self._origin(action) if own is None and not self.is_full else None
+            if origin is not None:
+                self._asked_for_others.add(origin.blocks[-1])
+                dense[index, origin.blocks] = origin.coefficients
+                unseen[index] = KIN_SHARE
+                continue
             parts = self._attribute_parts(action)
             for column, coefficient in parts:
                 block = self._shared.get(column)
                 if block is not None:
                     dense[index, block] = coefficient
-            own = self._own.get(action.id)
             if own is not None:
                 dense[index, own] = _own_coefficient(parts)
             elif parts:
@@ -228,7 +278,12 @@ class OfferBlocks:
 
 def _plan(blocks: Indices | None, coefficients: Matrix, unseen: Vector, new: Vector) -> Plan:
     some_unseen = unseen if bool((unseen > 1e-9).any()) else None
-    return Plan(blocks, coefficients, coefficients * coefficients, some_unseen, new if new.any() else None)
+    some_new = None
+    if new.any():
+        places = np.flatnonzero(new)
+        made = np.hstack((np.ones((len(places), 1)), coefficients[places]))
+        some_new = New(places, made, None if blocks is None else np.append(0, blocks + 1), new)
+    return Plan(blocks, coefficients, coefficients * coefficients, some_unseen, some_new)
 
 
 def _own_coefficient(parts: list[tuple[int, float]]) -> float:

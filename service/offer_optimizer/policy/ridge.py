@@ -43,6 +43,8 @@ class RidgeBlocks:
         self.covariance: Matrix = self._fresh(block_count, width)
         # At which example each block was last brought up to date.
         self._stamps: Vector = np.zeros(block_count)
+        # What remains of each block, and at which example: asked twice in a question and in many.
+        self._left: tuple[float, Vector] | None = None
 
     def fit(self, block_count: int, width: int) -> None:
         """Make room for so many blocks and columns, at least as many as there are."""
@@ -57,6 +59,7 @@ class RidgeBlocks:
         self.covariance[places] = covariance
         self._stamps = np.zeros(block_count)
         self._stamps[:old_count] = stamps
+        self._left = None
 
     def forget_correlations(self) -> None:
         """Keep variances only from now on."""
@@ -94,6 +97,23 @@ class RidgeBlocks:
         self.weights[block] = weights
         self.covariance[block] *= unsure
         self._stamps[block] = now
+        self._left = None
+
+    def begin_like(
+        self, block: int, origin: int, weights: Vector, variances: tuple[float, float], now: float
+    ) -> None:
+        """Give a block that has learned nothing its weights, and the covariance of another one, up to date.
+
+        `variances` are what that one's counts for, and the share of the prior's that is added: how far the
+        two may differ. Neither may exceed the prior's where nothing was learned of either.
+        """
+        share, doubt = variances
+        self.weights[block] = weights
+        self.covariance[block] = min(share, 1.0) * self.covariance[origin]
+        diagonal = self.covariance[block] if self.is_diagonal else _diagonal(self.covariance[block])
+        diagonal += doubt * self.prior
+        self._stamps[block] = now
+        self._left = None
 
     def current(self, now: float) -> Matrix:
         """Return the weights of all blocks at example `now`."""
@@ -103,6 +123,7 @@ class RidgeBlocks:
         """Bring some blocks up to date: let them forget for as long as they were not heard of."""
         if self._kept == 1.0:
             return
+        self._left = None
         for block in blocks:
             remaining = self._kept ** (now - float(self._stamps[block]))
             self._stamps[block] = now
@@ -148,6 +169,7 @@ class RidgeBlocks:
         if found != (shape, (block_count,)):
             raise PolicyFault(f"load: arrays of shapes {found}, expected {block_count} blocks of {width}")
         self.weights, self._stamps = arrays["weights"], arrays["stamps"]
+        self._left = None
         covariance = arrays.get("covariance")
         if covariance is None:
             self.covariance = np.zeros((0, 0) if self.is_diagonal else (0, 0, 0))
@@ -160,9 +182,10 @@ class RidgeBlocks:
         self.covariance = covariance
 
     def _remaining(self, blocks: Indices | None, now: float) -> Vector:
-        stamps = self._stamps if blocks is None else self._stamps[blocks]
-        remaining: Vector = self._kept ** (now - stamps)
-        return remaining
+        left = self._left
+        if left is None or left[0] != now:
+            left = self._left = now, self._kept ** (now - self._stamps)
+        return left[1] if blocks is None else left[1][blocks]
 
     def _fresh(self, block_count: int, width: int) -> Matrix:
         if self.is_diagonal:

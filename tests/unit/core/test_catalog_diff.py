@@ -38,6 +38,7 @@ def test_against_nothing_every_part_is_added_in_the_order_of_the_document() -> N
 @pytest.mark.parametrize(
     ("old", "new", "lines"),
     [
+        ("type: MESSAGE", "type: MESSAGE, like: a", ('offer b: like "" -> a',)),
         ("status: LIVE", "status: PAUSED", ("offer a: status LIVE -> PAUSED",)),
         ("payload: hello", "payload: ''", ('offer a: payload hello -> ""',)),
         ("payload: hello", 'payload: "a\\nb"', ('offer a: payload hello -> "a\\nb"',)),

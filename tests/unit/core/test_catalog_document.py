@@ -34,6 +34,8 @@ offers:
     description: words
     group: g
     attributes: {cost: 2, tone: warm, yes: no, new: true, tags: [y, x, y], code: "7"}
+    like: b
+  - {id: b, type: COUPON}
 placements:
   - id: p
     description: words
@@ -48,6 +50,7 @@ placements:
     offer, placement = catalog.offers[0], catalog.placements[0]
     assert offer.payload == '{"a":"ü","b":[1,2.5,null,true]}'
     assert (offer.status, offer.description, offer.group) == (OfferStatus.PAUSED, "words", "g")
+    assert (offer.like, catalog.offers[1].like) == ("b", "")
     assert offer.attributes == Features(
         categories=(("code", "7"), ("tone", "warm"), ("yes", "no")),
         numbers=(("cost", 2.0), ("new", 1.0)),
@@ -327,6 +330,9 @@ WRONG_FIELDS: list[tuple[str, str, str]] = [
         'line 12, placement "p", field "offers": there is no offer "c-x"',
     ),
     ("offers: [a, b]", "offers: [a, b, a]", 'field "offers": "a" is listed twice, first in line 12'),
+    ("type: COUPON", "type: COUPON\n    like: a", 'field "like": is the offer itself; name an offer that'),
+    ("type: COUPON", "type: COUPON\n    like: bb", 'field "like": there is no offer "bb"; did you mean "b"?'),
+    ("type: COUPON", "type: COUPON\n    like:", 'line 6, offer "a", field "like": is empty'),
     ("offers: [a, b]", "offers: [b]\n    x: 1", 'field "x": is not a known key; known are id, description'),
     (
         "baseline: [b]",
@@ -342,3 +348,17 @@ def test_a_defect_is_named_with_line_part_and_field(old: str, new: str, said: st
     found = problems(document)
     assert any(said in problem for problem in found), found
     assert all(problem.startswith("line ") for problem in found)
+
+
+def test_offers_that_are_like_each_other_in_a_circle_are_refused_one_by_one() -> None:
+    document = """
+offers:
+  - {id: a, type: COUPON, like: b}
+  - {id: b, type: COUPON, like: c}
+  - {id: c, type: COUPON, like: b}
+placements: []
+"""
+    found = problems(document)
+    assert len(found) == 2
+    assert 'line 4, offer "b", field "like": goes round: b -> c -> b; name an offer' in found[0]
+    assert 'line 5, offer "c", field "like": goes round: c -> b -> c; name an offer' in found[1]
