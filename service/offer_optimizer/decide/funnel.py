@@ -25,7 +25,7 @@ from offer_optimizer.core.rules import (
     offer_facts,
 )
 from offer_optimizer.decide.candidates import Candidate, find_baseline
-from offer_optimizer.decide.counters import Counters
+from offer_optimizer.decide.counters import Counters, Reads
 from offer_optimizer.policy.contract import Action
 
 KNOWN_FUNNELS: Final = 1000
@@ -113,6 +113,7 @@ class FunnelPlan:
             (index, limits.caps[index].limit, self._where(index in c.caps for c in candidates))
             for index in self.caps
         ]
+        self.reads = Reads(self.caps, limits.reading(self.caps), self.budgets)
         self._uses = {index: self._uses_of(index) for index in self.budgets}
         self.is_limited = bool(self.caps or self.budgets)
         self._known: dict[Masks, Funnel] = {}
