@@ -107,30 +107,11 @@ def decode_visitor(data: bytes) -> VisitorState:
     return VisitorState(events, data[at:middle], data[middle:])
 
 
-def append_event(data: bytes, cap: bytes, row: bytes, most: int) -> bytes | None:
-    """Return a serialised visitor with another row of EVENT for a cap, without parsing the others.
+def append_decision(data: bytes, row: bytes, most: int) -> bytes | None:
+    """Return a serialised visitor with another row of DECIDED, without parsing the others.
 
     None where `most` rows are there, or one of the same decision. Raises struct.error.
     """
-    kind, cap_count, decisions, items = _VISITOR_HEAD.unpack_from(data)
-    at = _VISITOR_HEAD.size
-    for _ in range(cap_count):
-        found, length = _CAP_HEAD.unpack_from(data, at)
-        start = at + _CAP_HEAD.size
-        end = start + length
-        if found == cap:
-            if length >= most * EVENT.size or data.find(row[-16:], start, end) >= 0:
-                return None
-            head = _CAP_HEAD.pack(cap, length + EVENT.size)
-            return b"".join((data[:at], head, data[start:end], row, data[end:]))
-        at = end
-    head = _VISITOR_HEAD.pack(kind, cap_count + 1, decisions, items)
-    added = _CAP_HEAD.pack(cap, EVENT.size)
-    return b"".join((head, data[_VISITOR_HEAD.size : at], added, row, data[at:]))
-
-
-def append_decision(data: bytes, row: bytes, most: int) -> bytes | None:
-    """Return a serialised visitor with another row of DECIDED; see `append_event`. Raises struct.error."""
     kind, cap_count, decisions, items = _VISITOR_HEAD.unpack_from(data)
     end = len(data) - items
     start = end - decisions

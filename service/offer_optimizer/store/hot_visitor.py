@@ -20,16 +20,18 @@ from offer_optimizer.store.hot_records import (
     EVENT,
     VisitorState,
     append_decision,
-    append_event,
     decode_visitor,
     encode_visitor,
     name_of,
 )
-from offer_optimizer.store.hot_rows import EVENTS_MOST, add_decisions
+from offer_optimizer.store.hot_rows import EVENTS_MOST, add_decisions, set_events
 
 _TALLIED: Final = b"T"
-_TALLY: Final = struct.Struct("<c8sqqB")
-"""Kind, name of the reading, first time and end of the times at which it holds, counts: a byte each."""
+_TALLY: Final = struct.Struct("<c8sqqBH")
+"""Kind, name of the reading, first time and end of the times at which it holds, bytes of counts and rows."""
+_ADDED: Final = struct.Struct("<8s16sq")
+"""Cap, decision_id, time in us: an event that stays, not yet among the rows of its cap."""
+_ADDED_MOST: Final = 16 * _ADDED.size
 _EMPTY: Final = encode_visitor(VisitorState())
 _NEVER_US: Final = 1 << 62
 
@@ -37,25 +39,41 @@ _NEVER_US: Final = 1 << 62
 class Visitor:
     """What is known of one visitor in one view or transaction; `name` is the digest that it lies under."""
 
-    __slots__ = ("_counts", "_named", "_packed", "_reading", "_since_us", "_state", "_until_us", "name")
+    __slots__ = (
+        "_added",
+        "_counts",
+        "_named",
+        "_packed",
+        "_reading",
+        "_since_us",
+        "_state",
+        "_until_us",
+        "name",
+    )
 
     def __init__(self, name: bytes, data: bytes | None) -> None:
         """Take what lies under the name, None where nothing does. Raises struct.error."""
         self.name = name
         self._reading: CapReading | None = None
         self._state: VisitorState | None = None
-        self._named = self._counts = b""
+        self._named = self._counts = self._added = b""
         self._since_us = self._until_us = 0
         self._packed = _EMPTY if data is None else data
-        if self._packed.startswith(_TALLIED):
-            _, self._named, self._since_us, self._until_us, size = _TALLY.unpack_from(self._packed)
-            end = _TALLY.size + size
-            self._counts, self._packed = self._packed[_TALLY.size : end], self._packed[end:]
+        if data is not None and data.startswith(_TALLIED):
+            _, self._named, self._since_us, self._until_us, counts, added = _TALLY.unpack_from(data)
+            start = _TALLY.size + counts
+            end = start + added
+            self._counts, self._added = data[_TALLY.size : start], data[start:end]
+            self._packed = data[end:]
 
     def state(self) -> VisitorState:
         """Return what is known, unpacked; who changes its events forgets the tally. Raises struct.error."""
         if self._state is None:
-            self._state = decode_visitor(self._packed)
+            state = self._state = decode_visitor(self._packed)
+            events = state.events
+            for cap, decision_id, time_us in _ADDED.iter_unpack(self._added):
+                events[cap] = set_events(events.get(cap, b""), EVENT.pack(time_us, 0, decision_id))
+            self._added = b""
         return self._state
 
     def tally(self, reading: CapReading, now_us: int) -> bytes:
@@ -70,13 +88,12 @@ class Visitor:
     def add_event(self, cap_id: str, time_us: int, decision_id: bytes) -> bool:
         """Add an event that stays to rows and tally; return whether that is all there is to do.
 
-        It isn't where the tally was not read before, the decision has an event there, or rows are due to be
-        pruned.
+        It isn't where the tally was not read before, or the decision has an event there.
         """
         place = self._reading.places.get(cap_id) if self._reading is not None else None
         if self._reading is None or place is None or time_us < self._since_us:
             return False
-        if not self._append(name_of(cap_id), EVENT.pack(time_us, 0, decision_id)):
+        if not self._append(name_of(cap_id), time_us, decision_id):
             return False
         counts = bytearray(self._counts)
         counts[place] = min(EVENTS_MOST, counts[place] + 1)
@@ -102,31 +119,40 @@ class Visitor:
 
     def pack(self) -> bytes | None:
         """Return what is to lie under the name; None when there is nothing to keep."""
-        packed = self._packed
+        if not self._named and self._added:
+            self.state()
+        packed, counts, added = self._packed, self._counts, self._added
         if self._state is not None:
             if self._state.is_empty():
                 return None
             packed = encode_visitor(self._state)
         if not self._named:
             return packed
-        head = _TALLY.pack(_TALLIED, self._named, self._since_us, self._until_us, len(self._counts))
-        return head + self._counts + packed
+        sizes = len(counts), len(added)
+        return (
+            _TALLY.pack(_TALLIED, self._named, self._since_us, self._until_us, *sizes)
+            + counts
+            + added
+            + packed
+        )
 
-    def _append(self, cap: bytes, row: bytes) -> bool:
-        if self._state is None:
-            packed = append_event(self._packed, cap, row, 2 * EVENTS_MOST)
-            if packed is not None:
-                self._packed = packed
-            return packed is not None
-        rows = self._state.events.get(cap, b"")
-        if len(rows) >= 2 * EVENTS_MOST * EVENT.size or row[-16:] in rows:
+    def _append(self, cap: bytes, time_us: int, decision_id: bytes) -> bool:
+        added = self._added
+        if self._state is None and decision_id not in self._packed and len(added) < _ADDED_MOST:
+            if cap + decision_id in added:
+                return False
+            self._added = added + _ADDED.pack(cap, decision_id, time_us)
+            return True
+        events = self.state().events
+        rows = events.get(cap, b"")
+        if decision_id in rows:
             return False
-        self._state.events[cap] = rows + row
+        events[cap] = set_events(rows, EVENT.pack(time_us, 0, decision_id))
         return True
 
     def _count(self, reading: CapReading, now_us: int) -> None:
-        """Count the rows; they stay packed where they were."""
-        events = (self._state or decode_visitor(self._packed)).events
+        """Count the rows."""
+        events = self.state().events
         self._since_us, self._until_us = now_us, _NEVER_US
         if not events:
             self._counts = bytes(len(reading.rolling_us))

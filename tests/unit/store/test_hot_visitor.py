@@ -22,7 +22,7 @@ MIDNIGHT_US = 1_750_028_400_000_000
 ANN, BOB = b"a" * 32, b"b" * 32
 CAPS = (
     Cap(id="ever", limit=5),
-    Cap(id="rolling", limit=5, window=Window(rolling_s=2.0)),
+    Cap(id="rolling", limit=5, window=Window(rolling_s=0.8)),
     Cap(id="day", limit=5, window=Window(period="day", zone="Europe/Paris")),
 )
 READINGS = (CapReading(CAPS), CapReading(CAPS[1:]), CapReading(CAPS[::-1]))
