@@ -86,6 +86,7 @@ class Limits:
         }
         self._caps: dict[tuple[str, str], tuple[int, ...]] = {}
         self._budgets: dict[str, tuple[int, ...]] = {}
+        self._stays: dict[tuple[str, str], tuple[str, ...] | None] = {}
         self._readings: dict[tuple[int, ...], CapReading] = {}
 
     def caps_of(self, offer_id: str, placement_id: str) -> tuple[int, ...]:
@@ -129,6 +130,10 @@ class Limits:
 
     def of_decision(self, offer_id: str, placement_id: str, time_us: int, *, deferred: bool) -> Counting:
         """Return what choosing an offer counts, charges and reserves."""
+        if not deferred:
+            staying = self._staying(offer_id, placement_id)
+            if staying is not None:
+                return Counting(tuple([CapEvent(cap_id, time_us, 0) for cap_id in staying]))
         expires_us = time_us + self._windows_us.get(placement_id, 0)
         events = []
         for index in self.caps_of(offer_id, placement_id):
@@ -145,6 +150,20 @@ class Limits:
                 amount = self.use_of(budget, offer_id)
                 charges.append(Charge(budget.id, period, amount, 0 if stays else expires_us))
         return Counting(tuple(events), tuple(charges))
+
+    def _staying(self, offer_id: str, placement_id: str) -> tuple[str, ...] | None:
+        """Return the caps that count choosing an offer; None where that reserves or charges something too."""
+        key = offer_id, placement_id
+        if key in self._stays:
+            return self._stays[key]
+        caps = [self.caps[index] for index in self.caps_of(offer_id, placement_id)]
+        found: tuple[str, ...] | None = None
+        if not self.budgets_of(offer_id) and all(cap.count_on != SHOWN for cap in caps):
+            found = tuple(cap.id for cap in caps if cap.count_on == DECIDE)
+        # As in `caps_of`: of inline offers nothing is remembered by name.
+        if offer_id in self._offers:
+            self._stays[key] = found
+        return found
 
     def of_feedback(
         self,
