@@ -9,6 +9,7 @@ this module. It may not know where counters are kept.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -23,6 +24,8 @@ from offer_optimizer.core.feedback import NOT_SHOWN, SHOWN
 DECIDE: Final = "decide"
 FOR_EVER: Final = ""
 """The period of a budget that has none."""
+KNOWN_READINGS: Final = 1000
+"""Readings remembered: one for each placement, and those of candidates that came with a request."""
 _INLINE: Final = ""
 """Stands for every offer that the catalog doesn't have."""
 
@@ -81,9 +84,10 @@ class Limits:
             placement.id: min(round(placement.window_s * 1e6), limits.REPEAT_S * 1_000_000)
             for placement in catalog.placements
         }
-        self._rolling = [(cap.id, _rolling_us(cap.window)) for cap in self.caps]
         self._caps: dict[tuple[str, str], tuple[int, ...]] = {}
         self._budgets: dict[str, tuple[int, ...]] = {}
+        self._stays: dict[tuple[str, str], tuple[str, ...] | None] = {}
+        self._readings: dict[tuple[int, ...], CapReading] = {}
 
     def caps_of(self, offer_id: str, placement_id: str) -> tuple[int, ...]:
         """Return the indices of the caps that limit an offer at a placement."""
@@ -111,15 +115,13 @@ class Limits:
             )
         return found
 
-    def windows(self, caps: Sequence[int], now_us: int) -> list[tuple[str, int]]:
-        """Return the ids of caps, each with its `window_start`."""
-        found = []
-        for index in caps:
-            cap_id, rolling_us = self._rolling[index]
-            if rolling_us is None:
-                found.append((cap_id, window_start(self.caps[index].window, now_us)))
-            else:
-                found.append((cap_id, now_us - rolling_us))
+    def reading(self, caps: tuple[int, ...]) -> CapReading:
+        """Return how the counts of caps, by index, are read."""
+        found = self._readings.get(caps)
+        if found is None:
+            if len(self._readings) >= KNOWN_READINGS:
+                self._readings.clear()
+            found = self._readings[caps] = CapReading([self.caps[index] for index in caps])
         return found
 
     def use_of(self, budget: Budget, offer_id: str) -> float:
@@ -128,6 +130,10 @@ class Limits:
 
     def of_decision(self, offer_id: str, placement_id: str, time_us: int, *, deferred: bool) -> Counting:
         """Return what choosing an offer counts, charges and reserves."""
+        if not deferred:
+            staying = self._staying(offer_id, placement_id)
+            if staying is not None:
+                return Counting(tuple([CapEvent(cap_id, time_us, 0) for cap_id in staying]))
         expires_us = time_us + self._windows_us.get(placement_id, 0)
         events = []
         for index in self.caps_of(offer_id, placement_id):
@@ -144,6 +150,20 @@ class Limits:
                 amount = self.use_of(budget, offer_id)
                 charges.append(Charge(budget.id, period, amount, 0 if stays else expires_us))
         return Counting(tuple(events), tuple(charges))
+
+    def _staying(self, offer_id: str, placement_id: str) -> tuple[str, ...] | None:
+        """Return the caps that count choosing an offer; None where that reserves or charges something too."""
+        key = offer_id, placement_id
+        if key in self._stays:
+            return self._stays[key]
+        caps = [self.caps[index] for index in self.caps_of(offer_id, placement_id)]
+        found: tuple[str, ...] | None = None
+        if not self.budgets_of(offer_id) and all(cap.count_on != SHOWN for cap in caps):
+            found = tuple(cap.id for cap in caps if cap.count_on == DECIDE)
+        # As in `caps_of`: of inline offers nothing is remembered by name.
+        if offer_id in self._offers:
+            self._stays[key] = found
+        return found
 
     def of_feedback(
         self,
@@ -182,6 +202,42 @@ class Limits:
             amount = self.use_of(budget, offer_id)
             charges.append(Charge(budget.id, period_of(budget, charged_us), amount, 0))
         return Counting(events, tuple(charges))
+
+
+class CapReading:
+    """The caps whose counts are read together, in order; `places` are theirs by cap id, from 0.
+
+    `rolling_us` is a window's length, None for one that begins at a fixed time or never.
+    """
+
+    __slots__ = ("_calendar", "_name", "_parts", "places", "rolling_us")
+
+    def __init__(self, caps: Sequence[Cap]) -> None:
+        self.places = {cap.id: place for place, cap in enumerate(caps)}
+        self.rolling_us = tuple(_rolling_us(cap.window) for cap in caps)
+        self._parts = tuple((cap.id, cap.window) for cap in caps)
+        self._calendar = tuple(cap.window for cap in caps if cap.window.period is not None)
+        content = repr([(cap.id, cap.window.rolling_s, cap.window.period, cap.window.zone) for cap in caps])
+        self._name = _hash(content.encode())
+
+    def name_at(self, now_us: int) -> bytes:
+        """Return eight bytes: equal for two readings of the same caps while no window begins anew."""
+        if not self._calendar:
+            return self._name
+        return _named_with(self._name, tuple(window_start(window, now_us) for window in self._calendar))
+
+    def windows(self, now_us: int) -> list[tuple[str, int]]:
+        """Return the ids of the caps, each with its `window_start`."""
+        return [(cap_id, window_start(window, now_us)) for cap_id, window in self._parts]
+
+
+@lru_cache(maxsize=256)
+def _named_with(name: bytes, starts: tuple[int, ...]) -> bytes:
+    return _hash(name + repr(starts).encode())
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=8).digest()
 
 
 def _cap_limits(cap: Cap, offer: Offer | None) -> bool:

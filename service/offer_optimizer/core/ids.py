@@ -5,21 +5,21 @@ Source: RFC 9562, section 5.7.
 
 from __future__ import annotations
 
+import struct
 import uuid
 from typing import Final
 
 from offer_optimizer.core.errors import InvalidInput
 
 ENTROPY_BYTES: Final = 10
+_HALVES: Final = struct.Struct(">QQ")
 
 
 def make_decision_id(time_us: int, entropy: bytes) -> bytes:
     """Build a UUIDv7 from a time in microseconds and 10 random bytes; 74 of their bits are used."""
     random_bits = int.from_bytes(entropy, "big")
-    value = (time_us // 1000 & 0xFFFF_FFFF_FFFF) << 80
-    value |= 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
-    value |= 0b10 << 62 | random_bits & 0x3FFF_FFFF_FFFF_FFFF
-    return value.to_bytes(16, "big")
+    upper = (time_us // 1000 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | random_bits >> 62 & 0xFFF
+    return _HALVES.pack(upper, 0b10 << 62 | random_bits & 0x3FFF_FFFF_FFFF_FFFF)
 
 
 def format_decision_id(decision_id: bytes) -> str:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from offer_optimizer.core.checked import checked_dataclass
-from offer_optimizer.core.counting import Limits, period_of
+from offer_optimizer.core.counting import CapReading, Limits, period_of
 
 
 class CounterView(Protocol):
     """The part of the hot cache that is read here."""
 
-    def counts(self, caps: Sequence[tuple[str, int]], digest: bytes, now_us: int) -> list[int]:
-        """Return how many of a visitor's events and unexpired reservations lie behind a time, for each."""
+    def counts(self, reading: CapReading, digest: bytes, now_us: int) -> bytes:
+        """Return how many of a visitor's events and unexpired reservations lie in each cap's window."""
         ...
 
     def spent(self, budget_id: str, period: str, now_us: int) -> float:
         """Return charges and unexpired reservations."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Which counters limit some candidates: caps and budgets by index; `reading` is of the caps."""
+
+    caps: tuple[int, ...]
+    reading: CapReading
+    budgets: tuple[int, ...]
 
 
 @checked_dataclass(frozen=True, slots=True)
@@ -32,16 +41,14 @@ class Counters:
 NO_COUNTERS = Counters({}, {})
 
 
-def read_counters(
-    view: CounterView, limits: Limits, caps: Sequence[int], budgets: Sequence[int], digest: bytes, now_us: int
-) -> Counters:
+def read_counters(view: CounterView, limits: Limits, reads: Reads, digest: bytes, now_us: int) -> Counters:
     """Read what limits the candidates of a decision. A visitor without an id counts 0 everywhere."""
     if digest:
-        counts = dict(zip(caps, view.counts(limits.windows(caps, now_us), digest, now_us), strict=True))
+        counts = dict(zip(reads.caps, view.counts(reads.reading, digest, now_us), strict=True))
     else:
-        counts = dict.fromkeys(caps, 0)
+        counts = dict.fromkeys(reads.caps, 0)
     spent = {}
-    for index in budgets:
+    for index in reads.budgets:
         budget = limits.budgets[index]
         spent[index] = view.spent(budget.id, period_of(budget, now_us), now_us)
     return Counters(counts, spent)

@@ -25,13 +25,14 @@ from offer_optimizer.core.rules import (
     offer_facts,
 )
 from offer_optimizer.decide.candidates import Candidate, find_baseline
-from offer_optimizer.decide.counters import Counters
+from offer_optimizer.decide.counters import Counters, Reads
 from offer_optimizer.policy.contract import Action
 
 KNOWN_FUNNELS: Final = 1000
 """Funnels remembered for a placement; a request that mixes more only computes them again."""
 
 Masks = tuple[int, ...]
+_NOT_LIMITED: Final = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +114,31 @@ class FunnelPlan:
             (index, limits.caps[index].limit, self._where(index in c.caps for c in candidates))
             for index in self.caps
         ]
+        self.reads = Reads(self.caps, limits.reading(self.caps), self.budgets)
         self._uses = {index: self._uses_of(index) for index in self.budgets}
         self.is_limited = bool(self.caps or self.budgets)
         self._known: dict[Masks, Funnel] = {}
+        self._passed = (0, self._settled_false, self._settled_error)
+        self._whole: Funnel | None = None
 
     def derive(self, question: Question) -> Funnel:
         """Exclude each candidate for the first reason that holds; return what remains, in order."""
-        masks = (
-            self._not_live,
-            *(self._by_time(question.now_us) if self._times else (0, 0)),
-            self._by_caller(question.excluded_ids) if question.excluded_ids else 0,
-            *self._by_rules(question),
-            *self._by_limits(question),
-        )
+        by_rules, by_limits = self._by_rules(question), self._by_limits(question)
+        if (
+            self._times
+            or question.excluded_ids
+            or by_rules is not self._passed
+            or by_limits is not _NOT_LIMITED
+        ):
+            by_time = self._by_time(question.now_us) if self._times else (0, 0)
+            by_caller = self._by_caller(question.excluded_ids) if question.excluded_ids else 0
+            return self._known_funnel((self._not_live, *by_time, by_caller, *by_rules, *by_limits))
+        # Mostly nothing is excluded but what the catalog excludes.
+        if self._whole is None:
+            self._whole = self._known_funnel((self._not_live, 0, 0, 0, *by_rules, *by_limits))
+        return self._whole
+
+    def _known_funnel(self, masks: Masks) -> Funnel:
         funnel = self._known.get(masks)
         if funnel is None:
             if len(self._known) >= KNOWN_FUNNELS:
@@ -167,11 +180,14 @@ class FunnelPlan:
         rules = self._rules
         no, failed, own_no, own_failed = self._settled_false, self._settled_error, 0, 0
         if not rules.shared.rules and not rules.private and rules.own is None:
-            return 0, no, failed
+            return self._passed
         facts = self._facts(question)
         answers = rules.shared.ask(facts) if rules.shared.rules else ()
-        # Mostly all of them pass, and nothing is to be gathered.
-        if answers.count(True) < len(answers):
+        if answers.count(True) == len(answers):
+            # Mostly all of them pass, and nothing is to be gathered.
+            if not rules.private:
+                return self._passed
+        else:
             for rule, answer, mask in zip(rules.shared.rules, answers, rules.masks, strict=True):
                 if answer:
                     continue
@@ -210,7 +226,7 @@ class FunnelPlan:
     def _by_limits(self, question: Question) -> tuple[int, int, int, int]:
         """Return who is excluded for want of counters, by a cap, by a spent and by a paced budget."""
         if not self._limited:
-            return 0, 0, 0, 0
+            return _NOT_LIMITED
         counters = question.counters
         if counters is None:
             return self._limited, 0, 0, 0
@@ -226,7 +242,7 @@ class FunnelPlan:
                     spent_up |= mask
                 if spent + use > allowed:
                     paced |= mask
-        return 0, capped, spent_up, paced
+        return (0, capped, spent_up, paced) if capped or spent_up or paced else _NOT_LIMITED
 
     def _where(self, flags: Iterable[bool]) -> int:
         mask = 0

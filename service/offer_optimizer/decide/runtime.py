@@ -142,7 +142,7 @@ class Runtime:
 
     def _read(self, asked: Asked, view: CacheView, time_us: int) -> Counters:
         limits = asked.prepared.limits
-        return read_counters(view, limits, asked.plan.caps, asked.plan.budgets, asked.digest, time_us)
+        return read_counters(view, limits, asked.plan.reads, asked.digest, time_us)
 
     def _draw(self, asked: Asked, draft: Draft, time_us: int) -> Decision:
         decision_id = ids.make_decision_id(time_us, self.entropy(ids.ENTROPY_BYTES))

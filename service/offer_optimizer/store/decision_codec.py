@@ -142,7 +142,8 @@ def _funnel(
 
 
 def _slot(slot: SlotChoice) -> bytes:
-    pmf = sized(_PMF, np.asarray(slot.pmf, dtype=_FLOAT).tobytes())
+    stored = slot.pmf if slot.pmf.dtype == _FLOAT else np.asarray(slot.pmf, dtype=_FLOAT)
+    pmf = sized(_PMF, stored.tobytes())
     # The generated class leaves out what is zero.
     propensity = _PROPENSITY + _DOUBLE.pack(slot.propensity) if slot.propensity else b""
     return pmf + _CHOSEN + varint(slot.chosen) + propensity

@@ -13,13 +13,12 @@ Adapters: `lmdb_cache.LmdbCache` between processes, `memory_cache.MemoryCache` w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from offer_optimizer.core import limits
 from offer_optimizer.core.checked import checked_dataclass
-from offer_optimizer.core.counting import Counting
+from offer_optimizer.core.counting import CapReading, Counting
 
 REPEAT_US: Final = limits.REPEAT_S * 1_000_000
 KEPT_US: Final = REPEAT_US + 60_000_000
@@ -52,8 +51,8 @@ class CacheView(Protocol):
     version: object
     """Equal for two views of a cache between which nothing was changed; None where that isn't known."""
 
-    def counts(self, caps: Sequence[tuple[str, int]], digest: bytes, now_us: int) -> list[int]:
-        """Return how many of a visitor's `event_times` lie behind a time, for each (cap id, time in us)."""
+    def counts(self, reading: CapReading, digest: bytes, now_us: int) -> bytes:
+        """Return how many of a visitor's `event_times` lie in the window of each cap, a byte each."""
         ...
 
     def event_times(self, cap_id: str, digest: bytes, now_us: int) -> tuple[int, ...]:

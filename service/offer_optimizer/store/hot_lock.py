@@ -32,6 +32,7 @@ GIVE_UP_NS: Final = 100_000_000
 """A lock held for longer is not waited for: a transaction takes microseconds."""
 _FILE: Final = struct.Struct("=4sIqqqq8s")
 _GENERATION, _DOUBT, _PID, _SINCE = 1, 2, 3, 4
+_TAKE: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 _POLL_FIRST_S: Final = 0.000_1
 _POLL_MOST_S: Final = 0.002
 _FILE_MODE: Final = 0o600
@@ -123,13 +124,15 @@ class HotLock:
         if not (self._thread_lock.acquire(blocking=False) or self._thread_lock.acquire(timeout=timeout_s)):
             raise CacheBusy(f"the counters' lock was not free within {timeout_s:g} s in this process")
         try:
-            if not self._try():
-                self._wait(timeout_s)
+            fcntl.flock(self._fd, _TAKE)
+        except BlockingIOError:
+            self._wait_or_give_up(timeout_s)
         except BaseException:
             self._thread_lock.release()
             raise
-        self._words[_PID] = self._pid
-        self._words[_SINCE] = self._monotonic_ns()
+        words = self._words
+        words[_PID] = self._pid
+        words[_SINCE] = self._monotonic_ns()
 
     def release(self) -> None:
         """Give the lock back."""
@@ -151,10 +154,17 @@ class HotLock:
 
     def _try(self) -> bool:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._fd, _TAKE)
         except BlockingIOError:
             return False
         return True
+
+    def _wait_or_give_up(self, timeout_s: float) -> None:
+        try:
+            self._wait(timeout_s)
+        except BaseException:
+            self._thread_lock.release()
+            raise
 
     def _wait(self, timeout_s: float) -> None:
         now_ns = self._monotonic_ns()

@@ -5,6 +5,7 @@ and feedback ids are known by eight bytes of their hash. Amounts are whole milli
 that sums are exact whatever the order. Knows no store, and not what the numbers are good for.
 
     v | visitor                          V | lengths | events by cap | decisions | items   or   M | visitor
+                                         or, in the cache alone, a tally in front of V (hot_visitor)
     d | decision_id                      a remembered decision
     c | decision_id                      the charges of a decision
     q | request digest                   decision_id | body digest
@@ -22,7 +23,7 @@ from typing import Final
 
 from offer_optimizer.store.hot_cache import Recent
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Of all values here; a cache with another one is thrown away."""
 MICRO: Final = 1_000_000
 _AMOUNT_MOST: Final = 1 << 62
@@ -70,14 +71,12 @@ def to_micro(amount: float) -> int:
 class VisitorState:
     """What is known of one visitor, in packed rows: a decision touches few of them and parses even fewer.
 
-    `events` by cap are rows of EVENT, `decisions` rows of DECIDED, `items` rows of ITEM; in any order. `name`
-    is the digest that it lies under, which is the other one where two were merged.
+    `events` by cap are rows of EVENT, `decisions` rows of DECIDED, `items` rows of ITEM; in any order.
     """
 
     events: dict[bytes, bytes] = field(default_factory=dict)
     decisions: bytes = b""
     items: bytes = b""
-    name: bytes = field(default=b"", compare=False)
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to keep."""
@@ -92,8 +91,8 @@ def encode_visitor(state: VisitorState) -> bytes:
     return b"".join((*parts, state.decisions, state.items))
 
 
-def decode_visitor(data: bytes, name: bytes = b"") -> VisitorState:
-    """Parse what encode_visitor wrote; `name` is what it lies under. Raises struct.error."""
+def decode_visitor(data: bytes) -> VisitorState:
+    """Parse what encode_visitor wrote. Raises struct.error."""
     _, cap_count, decisions, items = _VISITOR_HEAD.unpack_from(data)
     events = {}
     at = _VISITOR_HEAD.size
@@ -105,7 +104,21 @@ def decode_visitor(data: bytes, name: bytes = b"") -> VisitorState:
     middle = at + decisions
     if middle + items != len(data):
         raise struct.error(f"a visitor's state has {len(data)} bytes, must have {middle + items}")
-    return VisitorState(events, data[at:middle], data[middle:], name)
+    return VisitorState(events, data[at:middle], data[middle:])
+
+
+def append_decision(data: bytes, row: bytes, most: int) -> bytes | None:
+    """Return a serialised visitor with another row of DECIDED, without parsing the others.
+
+    None where `most` rows are there, or one of the same decision. Raises struct.error.
+    """
+    kind, cap_count, decisions, items = _VISITOR_HEAD.unpack_from(data)
+    end = len(data) - items
+    start = end - decisions
+    if decisions >= most * DECIDED.size or data.find(row[-16:], start, end) >= 0:
+        return None
+    head = _VISITOR_HEAD.pack(kind, cap_count, decisions + DECIDED.size, items)
+    return b"".join((head, data[_VISITOR_HEAD.size : end], row, data[end:]))
 
 
 def encode_redirect(into: bytes) -> bytes:

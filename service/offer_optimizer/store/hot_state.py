@@ -8,16 +8,16 @@ What always holds: what is known of visitors is written by `flush`, everything e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 from offer_optimizer.core import limits
-from offer_optimizer.core.counting import Charge, Counting
+from offer_optimizer.core.counting import CapEvent, CapReading, Charge, Counting
 from offer_optimizer.store import hot_records as records
 from offer_optimizer.store.hot_cache import KEPT_US, REPEAT_US, CacheView, Recent
-from offer_optimizer.store.hot_records import DECIDED, EVENT, ITEM, ChargeState, VisitorState, name_of
-from offer_optimizer.store.hot_rows import EVENTS_MOST, add_decisions, prune, release, set_events, without
+from offer_optimizer.store.hot_records import DECIDED, EVENT, ITEM, ChargeState, name_of
+from offer_optimizer.store.hot_rows import add_decisions, prune, release, set_events, without
 from offer_optimizer.store.hot_sweep import SWEPT_A_TURN, SweepTurns
+from offer_optimizer.store.hot_visitor import Visitor
 
 SWEPT_A_WRITE: Final = 4
 """Entries of each kind that a write looks at for its share of sweeping, where every write does."""
@@ -65,8 +65,8 @@ class HotState:
         self._values = values
         self.is_whole = is_whole
         self.version = version
-        self._visitors: dict[bytes, VisitorState] = {}
-        self._changed: dict[bytes, VisitorState] = {}
+        self._visitors: dict[bytes, Visitor] = {}
+        self._changed: dict[bytes, Visitor] = {}
         self._pruned_us = 0
         self._turns = turns
 
@@ -74,7 +74,7 @@ class HotState:
 
     def event_times(self, cap_id: str, digest: bytes, now_us: int) -> tuple[int, ...]:
         """See CacheView."""
-        rows = self._visitor(digest).events.get(name_of(cap_id))
+        rows = self._visitor(digest).state().events.get(name_of(cap_id))
         if rows is None:
             return ()
         times = [
@@ -86,20 +86,9 @@ class HotState:
             times = sorted(times)[-limits.CAP_LIMIT :]
         return tuple(times)
 
-    def counts(self, caps: Sequence[tuple[str, int]], digest: bytes, now_us: int) -> list[int]:
+    def counts(self, reading: CapReading, digest: bytes, now_us: int) -> bytes:
         """See CacheView."""
-        events = self._visitor(digest).events
-        found = []
-        for cap_id, behind_us in caps:
-            count = 0
-            rows = events.get(name_of(cap_id))
-            if rows is not None:
-                for time_us, expires_us, _ in EVENT.iter_unpack(rows):
-                    if time_us > behind_us and (not expires_us or expires_us > now_us):
-                        count += 1
-            # The newest are the first to lie behind a time, so this is what is left of them.
-            found.append(min(EVENTS_MOST, count))
-        return found
+        return self._visitor(digest).tally(reading, now_us)
 
     def spent(self, budget_id: str, period: str, now_us: int) -> float:
         """See CacheView. Reservations that ended and were not swept yet are taken off."""
@@ -125,10 +114,11 @@ class HotState:
     def newest_decision(self, placement_id: str, digest: bytes, at_us: int | None = None) -> Recent | None:
         """See CacheView."""
         placement = name_of(placement_id)
+        rows = self._visitor(digest).state().decisions
         newest = max(
             (
                 (time_us, decision_id)
-                for of_placement, time_us, decision_id in DECIDED.iter_unpack(self._visitor(digest).decisions)
+                for of_placement, time_us, decision_id in DECIDED.iter_unpack(rows)
                 if of_placement == placement and (at_us is None or time_us <= at_us)
             ),
             default=None,
@@ -153,21 +143,18 @@ class HotState:
         """See CacheTransaction."""
         self._pruned_us = max(self._pruned_us, now_us)
         if digest and (counting.events or counting.releases_reservations):
-            state = self._visitor(digest)
-            events = state.events
+            visitor = self._visitor(digest)
             if counting.releases_reservations:
+                events = visitor.state().events
                 for cap, rows in events.items():
                     if decision_id in rows:
                         events[cap] = release(rows, decision_id)
-                self._changed[state.name] = state
+                self._change_events(visitor)
             for event in counting.events:
-                cap = name_of(event.cap_id)
-                rows = events.get(cap, b"")
-                row = EVENT.pack(event.time_us, event.expires_us, decision_id)
-                # Whoever brings all that was decided mostly brings what is there.
-                if row not in rows:
-                    events[cap] = set_events(rows, row)
-                    self._changed[state.name] = state
+                if event.expires_us or not visitor.add_event(event.cap_id, event.time_us, decision_id):
+                    self._set_event(visitor, event, decision_id)
+                else:
+                    self._changed[visitor.name] = visitor
         if counting.charges or counting.releases_reservations:
             self._charge(decision_id, counting)
 
@@ -179,24 +166,24 @@ class HotState:
         if request_digest:
             put(records.REQUEST + request_digest, recent.decision_id + body_digest)
         if recent.visitor_digest:
-            state = self._visitor(recent.visitor_digest)
-            row = DECIDED.pack(name_of(recent.placement_id), recent.time_us, recent.decision_id)
-            state.decisions = add_decisions(state.decisions, row)
-            self._changed[state.name] = state
+            visitor = self._visitor(recent.visitor_digest)
+            visitor.add_decision(name_of(recent.placement_id), recent.time_us, recent.decision_id)
+            self._changed[visitor.name] = visitor
 
     def undo(self, decision_id: bytes, digest: bytes) -> None:
         """See CacheTransaction."""
         if digest:
-            state = self._visitor(digest)
+            visitor = self._visitor(digest)
+            state = visitor.state()
             for cap, rows in list(state.events.items()):
                 if decision_id in rows:
                     state.events[cap] = without(EVENT, rows, decision_id)
                     if not state.events[cap]:
                         del state.events[cap]
-                    self._changed[state.name] = state
+                    self._change_events(visitor)
             if decision_id in state.decisions:
                 state.decisions = without(DECIDED, state.decisions, decision_id)
-                self._changed[state.name] = state
+                self._changed[visitor.name] = visitor
         for charge in records.decode_charges(self._values.get(records.CHARGES + decision_id)):
             self._take_back(charge, decision_id)
         self._values.delete(records.CHARGES + decision_id)
@@ -207,27 +194,29 @@ class HotState:
     def saw_feedback(self, digest: bytes, placement_id: str, feedback_id: str, time_us: int) -> bool:
         """See CacheTransaction."""
         name = records.item_name(placement_id, feedback_id)
-        state = self._visitor(digest)
+        visitor = self._visitor(digest)
+        state = visitor.state()
         for found, at_us in ITEM.iter_unpack(state.items):
             if found == name and abs(time_us - at_us) < REPEAT_US:
                 return True
         state.items += ITEM.pack(name, time_us)
-        self._changed[state.name] = state
+        self._changed[visitor.name] = visitor
         return False
 
     def merge(self, from_digest: bytes, into_digest: bytes) -> None:
         """See CacheTransaction. Merged again, the other way round or in a ring: nothing happens."""
-        given, own = self._visitor(from_digest), self._visitor(into_digest)
-        if given is own:
+        giver, taker = self._visitor(from_digest), self._visitor(into_digest)
+        if giver is taker:
             return
+        given, own = giver.state(), taker.state()
         for cap, rows in given.events.items():
             own.events[cap] = set_events(own.events.get(cap, b""), rows)
         own.decisions = add_decisions(own.decisions, given.decisions)
         own.items += given.items
-        self._changed[own.name] = own
-        self._changed.pop(given.name, None)
-        self._values.put(records.VISITOR + given.name, records.encode_redirect(own.name))
-        self._visitors = {name: own if it is given else it for name, it in self._visitors.items()}
+        self._change_events(taker)
+        self._changed.pop(giver.name, None)
+        self._values.put(records.VISITOR + giver.name, records.encode_redirect(taker.name))
+        self._visitors = {name: taker if it is giver else it for name, it in self._visitors.items()}
 
     def finish(self) -> None:
         """Sweep a little and flush; call it before the transaction of a cache commits."""
@@ -239,11 +228,12 @@ class HotState:
 
     def flush(self) -> None:
         """Write what was changed of visitors."""
-        for name, state in self._changed.items():
-            if state.is_empty():
+        for name, visitor in self._changed.items():
+            packed = visitor.pack()
+            if packed is None:
                 self._values.delete(records.VISITOR + name)
             else:
-                self._values.put(records.VISITOR + name, records.encode_visitor(state))
+                self._values.put(records.VISITOR + name, packed)
         self._changed.clear()
 
     # --- sweeping ------------------------------------------------------------------------------------------
@@ -268,9 +258,9 @@ class HotState:
         self._drop(recent.decision_id, request_digest)
         if not recent.visitor_digest:
             return
-        state = self._visitor(recent.visitor_digest)
-        prune(state, now_us)
-        self._changed[state.name] = state
+        visitor = self._visitor(recent.visitor_digest)
+        prune(visitor.state(), now_us)
+        self._change_events(visitor)
 
     def _drop(self, decision_id: bytes, request_digest: bytes) -> None:
         self._values.delete(records.DECISION + decision_id)
@@ -280,24 +270,37 @@ class HotState:
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def _visitor(self, digest: bytes) -> VisitorState:
-        """Return what is known of a visitor, by any digest that it goes by."""
-        state = self._visitors.get(digest)
-        if state is None:
-            state = self._visitors[digest] = self._load(digest)
-        return state
+    def _change_events(self, visitor: Visitor) -> None:
+        """Have a visitor written whose events were changed."""
+        visitor.forget_tally()
+        self._changed[visitor.name] = visitor
 
-    def _load(self, digest: bytes) -> VisitorState:
+    def _set_event(self, visitor: Visitor, event: CapEvent, decision_id: bytes) -> None:
+        events, cap = visitor.state().events, name_of(event.cap_id)
+        rows = events.get(cap, b"")
+        row = EVENT.pack(event.time_us, event.expires_us, decision_id)
+        # Whoever brings all that was decided mostly brings what is there.
+        if row not in rows:
+            events[cap] = set_events(rows, row)
+            self._change_events(visitor)
+
+    def _visitor(self, digest: bytes) -> Visitor:
+        """Return what is known of a visitor, by any digest that it goes by."""
+        visitor = self._visitors.get(digest)
+        if visitor is None:
+            visitor = self._visitors[digest] = self._load(digest)
+        return visitor
+
+    def _load(self, digest: bytes) -> Visitor:
         name = digest
         data = self._values.get(records.VISITOR + name)
         while data is not None and (into := records.redirected(data)) is not None:
             name = into
             data = self._values.get(records.VISITOR + name)
-        state = self._visitors.get(name)
-        if state is None:
-            state = VisitorState(name=name) if data is None else records.decode_visitor(data, name)
-            self._visitors[name] = state
-        return state
+        visitor = self._visitors.get(name)
+        if visitor is None:
+            visitor = self._visitors[name] = Visitor(name, data)
+        return visitor
 
     def _charge(self, decision_id: bytes, counting: Counting) -> None:
         key = records.CHARGES + decision_id

@@ -84,7 +84,7 @@ class _Opened:
 class _Values:
     """Keys and values of one LMDB transaction."""
 
-    __slots__ = ("_cursor", "_transaction", "delete", "get", "put")
+    __slots__ = ("_cursor", "_transaction", "get", "put")
 
     def __init__(self, transaction: lmdb.Transaction[bytes]) -> None:
         self._transaction = transaction
@@ -92,7 +92,10 @@ class _Values:
         # The bound functions themselves: a Python frame around each would cost more than the call.
         self.get: Callable[[bytes], bytes | None] = transaction.get
         self.put: Callable[[bytes, bytes], object] = transaction.put
-        self.delete: Callable[[bytes], object] = transaction.delete
+
+    def delete(self, key: bytes, /) -> object:
+        """See hot_state.KeyValues."""
+        return self._transaction.delete(key)
 
     def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """See hot_state.KeyValues."""
@@ -309,7 +312,7 @@ class _View:
         try:
             opened = self._cache.in_force()
             self._transaction = opened.environment.begin()
-            if opened.accepts(self._transaction):
+            if opened.is_ready or opened.accepts(self._transaction):
                 version = (opened.generation, self._transaction.id())
                 return HotState(_Values(self._transaction), version=version)
         except _DAMAGE as error:
@@ -342,7 +345,7 @@ class _Transaction:
             # Which generation is in force changes under the lock only, so it stays what `begin` saw.
             opened = self._cache.in_force()
             self._transaction = opened.begin_write()
-            is_whole = opened.accepts(self._transaction)
+            is_whole = opened.is_ready or opened.accepts(self._transaction)
             if not is_whole and not (
                 self._while_filling and self._transaction.get(_STAGE) == Stage.FILLING.value
             ):

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offer_optimizer.core import limits
-from offer_optimizer.core.counting import CapEvent, Charge, Counting, settle_charge, settle_event
+from offer_optimizer.core.catalog import Cap, Window
+from offer_optimizer.core.counting import CapEvent, CapReading, Charge, Counting, settle_charge, settle_event
 from offer_optimizer.store.hot_cache import KEPT_US, NEWEST_KEPT, REPEAT_US, Recent
 from offer_optimizer.store.hot_state import HotState
 from offer_optimizer.store.hot_sweep import SWEEP_EVERY_US, SweepTurns
@@ -50,6 +51,10 @@ class Store:
 @pytest.fixture
 def store() -> Store:
     return Store()
+
+
+def cap(cap_id: str, within_us: int | None = None) -> Cap:
+    return Cap(id=cap_id, limit=5, window=Window(rolling_s=None if within_us is None else within_us / 1e6))
 
 
 times = st.integers(NOW_US - 50, NOW_US + 50)
@@ -117,8 +122,10 @@ def test_of_events_without_end_the_newest_hundred_count() -> None:
         counting = Counting((CapEvent("x", NOW_US + number, 0),))
         store.change().apply(id_of(number), ANN, counting, NOW_US)
         store.state.flush()
-    behind = [("x", -1), ("x", NOW_US + 99), ("x", NOW_US + 149)]
-    assert store.read().counts(behind, ANN, NOW_US) == [100, 50, 0]
+    assert list(store.read().counts(CapReading([cap("x")]), ANN, NOW_US + 149)) == [100]
+    for within_us, expected in ((50, 50), (149, 100), (1, 1)):
+        reading = CapReading([cap("x", within_us)])
+        assert list(store.read().counts(reading, ANN, NOW_US + 149)) == [expected]
 
 
 @given(operations)
@@ -137,12 +144,14 @@ def test_sweeping_changes_nothing_that_is_read_later(steps: list[tuple[int, Coun
     swept.change().sweep(NOW_US, 100)
     one, other = swept.read(), left.change()
     for now_us in (NOW_US, NOW_US + 3, NOW_US + 100):
-        for cap in ("x", "y"):
-            found = one.event_times(cap, ANN, now_us)
-            assert sorted(found) == sorted(other.event_times(cap, ANN, now_us))
-            for behind_us in (-1, NOW_US - 1, NOW_US, NOW_US + 2):
+        for cap_id in ("x", "y"):
+            found = one.event_times(cap_id, ANN, now_us)
+            assert sorted(found) == sorted(other.event_times(cap_id, ANN, now_us))
+            for within_us in (None, 1, 50, 100):
+                behind_us = -1 if within_us is None else now_us - within_us
                 expected = sum(time_us > behind_us for time_us in found)
-                assert one.counts([("other", -1), (cap, behind_us)], ANN, now_us) == [0, expected]
+                reading = CapReading([cap("other"), cap(cap_id, within_us)])
+                assert list(one.counts(reading, ANN, now_us)) == [0, expected]
         for budget in ("b", "d"):
             for period in ("2026-01-01", "2026-01-02"):
                 assert one.spent(budget, period, now_us) == other.spent(budget, period, now_us)

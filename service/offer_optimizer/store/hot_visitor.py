@@ -1,0 +1,170 @@
+"""One visitor in the hot cache: left packed as long as nobody has to look inside, and counted only anew.
+
+Beside the rows that the ledger's counters have too, the cache keeps a tally: how often each cap of one
+reading counts, and from when until when that stays so while the rows stay as they are. A decision reads it
+in place of the rows, and adds its own event to both.
+
+What always holds: within its times a tally says what counting the rows would say. An event that stays moves
+it along; whoever changes events in any other way forgets it, and the next who reads counts the rows again.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from offer_optimizer.core.counting import CapReading
+from offer_optimizer.store.hot_cache import NEWEST_KEPT
+from offer_optimizer.store.hot_records import (
+    DECIDED,
+    EVENT,
+    VisitorState,
+    append_decision,
+    decode_visitor,
+    encode_visitor,
+    name_of,
+)
+from offer_optimizer.store.hot_rows import EVENTS_MOST, add_decisions, set_events
+
+_TALLIED: Final = b"T"
+_TALLY: Final = struct.Struct("<c8sqqBH")
+"""Kind, name of the reading, first time and end of the times at which it holds, bytes of counts and rows."""
+_ADDED: Final = struct.Struct("<8s16sq")
+"""Cap, decision_id, time in us: an event that stays, not yet among the rows of its cap."""
+_ADDED_MOST: Final = 16 * _ADDED.size
+_EMPTY: Final = encode_visitor(VisitorState())
+_NEVER_US: Final = 1 << 62
+
+
+class Visitor:
+    """What is known of one visitor in one view or transaction; `name` is the digest that it lies under."""
+
+    __slots__ = (
+        "_added",
+        "_counts",
+        "_named",
+        "_packed",
+        "_reading",
+        "_since_us",
+        "_state",
+        "_until_us",
+        "name",
+    )
+
+    def __init__(self, name: bytes, data: bytes | None) -> None:
+        """Take what lies under the name, None where nothing does. Raises struct.error."""
+        self.name = name
+        self._reading: CapReading | None = None
+        self._state: VisitorState | None = None
+        self._named = self._counts = self._added = b""
+        self._since_us = self._until_us = 0
+        self._packed = _EMPTY if data is None else data
+        if data is not None and data.startswith(_TALLIED):
+            _, self._named, self._since_us, self._until_us, counts, added = _TALLY.unpack_from(data)
+            start = _TALLY.size + counts
+            end = start + added
+            self._counts, self._added = data[_TALLY.size : start], data[start:end]
+            self._packed = data[end:]
+
+    def state(self) -> VisitorState:
+        """Return what is known, unpacked; who changes its events forgets the tally. Raises struct.error."""
+        if self._state is None:
+            state = self._state = decode_visitor(self._packed)
+            events = state.events
+            for cap, decision_id, time_us in _ADDED.iter_unpack(self._added):
+                events[cap] = set_events(events.get(cap, b""), EVENT.pack(time_us, 0, decision_id))
+            self._added = b""
+        return self._state
+
+    def tally(self, reading: CapReading, now_us: int) -> bytes:
+        """Return how many events of each cap lie in its window, a byte each, 100 at most."""
+        named = reading.name_at(now_us)
+        if self._named != named or not self._since_us <= now_us < self._until_us:
+            self._count(reading, now_us)
+            self._named = named
+        self._reading = reading
+        return self._counts
+
+    def add_event(self, cap_id: str, time_us: int, decision_id: bytes) -> bool:
+        """Add an event that stays to rows and tally; return whether that is all there is to do.
+
+        It isn't where the tally was not read before, or the decision has an event there.
+        """
+        place = self._reading.places.get(cap_id) if self._reading is not None else None
+        if self._reading is None or place is None or time_us < self._since_us:
+            return False
+        if not self._append(name_of(cap_id), time_us, decision_id):
+            return False
+        counts = bytearray(self._counts)
+        counts[place] = min(EVENTS_MOST, counts[place] + 1)
+        self._counts = bytes(counts)
+        rolling_us = self._reading.rolling_us[place]
+        if rolling_us is not None:
+            self._until_us = min(self._until_us, time_us + rolling_us)
+        return True
+
+    def add_decision(self, placement: bytes, time_us: int, decision_id: bytes) -> None:
+        """Add a decision, once."""
+        row = DECIDED.pack(placement, time_us, decision_id)
+        packed = append_decision(self._packed, row, 2 * NEWEST_KEPT) if self._state is None else None
+        if packed is not None:
+            self._packed = packed
+        else:
+            state = self.state()
+            state.decisions = add_decisions(state.decisions, row)
+
+    def forget_tally(self) -> None:
+        """Let the rows be counted again: events were changed."""
+        self._reading, self._named = None, b""
+
+    def pack(self) -> bytes | None:
+        """Return what is to lie under the name; None when there is nothing to keep."""
+        if not self._named and self._added:
+            self.state()
+        packed, counts, added = self._packed, self._counts, self._added
+        if self._state is not None:
+            if self._state.is_empty():
+                return None
+            packed = encode_visitor(self._state)
+        if not self._named:
+            return packed
+        sizes = len(counts), len(added)
+        return (
+            _TALLY.pack(_TALLIED, self._named, self._since_us, self._until_us, *sizes)
+            + counts
+            + added
+            + packed
+        )
+
+    def _append(self, cap: bytes, time_us: int, decision_id: bytes) -> bool:
+        added = self._added
+        if self._state is None and decision_id not in self._packed and len(added) < _ADDED_MOST:
+            if cap + decision_id in added:
+                return False
+            self._added = added + _ADDED.pack(cap, decision_id, time_us)
+            return True
+        events = self.state().events
+        rows = events.get(cap, b"")
+        if decision_id in rows:
+            return False
+        events[cap] = set_events(rows, EVENT.pack(time_us, 0, decision_id))
+        return True
+
+    def _count(self, reading: CapReading, now_us: int) -> None:
+        """Count the rows."""
+        events = self.state().events
+        self._since_us, self._until_us = now_us, _NEVER_US
+        if not events:
+            self._counts = bytes(len(reading.rolling_us))
+            return
+        counts = bytearray()
+        for (cap_id, behind_us), rolling_us in zip(reading.windows(now_us), reading.rolling_us, strict=True):
+            count = 0
+            for time_us, expires_us, _ in EVENT.iter_unpack(events.get(name_of(cap_id), b"")):
+                if time_us > behind_us and (not expires_us or expires_us > now_us):
+                    count += 1
+                    ends_us = time_us + rolling_us if rolling_us is not None else _NEVER_US
+                    self._until_us = min(self._until_us, ends_us, expires_us or _NEVER_US)
+            # The newest are the first to lie in a window, so this is what is left of them.
+            counts.append(min(EVENTS_MOST, count))
+        self._counts = bytes(counts)
