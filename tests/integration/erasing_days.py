@@ -18,6 +18,7 @@ from offer_optimizer.store.codec import EraseChange
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import transaction
 from tests.integration.days import Days
+from tests.traces import traces
 from tests.unit.learn.worlds import PLACEMENT, decision_of
 
 VISITOR = "v3"
@@ -127,3 +128,11 @@ class ErasingDays(Days):
 def digest_of(visitor: str) -> bytes:
     """Return what stands for a visitor in this world."""
     return visitor.encode()
+
+
+def left_of(days: ErasingDays, keys: frozenset[int], visitor: str = VISITOR) -> list[str]:
+    """Return where a context, the digest or a key of the visitor can still be found."""
+    wanted = {"context": f"canary-{visitor}-".encode()}
+    for key in keys:
+        wanted |= {f"key {key}": str(key).encode(), f"bytes of {key}": key.to_bytes(8, "big")}
+    return traces(days.path, wanted)

@@ -19,18 +19,23 @@ from offer_optimizer.core.redaction import Redaction, decode_redaction, encode_r
 from offer_optimizer.evaluate import evaluate, read_log
 from offer_optimizer.evaluate.visitor_history import LedgerVisitors, VisitorPage
 from offer_optimizer.formats.parquet import ParquetLog
-from offer_optimizer.learn.base_snapshot import base_in_force, model_row
+from offer_optimizer.learn.base_snapshot import model_row
 from offer_optimizer.learn.erase import VisitorEraser
 from offer_optimizer.learn.erase_archive import erase_archived
-from offer_optimizer.learn.erase_base import Gone, write_without
-from offer_optimizer.store.base_file import BaseFile, BaseStore
 from offer_optimizer.store.erasing import keys_of
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.outcomes import logged_decisions, merged_keys
 from offer_optimizer.store.sqlite import transaction
-from offer_optimizer.store.visitor_index import VisitorIndex
 from tests.integration.days import SLOW, Days
-from tests.integration.erasing_days import AUDIT, VISITOR, ErasingDays, HereArchivist, NoCache, digest_of
+from tests.integration.erasing_days import (
+    AUDIT,
+    VISITOR,
+    ErasingDays,
+    HereArchivist,
+    NoCache,
+    digest_of,
+    left_of,
+)
 from tests.integration.test_retention_crash import DyingDisk, Killed
 from tests.traces import traces
 from tests.unit.learn.worlds import PLACEMENT, feedback_of
@@ -53,24 +58,16 @@ def _everything(days: Days) -> list[LoggedDecision]:
     return [row for name in names for row in ParquetLog.open(archive, name).rows()] + _rows(days)
 
 
-def _left(days: ErasingDays, keys: frozenset[int], visitor: str = VISITOR) -> list[str]:
-    """Return where a context, the digest or a key of the visitor can still be found."""
-    wanted = {"context": f"canary-{visitor}-".encode()}
-    for key in keys:
-        wanted |= {f"key {key}": str(key).encode(), f"bytes of {key}": key.to_bytes(8, "big")}
-    return traces(days.path, wanted)
-
-
 def test_a_rebuild_derives_what_is_left_and_models_stay(days: ErasingDays) -> None:
     days.live(2)
     keys = keys_of(days.world.ledger, digest_of(VISITOR))
     before, shas = _rows(days), days.shas()
-    assert _left(days, keys)
+    assert left_of(days, keys)
     days.ask()
     days.erase()
     assert days.rebuilt() == []
     assert days.shas() == shas, "models keep what they learned"
-    assert _left(days, keys) == []
+    assert left_of(days, keys) == []
     days.live(1)
     assert days.rebuilt() == []
     assert days.shas_from_base() == days.shas()
@@ -117,7 +114,7 @@ def test_clusters_stay_clusters_and_ids_that_were_merged_are_one_person(days: Er
     days.ask("v5")
     days.erase()
     assert clusters() == before
-    assert _left(days, keys) == []
+    assert left_of(days, keys) == []
     assert keys_of(days.world.ledger, digest_of("v5")) == keys_of(days.world.ledger, digest_of(VISITOR))
     assert keys_of(days.world.ledger, digest_of(VISITOR)) == frozenset()
     assert days.rebuilt() == []
@@ -132,7 +129,7 @@ def test_archive_and_base_forget_too_and_retention_goes_on_behind(days: ErasingD
     before = {row.decision.decision_id: row for row in _everything(days)}
     days.ask()
     days.erase()
-    assert _left(days, keys) == []
+    assert left_of(days, keys) == []
     assert days.rebuilt() == []
     after = {row.decision.decision_id: row for row in _everything(days)}
     assert before.keys() == after.keys()
@@ -258,7 +255,7 @@ def _is_killed_and_finished(days: ErasingDays, visitor: str, prefix: str, number
     days.reopen()
     assert days.rebuilt() == [], number
     _finish(days)
-    assert _left(days, keys, visitor) == [], number
+    assert left_of(days, keys, visitor) == [], number
     assert days.rebuilt() == [], number
     return is_killed
 
@@ -343,49 +340,6 @@ def test_an_export_tells_of_archive_and_ledger_page_by_page(days: ErasingDays) -
     assert archived > 3
     assert histories.decision_count(VISITOR) <= len(wanted)
     assert histories.page("nobody", "", 7, 60.0) == VisitorPage()
-
-
-def test_several_share_one_base_and_a_rebuild_derives_what_is_left(days: ErasingDays) -> None:
-    days.live(2)
-    visitors = ("v3", "v4", "nobody", "v5")
-    keys = {visitor: keys_of(days.world.ledger, digest_of(visitor)) for visitor in visitors}
-    shas = days.shas()
-    for visitor in visitors:
-        days.ask(visitor)
-    days.erase()
-    bodies = [record.body() for record in days.world.ledger.rare_records(days.world.fold.position)]
-    erasures = [body for body in bodies if isinstance(body, Erasure)]
-    assert [bool(erasure.base_sha256) for erasure in erasures] == [False, False, False, True]
-    assert erasures[0].decision_count == 0 < min(erasure.decision_count for erasure in erasures[1:])
-    assert [_left(days, keys[visitor], visitor) for visitor in visitors] == [[]] * 4
-    assert days.rebuilt() == []
-    days.live(1)
-    assert days.rebuilt() == []
-    assert days.shas_from_base() == days.shas() != shas
-
-
-def test_a_base_without_two_is_the_one_without_the_first_and_then_the_second(days: ErasingDays) -> None:
-    days.live(3)
-    days.prepare()
-    days.retire()
-    ledger, bases = days.world.ledger, BaseStore(days.files, days.directory.bases)
-    gone = []
-    for number, visitor in enumerate(("v3", "v4")):
-        keys = keys_of(ledger, digest_of(visitor))
-        positions = frozenset(VisitorIndex(ledger.connection).positions(keys))
-        gone.append(Gone(Redaction(bytes([number]) * 32, keys), positions, AUDIT))
-    base = base_in_force(ledger, bases)
-
-    def written(base: BaseFile | None, number: int, gone: list[Gone]) -> BaseFile:
-        position, checksum = write_without(bases, base, number, gone, [], lambda _path: 0)
-        found = bases.open(position, number)
-        assert found.sha256() == checksum
-        return found
-
-    together = written(base, 1, gone)
-    first = written(base, 2, gone[:1])
-    assert together.sha256() == written(first, 3, gone[1:]).sha256() != first.sha256()
-    assert len({made.sha256() for made in (together, first, written(base, 4, []))}) == 3
 
 
 def test_the_child_takes_a_visitor_out_of_the_archive(days: ErasingDays) -> None:

@@ -1,0 +1,67 @@
+"""Visitors who are erased in one transaction share one base: the one that each by itself would leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from offer_optimizer.core.control import Erasure
+from offer_optimizer.core.redaction import Redaction
+from offer_optimizer.learn.base_snapshot import base_in_force
+from offer_optimizer.learn.erase_base import Gone, write_without
+from offer_optimizer.store.base_file import BaseFile, BaseStore
+from offer_optimizer.store.erasing import keys_of
+from offer_optimizer.store.visitor_index import VisitorIndex
+from tests.integration.erasing_days import AUDIT, ErasingDays, digest_of, left_of
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Iterator[ErasingDays]:
+    found = ErasingDays(tmp_path / "days")
+    yield found
+    found.close()
+
+
+def test_several_share_one_base_and_a_rebuild_derives_what_isleft_of(days: ErasingDays) -> None:
+    days.live(2)
+    visitors = ("v3", "v4", "nobody", "v5")
+    keys = {visitor: keys_of(days.world.ledger, digest_of(visitor)) for visitor in visitors}
+    shas = days.shas()
+    for visitor in visitors:
+        days.ask(visitor)
+    days.erase()
+    bodies = [record.body() for record in days.world.ledger.rare_records(days.world.fold.position)]
+    erasures = [body for body in bodies if isinstance(body, Erasure)]
+    assert [bool(erasure.base_sha256) for erasure in erasures] == [False, False, False, True]
+    assert erasures[0].decision_count == 0 < min(erasure.decision_count for erasure in erasures[1:])
+    assert [left_of(days, keys[visitor], visitor) for visitor in visitors] == [[]] * 4
+    assert days.rebuilt() == []
+    days.live(1)
+    assert days.rebuilt() == []
+    assert days.shas_from_base() == days.shas() != shas
+
+
+def test_a_base_without_two_is_the_one_without_the_first_and_then_the_second(days: ErasingDays) -> None:
+    days.live(3)
+    days.prepare()
+    days.retire()
+    ledger, bases = days.world.ledger, BaseStore(days.files, days.directory.bases)
+    gone = []
+    for number, visitor in enumerate(("v3", "v4")):
+        keys = keys_of(ledger, digest_of(visitor))
+        positions = frozenset(VisitorIndex(ledger.connection).positions(keys))
+        gone.append(Gone(Redaction(bytes([number]) * 32, keys), positions, AUDIT))
+    base = base_in_force(ledger, bases)
+
+    def written(base: BaseFile | None, number: int, gone: list[Gone]) -> BaseFile:
+        position, checksum = write_without(bases, base, number, gone, [], lambda _path: 0)
+        found = bases.open(position, number)
+        assert found.sha256() == checksum
+        return found
+
+    together = written(base, 1, gone)
+    first = written(base, 2, gone[:1])
+    assert together.sha256() == written(first, 3, gone[1:]).sha256() != first.sha256()
+    assert len({made.sha256() for made in (together, first, written(base, 4, []))}) == 3
