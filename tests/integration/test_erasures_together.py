@@ -1,4 +1,4 @@
-"""Visitors who are erased in one transaction share one base: the one that each by itself would leave behind."""
+"""Visitors erased in one transaction share one base: the one that each by itself would leave behind."""
 
 from __future__ import annotations
 
