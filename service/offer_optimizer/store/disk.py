@@ -91,7 +91,9 @@ class Disk(Protocol):
         ...
 
 
-_KEEP_SIZE: Final = 1
+_AMPLE: Final = 16
+"""So many times as much has to be free: what is reserved is missing elsewhere."""
+_KEEP_SIZE: Final = 1  # FALLOC_FL_KEEP_SIZE
 # Python has posix_fallocate alone, which changes the size of the file.
 _fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
 if _fallocate is not None:
@@ -115,7 +117,10 @@ class OsDisk:
         return os.open(path, flags | (os.O_EXCL if must_be_new else 0), mode)
 
     def reserve(self, fd: int, size: int) -> None:
-        """See Disk. Does nothing where the system has no such call."""
+        """See Disk. Does nothing where the system has no such call, or the disk is about to be full."""
+        room = os.fstatvfs(fd)
+        if room.f_bavail * room.f_frsize < _AMPLE * size:
+            return
         if _fallocate is not None and _fallocate(fd, _KEEP_SIZE, 0, size) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))

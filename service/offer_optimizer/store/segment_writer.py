@@ -28,7 +28,7 @@ from offer_optimizer.store.segment_format import (
 ROLL_BYTES: Final = 64 * 1024 * 1024
 ROLL_RETRIES: Final = 16
 """A roll that failed is tried again after a sixteenth of the segment's size; until then the old one grows."""
-ROOM_BYTES: Final = 1024 * 1024
+ROOM_BYTES: Final = 16 * 1024 * 1024
 """How far ahead a segment has room: without, a sync allocates, and appends wait for that (35 ms at worst)."""
 SYNC_INTERVAL_S: Final = 0.05
 """What a power cut can take of the journal."""
