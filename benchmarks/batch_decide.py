@@ -44,7 +44,7 @@ def one_visitor_a_page() -> list[bytes]:
 def main() -> None:
     """Measure in turns and answer."""
     asked = question.ask(question.parser("batch_decide", __doc__))
-    seconds, turns = (0.4, 4) if asked.is_short else (4.0, 5)
+    seconds, turns = (0.5, 2) if asked.is_short else (4.0, 5)
     mailing, page = setting.many_requests(COUNT, 2, placements=1), one_visitor_a_page()
     kinds = {
         "unary": (setting.DECIDE, mailing, 1),

@@ -32,9 +32,9 @@ def cpu_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def usable() -> set[int]:
-    """Return the cores that this process may use."""
-    return os.sched_getaffinity(0)
+def usable() -> list[int]:
+    """Return the cores that this process may use, ascending."""
+    return sorted(os.sched_getaffinity(0))
 
 
 def pin(pid: int, cores: set[int]) -> None:

@@ -10,7 +10,7 @@ from benchmarks.question import Figure
 
 SHORT = [entry.name for entry in ENTRIES if entry.in_short]
 FEWEST = 5
-LEAST_TOLERANCE = 0.15
+LEAST_TOLERANCE = 0.2
 """So much may be allowed for whatever the runs differed by."""
 
 
