@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -273,62 +274,84 @@ def test_an_unreadable_catalog_stops_the_start_with_its_reason(
     assert "Traceback" not in refused.stderr
 
 
-def test_another_catalog_file_is_shown_and_changes_nothing_without_the_flag(tmp_path: Path) -> None:
-    """The diff is printed; `--apply-catalog` puts it in force."""
-    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """What was seen of a data directory that was served three times, each time drained by SIGTERM.
+
+    The second life was given another catalog file, the third one the flag that applies it as well.
+    """
+
+    running: RunningService
+    revisions: list[int]
+    answered: set[str]
+    counted: int
+    log: str
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Lives:
+    """Three lives with one decider; the first answers fifty decisions and ends at once."""
+    folder = tmp_path_factory.mktemp("lives")
+    first, second = folder / "first.yaml", folder / "second.yaml"
     placements = "placements: [{id: p, offers: [a], policy: uniform}]\n"
     first.write_text("offers: [{id: a, type: MESSAGE}]\n" + placements)
     second.write_text("offers: [{id: a, type: MESSAGE, status: PAUSED}]\n" + placements)
-    for path, extra, expected in ((first, (), 1), (second, (), 1), (second, ("--apply-catalog",), 2)):
-        running = RunningService(tmp_path / "data", path, workers=1, extra=extra)
+    revisions: list[int] = []
+    answered: set[str] = set()
+    counted = 0
+    for path, extra in ((first, ()), (second, ()), (second, ("--apply-catalog",))):
+        running = RunningService(folder / "data", path, workers=1, extra=extra)
         try:
             running.start()
             with grpc.insecure_channel(running.target) as channel:
-                found = catalog_rpc.CatalogServiceStub(channel).GetCatalog(
-                    catalog_pb.GetCatalogRequest(), timeout=5
-                )
-            assert found.revision == expected
+                desk = catalog_rpc.CatalogServiceStub(channel)
+                revisions.append(desk.GetCatalog(catalog_pb.GetCatalogRequest(), timeout=5).revision)
+                stub = rpc.OfferServiceStub(channel)
+                if not answered:
+                    answered |= {
+                        stub.Decide(pb.DecideRequest(placement="p"), timeout=5).decision_id for _ in range(50)
+                    }
+            if len(revisions) == 2:
+                counted = decisions_within(running, len(answered), 5.0)
             assert running.stop() == 0
         finally:
             running.end()
-    assert "offer a: status LIVE -> PAUSED" in (tmp_path / "serve.log").read_text()
+    return Lives(running, revisions, answered, counted, (folder / "serve.log").read_text())
 
 
-def test_stopping_loses_nothing_and_the_ledger_has_it_all(tmp_path: Path) -> None:
-    """SIGTERM drains; what the journal still holds is taken at the next start."""
-    running = RunningService(tmp_path / "data", EXAMPLE, workers=1)
-    try:
-        running.start()
-        with grpc.insecure_channel(running.target) as channel:
-            stub = rpc.OfferServiceStub(channel)
-            answered = {
-                stub.Decide(pb.DecideRequest(placement="home-hero"), timeout=5).decision_id for _ in range(50)
-            }
-        assert running.stop() == 0
-        running.start()
-        time.sleep(1.0)
-        running.stop()
+def decisions_within(running: RunningService, wanted: int, limit_s: float) -> int:
+    """Return how many decisions the ledger has, once it has so many or at the end of the time."""
+    deadline_s = time.monotonic() + limit_s
+    while True:
         ledger = Ledger.open_for_reading(DataDirectory(running.directory).ledger_path)
         (count,) = ledger.connection.execute("SELECT COUNT(*) FROM decision_position").fetchone()
-        assert count == len(answered) == 50
-    finally:
-        running.end()
+        ledger.connection.close()
+        if count >= wanted or time.monotonic() > deadline_s:
+            return int(count)
+        time.sleep(0.05)
 
 
-def test_a_data_directory_that_lost_its_secret_is_refused(tmp_path: Path) -> None:
+def test_another_catalog_file_is_shown_and_changes_nothing_without_the_flag(lives: Lives) -> None:
+    """The diff is printed; `--apply-catalog` puts it in force."""
+    assert lives.revisions == [1, 1, 2]
+    assert "offer a: status LIVE -> PAUSED" in lives.log
+
+
+def test_stopping_loses_nothing_and_the_ledger_has_it_all(lives: Lives) -> None:
+    """SIGTERM drains; what the journal still holds is taken at the next start."""
+    assert lives.counted == len(lives.answered) == 50
+    assert decisions_within(lives.running, 51, 0.0) == 50
+
+
+def test_a_data_directory_that_lost_its_secret_is_refused(lives: Lives) -> None:
     """A new secret would cut every visitor from their past."""
-    running = RunningService(tmp_path / "data", EXAMPLE, workers=1)
+    directory = lives.running.directory
+    secret = DataDirectory(directory).secret_path
+    kept = secret.read_bytes()
+    secret.unlink()
     try:
-        running.start()
-        directory = DataDirectory(running.directory)
-        deadline_s = time.monotonic() + 10.0
-        while not directory.ledger_path.exists():
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
-        running.stop()
-        directory.secret_path.unlink()
-        refused = running.run_command("serve", "--data", str(running.directory), "--listen", "127.0.0.1:0")
-        assert refused.returncode == 1
-        assert "secret is missing" in refused.stderr
+        refused = lives.running.run_command("serve", "--data", str(directory), "--listen", "127.0.0.1:0")
     finally:
-        running.end()
+        secret.write_bytes(kept)
+    assert refused.returncode == 1
+    assert "secret is missing" in refused.stderr

@@ -17,11 +17,10 @@ from offer_optimizer.store.clock_file import ClockFile
 from offer_optimizer.store.codec import RecordKind, StoredCatalog, encode_control
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.fold_tables import FoldTables
-from offer_optimizer.store.group_sync import GroupSync
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
-from offer_optimizer.store.recorders import ControlSegment, Inbox, Journal
+from offer_optimizer.store.recorders import ControlSegment
 from offer_optimizer.store.salts import load_or_create_salts
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.snapshots import SnapshotStore
@@ -81,18 +80,7 @@ class SmallService:
         def segment(kind: str) -> SegmentWriter:
             return SegmentWriter(self.files, self.data.segments, kind, BOOT, writer_id)
 
-        segments = (segment("journal"), segment("inbox"), segment("control"))
-
-        def clock() -> int:
-            return self.clock_us
-
-        return Writer(
-            Journal(segments[0], cells, clock),
-            Inbox(GroupSync(segments[1]), cells, clock),
-            ControlSegment(segments[2]),
-            cells,
-            segments,
-        )
+        return Writer.over(segment, cells, lambda: self.clock_us)
 
     def apply(self, writer: Writer, change: StoredCatalog | None = None) -> None:
         """Put a catalog revision in force, as the catalog store does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,20 @@ class Writer:
     cells: WriterCells
     segments: tuple[SegmentWriter, ...]
 
+    @classmethod
+    def over(
+        cls, segment: Callable[[str], SegmentWriter], cells: WriterCells, clock: Callable[[], int]
+    ) -> Writer:
+        """Make one that records in segments, which are made by their kind."""
+        journal, inbox, control = segment("journal"), segment("inbox"), segment("control")
+        return cls(
+            Journal(journal, cells, clock),
+            Inbox(GroupSync(inbox), cells, clock),
+            ControlSegment(control),
+            cells,
+            (journal, inbox, control),
+        )
+
     def decide(self, decision: Decision, visitor: str = "") -> None:
         """Record a decision."""
         self.journal.append(decision, visitor.encode())
@@ -160,18 +175,7 @@ class ServiceInMemory:
         def segment(kind: str) -> SegmentWriter:
             return SegmentWriter(self.files, SEGMENTS, kind, BOOT, writer_id)
 
-        segments = (segment("journal"), segment("inbox"), segment("control"))
-
-        def clock() -> int:
-            return self.clock_us
-
-        return Writer(
-            Journal(segments[0], cells, clock),
-            Inbox(GroupSync(segments[1]), cells, clock),
-            ControlSegment(segments[2]),
-            cells,
-            segments,
-        )
+        return Writer.over(segment, cells, lambda: self.clock_us)
 
     def apply(self, writer: Writer, change: StoredCatalog) -> None:
         """Put a catalog revision in force, as the catalog store does."""
