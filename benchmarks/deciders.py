@@ -23,7 +23,7 @@ EACH: Final = 8
 MOST_REFUSED: Final = 0.2
 CHANNELS: Final = (4, 16, 64)
 TOLERANCE: Final = 0.2
-"""CPU time of the same code in the same minute; runs differed by up to a seventh."""
+"""Five short runs at a load of 34 came to between 0.99 and 1.41, the worst 3 % above their median."""
 
 
 def cost(server: UnderTest, seconds: float) -> float:
@@ -111,7 +111,6 @@ def figures(each_us: dict[str, float], shares: dict[int, float]) -> list[questio
             "the first against the second: two deciders / one, beyond what gRPC costs",
             ratio / floor_ratio,
             at_least=False,
-            tolerance=TOLERANCE,
         ),
         *(
             question.Figure(f"share of the busier decider, {count} connections", share, at_least=False)

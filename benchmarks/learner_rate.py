@@ -29,8 +29,8 @@ from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import transaction
 
 TURNS = 8
-TOLERANCE = 0.5
-"""Short runs came to between 0.44 and 0.60 where the kept full one has 0.655."""
+TOLERANCE = 0.25
+"""Five short runs at loads of 30 to 40 came to between 0.40 and 0.82, the worst 18 % below their median."""
 
 
 def close_windows(ledger: Ledger, count: int) -> tuple[float, Callable[[], tuple[float, int]]]:
