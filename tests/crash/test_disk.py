@@ -108,6 +108,9 @@ def test_a_disk_that_refuses_leaves_pages_whole_and_recovery_needs_no_restart(
     slowest_s = behind_s = 0.0
     with grpc.insecure_channel(service.target) as channel:
         caller = Caller(channel)
+        assert caller.decide().decision_id
+        # A learner that is still opening its ledger ends, and is started again.
+        until(lambda: are_in_ledger(service, caller.decided), "the learner has begun")
         for fault in ("full", "EROFS", "EIO"):
             assert caller.decide().decision_id
             assert caller.send() is grpc.StatusCode.OK
