@@ -45,7 +45,7 @@ class ChildVerifier:
             "size": len(state),
             "description": epoch.description,
             "actions": [
-                [a.id, a.like, a.attributes.categories, a.attributes.numbers, a.attributes.tags]
+                [a.id, a.like, a.expected, a.attributes.categories, a.attributes.numbers, a.attributes.tags]
                 for a in actions
             ],
         }
@@ -121,7 +121,9 @@ def _ask(head: dict[str, object], state: bytes) -> Pmf64:
     raw_actions = head["actions"]
     if not isinstance(raw_actions, list):
         raise TypeError("actions is not a list")
-    actions = tuple(Action(id_, _features(*parts), like) for id_, like, *parts in raw_actions)
+    actions = tuple(
+        Action(id_, _features(*parts), like, expected) for id_, like, expected, *parts in raw_actions
+    )
     policy = registry.load(name, options, baseline, state)
     try:
         return policy.pmf(CANARY_CONTEXT, actions)
