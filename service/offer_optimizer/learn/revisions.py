@@ -101,14 +101,14 @@ class Revisions:
     def actions(self, revision: int, placement_id: str = "") -> tuple[Action, ...]:
         """Return the offers of a revision as actions of a placement, by catalog index. Raises KeyError.
 
-        Without a placement, nothing is expected of any.
+        Without a placement that the revision has, nothing is expected of any.
         """
         key = (revision, placement_id)
         found = self._actions.get(key)
         if found is None:
             catalog = self._catalogs[revision]
-            if placement_id:
-                placement = catalog.placement_by_id[placement_id]
+            placement = catalog.placement_by_id.get(placement_id)
+            if placement is not None:
                 found = placement_actions(self.actions(revision), catalog, placement)
             else:
                 found = catalog_actions(catalog)
@@ -117,7 +117,7 @@ class Revisions:
 
     def eligible_actions(self, decision: Decision, *, expecting: bool = True) -> tuple[Action, ...]:
         """Return the eligible of a decision as actions, in order; unless `expecting`, without what their
-        placement expects of them. Raises KeyError for an unknown revision or placement.
+        placement expects of them. Raises KeyError for an unknown revision.
         """
         actions = self.actions(decision.catalog_revision, decision.placement_id if expecting else "")
         if decision.inline:

@@ -1,0 +1,135 @@
+"""An offer of which a placement expects a reward: decided, learned, verified and rebuilt alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pytest
+
+from offer_optimizer.core.catalog import Offer, Placement, PolicyChoice, Reward
+from offer_optimizer.core.catalog_revision import CatalogRevision
+from offer_optimizer.decide.prepared import prepare_catalog
+from offer_optimizer.learn import models
+from offer_optimizer.learn.publish import CANARY_CONTEXT
+from offer_optimizer.learn.revisions import Revisions
+from offer_optimizer.learn.verifier import _ask
+from offer_optimizer.policy import registry
+from offer_optimizer.policy.epoch import epoch_of
+from tests.unit.learn.histories import check, current
+from tests.unit.learn.service_in_memory import ServiceInMemory, Writer
+from tests.unit.learn.test_promotion import promotion, train
+from tests.unit.learn.worlds import (
+    OFFERS,
+    PLACEMENT,
+    WINDOW_S,
+    catalog,
+    decision_of,
+    feedback_of,
+    placement,
+    stored,
+)
+
+LINEAR = PolicyChoice(name="linear", options={})
+OTHER = PolicyChoice(name="linear", options={"optimism": 0.5})
+PLAIN = tuple(Offer(id=offer.id, type=offer.type) for offer in OFFERS)
+COUNTED = Reward(formula="count.click", min=0.0, max=3.0)
+
+
+@pytest.fixture(autouse=True)
+def small_slices() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "SLICE", 8)
+        yield
+
+
+def expecting(expected: Mapping[str, float]) -> Placement:
+    return placement(policy=LINEAR, expected_reward=dict(expected))
+
+
+def learned(
+    *expected: Mapping[str, float], offers: tuple[Offer, ...] = OFFERS
+) -> tuple[ServiceInMemory, Writer]:
+    """Return a service that learned ten decisions under each revision, which differ in what they expect."""
+    service = ServiceInMemory()
+    writer = service.writer(1)
+    number = 0
+    for revision, each in enumerate(expected, start=1):
+        part = expecting(each)
+        service.apply(writer, stored(revision, catalog(part, offers=offers)))
+        service.run_for(1)
+        for _ in range(10):
+            decision = decision_of(number, service.clock_us, epoch=epoch_of(part).id, revision=revision)
+            writer.decide(decision, f"v{number}")
+            if number % 4:
+                writer.hear(feedback_of("f", service.clock_us, decision=number))
+            service.run_for(0.25)
+            number += 1
+    service.run_for(WINDOW_S + 2)
+    return service, writer
+
+
+def state_of(service: ServiceInMemory) -> bytes:
+    epoch = epoch_of(expecting({})).id
+    assert current(service, epoch).learned_count > 0
+    return current(service, epoch).state
+
+
+def test_a_model_that_learned_of_one_equals_the_rebuilt_one_and_differs_from_one_without() -> None:
+    found = {}
+    for expected in (1.25, None):
+        service, _ = learned({} if expected is None else {"msg": expected, "save5": -1.0})
+        assert check(service) == [True]
+        found[expected] = state_of(service)
+    assert found[1.25] != found[None]
+
+
+def test_the_revision_of_its_first_example_tells_what_was_expected() -> None:
+    high, low = {"nothing": 2.0}, {"nothing": 0.5}
+    states = [state_of(learned(*each, offers=PLAIN)[0]) for each in ((high, low), (high, high), (low, low))]
+    assert states[0] == states[1]
+    assert states[0] != states[2]
+
+
+def test_deciders_and_the_learner_make_the_same_action_of_it_scaled_like_rewards() -> None:
+    parts = catalog(expecting({"save5": 1.25}), placement(id="other", policy=LINEAR))
+    revisions = Revisions()
+    revisions.add(1, parts)
+    prepared = prepare_catalog(CatalogRevision(1, "", 0, parts))
+    for placement_id, expected in ((PLACEMENT, [None, 0.75, None]), ("other", [None] * 3)):
+        decided = tuple(c.action for c in prepared.placements[placement_id].plan.candidates)
+        assert decided == revisions.actions(1, placement_id)
+        assert [action.expected for action in decided] == expected
+        decision = decision_of(0, 0, epoch=b"", placement_id=placement_id)
+        assert revisions.eligible_actions(decision) == decided
+    assert revisions.actions(1, "other") == revisions.actions(1)
+
+
+def test_the_verifier_asks_about_the_same_action() -> None:
+    revisions = Revisions()
+    revisions.add(1, catalog(expecting({"save5": 1.25})))
+    actions = revisions.actions(1, PLACEMENT)
+    policy = registry.create("linear", {}, ())
+    head = {
+        "description": epoch_of(expecting({})).description,
+        "actions": [
+            [a.id, a.like, a.expected, a.attributes.categories, a.attributes.numbers, a.attributes.tags]
+            for a in actions
+        ],
+    }
+    np.testing.assert_array_equal(_ask(head, policy.save()), policy.pmf(CANARY_CONTEXT, actions))
+
+
+@pytest.mark.parametrize("reward", [None, COUNTED], ids=["the same reward", "another reward"])
+def test_history_that_another_reward_scores_is_learned_without_what_was_expected_of_the_old_one(
+    reward: Reward | None,
+) -> None:
+    states = []
+    for expected in ({"msg": 1.25}, {}):
+        service, writer = learned(expected)
+        promoted = placement(policy=OTHER) if reward is None else placement(policy=OTHER, reward=reward)
+        service.steer(writer, promotion(promoted))
+        train(service)
+        states.append(current(service, epoch_of(promoted).id).state)
+        assert check(service) == [True, True]
+    assert (states[0] == states[1]) is (reward is not None)
