@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from offer_optimizer.core.catalog import Offer, Placement, PolicyChoice, Reward
 from offer_optimizer.core.catalog_revision import CatalogRevision
+from offer_optimizer.core.decision import Decision, ModelVersion
+from offer_optimizer.core.features import Features
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.learn import models
-from offer_optimizer.learn.publish import CANARY_CONTEXT
 from offer_optimizer.learn.revisions import Revisions
-from offer_optimizer.learn.verifier import _ask
-from offer_optimizer.policy import registry
+from offer_optimizer.learn.verifier import action_as_plain, action_from_plain
+from offer_optimizer.policy.contract import Action
 from offer_optimizer.policy.epoch import epoch_of
 from tests.unit.learn.histories import check, current
 from tests.unit.learn.service_in_memory import ServiceInMemory, Writer
@@ -33,6 +35,7 @@ from tests.unit.learn.worlds import (
 LINEAR = PolicyChoice(name="linear", options={})
 OTHER = PolicyChoice(name="linear", options={"optimism": 0.5})
 PLAIN = tuple(Offer(id=offer.id, type=offer.type) for offer in OFFERS)
+OTHER_PLACEMENT = "beside"
 COUNTED = Reward(formula="count.click", min=0.0, max=3.0)
 
 
@@ -47,19 +50,35 @@ def expecting(expected: Mapping[str, float]) -> Placement:
     return placement(policy=LINEAR, expected_reward=dict(expected))
 
 
+def elsewhere(decision: Decision, epoch: bytes) -> Decision:
+    """Return another decision over the same offers, at the placement beside."""
+    return replace(
+        decision,
+        decision_id=b"beside" + decision.decision_id[6:],
+        placement_id=OTHER_PLACEMENT,
+        model_version=ModelVersion(epoch, 0),
+    )
+
+
 def learned(
-    *expected: Mapping[str, float], offers: tuple[Offer, ...] = OFFERS
+    *expected: Mapping[str, float], offers: tuple[Offer, ...] = OFFERS, beside: bool = False
 ) -> tuple[ServiceInMemory, Writer]:
-    """Return a service that learned ten decisions under each revision, which differ in what they expect."""
+    """Return a service that learned ten decisions under each revision, which differ in what they expect.
+
+    With a placement `beside` that has the same offers and policy, and expects nothing, if so told.
+    """
+    other = placement(id=OTHER_PLACEMENT, policy=LINEAR)
     service = ServiceInMemory()
     writer = service.writer(1)
     number = 0
     for revision, each in enumerate(expected, start=1):
         part = expecting(each)
-        service.apply(writer, stored(revision, catalog(part, offers=offers)))
+        service.apply(writer, stored(revision, catalog(part, other, offers=offers)))
         service.run_for(1)
         for _ in range(10):
             decision = decision_of(number, service.clock_us, epoch=epoch_of(part).id, revision=revision)
+            if beside:
+                writer.decide(elsewhere(decision, epoch_of(other).id), f"w{number}")
             writer.decide(decision, f"v{number}")
             if number % 4:
                 writer.hear(feedback_of("f", service.clock_us, decision=number))
@@ -106,18 +125,15 @@ def test_deciders_and_the_learner_make_the_same_action_of_it_scaled_like_rewards
 
 
 def test_the_verifier_asks_about_the_same_action() -> None:
-    revisions = Revisions()
-    revisions.add(1, catalog(expecting({"save5": 1.25})))
-    actions = revisions.actions(1, PLACEMENT)
-    policy = registry.create("linear", {}, ())
-    head = {
-        "description": epoch_of(expecting({})).description,
-        "actions": [
-            [a.id, a.like, a.expected, a.attributes.categories, a.attributes.numbers, a.attributes.tags]
-            for a in actions
-        ],
-    }
-    np.testing.assert_array_equal(_ask(head, policy.save()), policy.pmf(CANARY_CONTEXT, actions))
+    attributes = Features((("tone", "warm"),), (("cost", 0.1),), (("seen", ("a", "b")),))
+    for like, expected in (("", None), ("b", None), ("", 0.1), ("b", 0.0)):
+        action = Action("a", attributes, like, expected)
+        assert action_from_plain(*json.loads(json.dumps(action_as_plain(action)))) == action
+
+
+def test_offers_that_two_placements_share_are_expected_to_earn_what_their_own_one_says() -> None:
+    alone, beside = (learned({"msg": 1.25, "save5": 0.0}, beside=beside)[0] for beside in (False, True))
+    assert state_of(beside) == state_of(alone)
 
 
 @pytest.mark.parametrize("reward", [None, COUNTED], ids=["the same reward", "another reward"])
