@@ -53,7 +53,7 @@ class Kind(Part):
 class Offer(Part):
     """What can be shown. `attributes` is canonical; `payload` is text, or JSON of a mapping.
 
-    `like` is the id of another offer of the catalog, which it is expected to resemble; "" for none.
+    `like` is the id of another offer of the catalog, which it is said to resemble; "" for none.
     """
 
     id: Id

@@ -88,10 +88,13 @@ def learned(
     return service, writer
 
 
-def state_of(service: ServiceInMemory) -> bytes:
-    epoch = epoch_of(expecting({})).id
-    assert current(service, epoch).learned_count > 0
-    return current(service, epoch).state
+def state_of(service: ServiceInMemory, placement_id: str = PLACEMENT) -> bytes:
+    epoch = epoch_of(placement(id=placement_id, policy=LINEAR)).id
+    name = service.snapshots.current_name(placement_id, epoch)
+    assert name is not None
+    snapshot = service.snapshots.load(placement_id, name)
+    assert snapshot.learned_count > 0
+    return snapshot.state
 
 
 def test_a_model_that_learned_of_one_equals_the_rebuilt_one_and_differs_from_one_without() -> None:
@@ -132,8 +135,10 @@ def test_the_verifier_asks_about_the_same_action() -> None:
 
 
 def test_offers_that_two_placements_share_are_expected_to_earn_what_their_own_one_says() -> None:
-    alone, beside = (learned({"msg": 1.25, "save5": 0.0}, beside=beside)[0] for beside in (False, True))
-    assert state_of(beside) == state_of(alone)
+    expected = {"msg": 1.25, "save5": 0.0}
+    alone, both, none = learned(expected)[0], learned(expected, beside=True)[0], learned({}, beside=True)[0]
+    assert state_of(both) == state_of(alone) != state_of(none)
+    assert state_of(both, OTHER_PLACEMENT) == state_of(none, OTHER_PLACEMENT)
 
 
 @pytest.mark.parametrize("reward", [None, COUNTED], ids=["the same reward", "another reward"])
