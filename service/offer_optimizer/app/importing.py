@@ -108,7 +108,7 @@ def _learn(
     trainer = Trainer(ledger, tables, fold.revisions)
     while trainer.teach(model) == BATCH:
         pass
-    actions = fold.revisions.actions(fold.revisions.newest)
+    actions = fold.revisions.actions(fold.revisions.newest, placement_id)
     candidates = tuple(actions[catalog.offer_index[offer]] for offer in placement.offers)
     verifier = ChildVerifier()
     try:

@@ -53,7 +53,7 @@ class Kind(Part):
 class Offer(Part):
     """What can be shown. `attributes` is canonical; `payload` is text, or JSON of a mapping.
 
-    `like` is the id of another offer of the catalog, which it is expected to resemble; "" for none.
+    `like` is the id of another offer of the catalog, which it is said to resemble; "" for none.
     """
 
     id: Id
@@ -158,6 +158,7 @@ class Placement(Part):
 
     `trust_occur_time`: what decides the window is when feedback occurred, as its sender says; it counts if it
     arrives within `grace_s` behind the window. Feedback of a kind in `close_on` ends the window at once.
+    `expected_reward` says by offer id what one is expected to earn until there are examples of it.
     """
 
     id: Id
@@ -177,6 +178,8 @@ class Placement(Part):
     grace_s: Annotated[float, Field(ge=0.0, le=limits.GRACE_MAX_S)] = 0.0
     close_on: tuple[str, ...] = ()
     shadows: tuple[ShadowChoice, ...] = ()
+    # Left out where there is none: so catalogs are stored as they were.
+    expected_reward: dict[str, float] = Field(default_factory=dict, exclude_if=lambda given: not given)
 
 
 class Catalog(Part):

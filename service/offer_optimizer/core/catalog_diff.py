@@ -52,6 +52,8 @@ def _diff_part(old: Part, new: Part) -> Iterator[str]:
             yield from _diff_named("attribute", _flat(before), _flat(after))
         elif name == "reward":
             yield from _diff_named("reward", before.model_dump(), after.model_dump())
+        elif name == "expected_reward":
+            yield from _diff_named("expected_reward", before, after)
         elif isinstance(before, tuple):
             yield f"{name} {_list_change(before, after)}"
         else:

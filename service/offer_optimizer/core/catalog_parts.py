@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, cast
 
 from offer_optimizer.core import limits
 from offer_optimizer.core.catalog import Kind, Offer, OfferStatus, OfferType, Placement, PolicyChoice, Reward
+from offer_optimizer.core.catalog_expectations import read_expected_reward
 from offer_optimizer.core.catalog_section import Section
 from offer_optimizer.core.catalog_shadows import read_shadows
 from offer_optimizer.core.catalog_time import format_time
@@ -38,7 +39,7 @@ _OFFER_KEYS: Final = (
 _PLACEMENT_KEYS: Final = (
     *("id", "description", "offers", "baseline", "policy", "ramp", "floor", "window", "reward"),
     *("consent_default", "eligible", "holdout", "sticky_for", "trust_occur_time", "grace", "close_on"),
-    "shadows",
+    *("shadows", "expected_reward"),
 )
 _PLACEMENT_RESERVED: Final = ("slots", "attribution")
 _LIMITS: Final = {
@@ -154,6 +155,7 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
     trust_occur_time, grace_s = _trust(section)
     close_on = section.identifiers("close_on", limits.KINDS)
     shadows = read_shadows(section, lambda inner: _policy(inner, check_policy))
+    expected_reward = read_expected_reward(section, [offer for _, offer in offers], reward)
     if placement_id is None:
         return None
     placement = Placement(
@@ -174,6 +176,7 @@ def read_placement(section: Section, check_policy: CheckPolicy | None) -> Placem
         grace_s=grace_s,
         close_on=tuple(kind for _, kind in close_on),
         shadows=shadows,
+        expected_reward=expected_reward,
     )
     return PlacementDraft(placement, section, tuple(offers), tuple(baseline), formula_line, tuple(close_on))
 

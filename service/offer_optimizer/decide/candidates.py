@@ -10,6 +10,7 @@ from offer_optimizer.core.counting import Limits
 from offer_optimizer.core.decision import ExclusionReason, InlineCandidate
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.rules import OFFER_MAPS, Rule, RuleFacts, RuleFault, offer_facts
+from offer_optimizer.policy.actions import catalog_actions, placement_actions
 from offer_optimizer.policy.contract import Action
 
 
@@ -52,7 +53,7 @@ class CandidateMaker:
         self._catalog = catalog
         self._limits = limits
         self._rules: dict[str, Rule] = {}
-        self._actions = tuple(Action(offer.id, offer.attributes, offer.like) for offer in catalog.offers)
+        self._actions = catalog_actions(catalog)
 
     def rule(self, text: str) -> Rule | None:
         """Return a compiled rule, None for an empty text."""
@@ -66,9 +67,10 @@ class CandidateMaker:
     def of_placement(self, placement: Placement) -> tuple[Candidate, ...]:
         """Return the placement's own candidates, in order."""
         found = []
+        actions = placement_actions(self._actions, self._catalog, placement)
         for offer_id in placement.offers:
             index = self._catalog.offer_index[offer_id]
-            found.append(self._from_offer(index, self._actions[index], index, placement))
+            found.append(self._from_offer(index, actions[index], index, placement))
         return tuple(found)
 
     def inline(self, placement: Placement, candidates: Iterable[InlineCandidate]) -> tuple[Candidate, ...]:

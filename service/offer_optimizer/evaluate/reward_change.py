@@ -256,6 +256,6 @@ class RewardChangeStudy:
             reward=earned.reward,
             decision=decision,
             offer_ids=tuple(action.id for action in actions),
-            old_pmf=old.policy.pmf(decision.context, actions),
-            new_pmf=new.policy.pmf(decision.context, actions),
+            old_pmf=old.policy.pmf(decision.context, self._maker.actions(decision, self._old)),
+            new_pmf=new.policy.pmf(decision.context, self._maker.actions(decision, self._new)),
         )

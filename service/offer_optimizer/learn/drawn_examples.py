@@ -25,7 +25,7 @@ class DrawnExamples:
     def __init__(self, ledger: Ledger, revisions: Revisions) -> None:
         self._ledger = ledger
         self._revisions = revisions
-        self._actions: dict[tuple[int, tuple[int, ...]], tuple[Action, ...]] = {}
+        self._actions: dict[tuple[int, str, tuple[int, ...]], tuple[Action, ...]] = {}
 
     def make(self, lessons: Sequence[ClosedDecision]) -> Iterator[Example | None]:
         """Yield the example of each, None where the visitor was erased.
@@ -53,14 +53,14 @@ class DrawnExamples:
 
     def _eligible(self, drawn: Drawn) -> tuple[Action, ...]:
         if drawn.inline:
-            actions = self._revisions.actions(drawn.catalog_revision)
+            actions = self._revisions.actions(drawn.catalog_revision, drawn.placement_id)
             actions += tuple(Action(inline.offer_id, inline.attributes) for inline in drawn.inline)
             return tuple(actions[index] for index in drawn.eligible)
-        key = (drawn.catalog_revision, drawn.eligible)
+        key = (drawn.catalog_revision, drawn.placement_id, drawn.eligible)
         found = self._actions.get(key)
         if found is None:
             if len(self._actions) >= _REMEMBERED:
                 self._actions.clear()
-            actions = self._revisions.actions(drawn.catalog_revision)
+            actions = self._revisions.actions(drawn.catalog_revision, drawn.placement_id)
             found = self._actions[key] = tuple(actions[index] for index in drawn.eligible)
         return found

@@ -13,7 +13,7 @@ from offer_optimizer.core.feedback import Fate, Feedback
 from offer_optimizer.learn.lineage import Lineage, Start
 from offer_optimizer.learn.rescore import Rescorer
 from offer_optimizer.learn.revisions import Revisions
-from offer_optimizer.policy.contract import Example
+from offer_optimizer.policy.contract import Action, Example
 from offer_optimizer.store.fold_tables import ClosedDecision, FoldTables
 from offer_optimizer.store.ledger import Ledger
 
@@ -45,11 +45,20 @@ class ExampleMaker:
             return None
         return Example(
             context=decision.context,
-            actions=self._revisions.eligible_actions(decision),
+            actions=self.actions(decision, lineage.start if _is_history(closed, lineage) else None),
             chosen=slot.chosen,
             propensity=slot.propensity,
             reward=reward,
             weight=closed.weight,
+        )
+
+    def actions(self, decision: Decision, start: Start | None) -> tuple[Action, ...]:
+        """Return the eligible of a decision, as a model that begins with `start` (None: its own) sees them.
+
+        What was expected of offers was a number of the reward then: it tells nothing of another one.
+        """
+        return self._revisions.eligible_actions(
+            decision, expecting=start is None or self._is_own(decision, start)
         )
 
     def decision(self, closed: ClosedDecision) -> Decision:
@@ -81,11 +90,14 @@ class ExampleMaker:
 
     def _value(self, closed: ClosedDecision, decision: Decision, start: Start) -> float:
         """Return what history earns by the reward of a start. By its own, that is what was learned."""
-        own = self._revisions.rules(decision.catalog_revision, decision.placement_id)
-        is_own = own is not None and own.reward == self.rescorer.reward(start)
-        if is_own and not start.promotion.uses_final:
+        if self._is_own(decision, start) and not start.promotion.uses_final:
             return closed.reward
         return self.rescorer.earned(closed, decision, start).reward
+
+    def _is_own(self, decision: Decision, start: Start) -> bool:
+        """Return whether a start has the very reward that the decision was made under."""
+        own = self._revisions.rules(decision.catalog_revision, decision.placement_id)
+        return own is not None and own.reward == self.rescorer.reward(start)
 
     def _is_left_out(
         self, quarantine: Quarantine, closed: ClosedDecision, decision: Decision, late_up_to: int

@@ -367,7 +367,7 @@ class Learner:
     def _canary_actions(self, placement_id: str) -> tuple[Action, ...]:
         revisions = self.fold.revisions
         catalog = revisions.catalog(revisions.newest)
-        actions = revisions.actions(revisions.newest)
+        actions = revisions.actions(revisions.newest, placement_id)
         return tuple(
             actions[catalog.offer_index[offer]] for offer in catalog.placement_by_id[placement_id].offers
         )

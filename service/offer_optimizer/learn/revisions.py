@@ -11,6 +11,7 @@ from offer_optimizer.core.catalog import Catalog, Reward
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.core.feedback import BUILT_IN_KINDS
 from offer_optimizer.core.formula import RewardFormula
+from offer_optimizer.policy.actions import catalog_actions, placement_actions
 from offer_optimizer.policy.contract import Action
 from offer_optimizer.store.codec import Epoch
 
@@ -36,7 +37,7 @@ class Revisions:
     def __init__(self) -> None:
         self._catalogs: dict[int, Catalog] = {}
         self._rules: dict[tuple[int, str], PlacementRules] = {}
-        self._actions: dict[int, tuple[Action, ...]] = {}
+        self._actions: dict[tuple[int, str], tuple[Action, ...]] = {}
         self._epochs: dict[bytes, Epoch] = {}
         self.newest = 0
         self.kinds = {*BUILT_IN_KINDS}
@@ -97,18 +98,28 @@ class Revisions:
             )
         return found
 
-    def actions(self, revision: int) -> tuple[Action, ...]:
-        """Return the offers of a revision as actions, by catalog index. Raises KeyError."""
-        found = self._actions.get(revision)
+    def actions(self, revision: int, placement_id: str = "") -> tuple[Action, ...]:
+        """Return the offers of a revision as actions of a placement, by catalog index. Raises KeyError.
+
+        Without a placement that the revision has, nothing is expected of any.
+        """
+        key = (revision, placement_id)
+        found = self._actions.get(key)
         if found is None:
-            offers = self._catalogs[revision].offers
-            found = tuple(Action(offer.id, offer.attributes, offer.like) for offer in offers)
-            self._actions[revision] = found
+            catalog = self._catalogs[revision]
+            placement = catalog.placement_by_id.get(placement_id)
+            if placement is not None:
+                found = placement_actions(self.actions(revision), catalog, placement)
+            else:
+                found = catalog_actions(catalog)
+            self._actions[key] = found
         return found
 
-    def eligible_actions(self, decision: Decision) -> tuple[Action, ...]:
-        """Return the eligible of a decision as actions, in order. Raises KeyError for an unknown revision."""
-        actions = self.actions(decision.catalog_revision)
+    def eligible_actions(self, decision: Decision, *, expecting: bool = True) -> tuple[Action, ...]:
+        """Return the eligible of a decision as actions, in order; unless `expecting`, without what their
+        placement expects of them. Raises KeyError for an unknown revision.
+        """
+        actions = self.actions(decision.catalog_revision, decision.placement_id if expecting else "")
         if decision.inline:
             actions += tuple(Action(inline.offer_id, inline.attributes) for inline in decision.inline)
         return tuple(actions[index] for index in decision.eligible())

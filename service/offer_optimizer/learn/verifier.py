@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -44,10 +44,7 @@ class ChildVerifier:
         head = {
             "size": len(state),
             "description": epoch.description,
-            "actions": [
-                [a.id, a.like, a.attributes.categories, a.attributes.numbers, a.attributes.tags]
-                for a in actions
-            ],
+            "actions": [action_as_plain(action) for action in actions],
         }
         child = self._running()
         try:
@@ -121,12 +118,28 @@ def _ask(head: dict[str, object], state: bytes) -> Pmf64:
     raw_actions = head["actions"]
     if not isinstance(raw_actions, list):
         raise TypeError("actions is not a list")
-    actions = tuple(Action(id_, _features(*parts), like) for id_, like, *parts in raw_actions)
+    actions = tuple(action_from_plain(*parts) for parts in raw_actions)
     policy = registry.load(name, options, baseline, state)
     try:
         return policy.pmf(CANARY_CONTEXT, actions)
     finally:
         policy.close()
+
+
+def action_as_plain(action: Action) -> list[Any]:
+    """Return an action as plain JSON values: all that its key is made of."""
+    features = action.attributes
+    return [action.id, action.like, action.expected, features.categories, features.numbers, features.tags]
+
+
+def action_from_plain(
+    id: str,  # noqa: A002  (the field's name)
+    like: str,
+    expected: float | None,
+    *attributes: Any,  # noqa: ANN401  (JSON)
+) -> Action:
+    """Return the action that `action_as_plain` was given."""
+    return Action(id, _features(*attributes), like, expected)
 
 
 def _features(

@@ -18,22 +18,33 @@ from offer_optimizer.core.features import Features
 
 
 class Action:
-    """An offer as policies see it: id, attributes, and the id of the offer that it is `like`, "" for none.
+    """An offer as policies see it: id, attributes, the id of the offer that it is `like`, "" for none, and
+    the scaled reward in [0, 1] that is `expected` of it, None where nobody said.
 
-    What it is like may set where it starts from, before it has examples of its own. Equal content gives an
-    equal `key`. Built once per catalog revision and reused, so that policies may cache by `key` (16 bytes).
+    What it is like and what is expected may set where it starts from, before it has examples of its own.
+    Equal content gives an equal `key`. Built once per catalog revision and reused, so that policies may cache
+    by `key` (16 bytes).
     """
 
-    __slots__ = ("attributes", "id", "key", "like")
+    __slots__ = ("attributes", "expected", "id", "key", "like")
 
-    def __init__(self, id: str, attributes: Features, like: str = "") -> None:  # noqa: A002  (the field's name)
+    def __init__(
+        self,
+        id: str,  # noqa: A002  (the field's name)
+        attributes: Features,
+        like: str = "",
+        expected: float | None = None,
+    ) -> None:
         self.id = id
         self.attributes = attributes
         self.like = like
+        self.expected = expected
         content = repr((id, attributes.categories, attributes.numbers, attributes.tags))
         if like:
             # Left out where there is none: so actions keep the keys that saved models know them by.
             content += f" like {like}"
+        if expected is not None:
+            content += f" expected {expected!r}"
         self.key = hashlib.blake2b(content.encode(), digest_size=16).digest()
 
     def __eq__(self, other: object) -> bool:

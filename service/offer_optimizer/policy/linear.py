@@ -107,6 +107,9 @@ class LinearPolicy:
             for member, share in shares:
                 told += share * self._start_means(member, member.read(row, waves), plan, plan.new)
             scores[plan.new.places] = plan.new.made @ told
+        if plan.given is not None:
+            # Shares too small to be asked for are missing from all offers alike.
+            scores += sum(share for _, share in shares) * plan.given
         for member, share in judges:
             spread = self._deviations(member, member.read(row, waves), plan)
             scores += (share * self._optimism * noise) * spread
@@ -130,7 +133,7 @@ class LinearPolicy:
         weight = min(example.weight, WEIGHT_CAP)
         for member in present:
             if self._offers.is_newborn:
-                member.begin(blocks, coefficients, self._offers.origin, self._count)
+                member.begin(blocks, coefficients, self._offers.start, self._count)
             read = member.read(row, waves)
             member.blocks.refresh(blocks, self._count)
             missed = example.reward - member.blocks.mean(read, blocks, coefficients)

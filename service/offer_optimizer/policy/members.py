@@ -127,23 +127,31 @@ class Member:
         self.starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
 
     def begin(
-        self, blocks: Sequence[int], coefficients: Sequence[float], origin: Origin | None, now: float
+        self, blocks: Sequence[int], coefficients: Sequence[float], start: float | Origin | None, now: float
     ) -> None:
         """Let a newcomer's own block, the last one, make of its whole what known offers tell of it.
 
-        Where it is like one of them, its `origin`, that one alone tells.
+        Where it is like one of them, its `start`, that one alone tells. Where the reward that is expected of
+        it is given, that alone, in any context, and it is as unsure as if nothing were told.
         """
-        if origin is not None:
-            self.blocks.refresh([*origin.blocks, *blocks[:-1]], now)
-            told = np.array(origin.coefficients) @ self.blocks.weights[origin.blocks]
+        own = coefficients[-1]
+        if isinstance(start, Origin):
+            self.blocks.refresh([*start.blocks, *blocks[:-1]], now)
+            told = np.array(start.coefficients) @ self.blocks.weights[start.blocks]
             made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
-            own = coefficients[-1]
-            share, doubt = (origin.coefficients[-1] / own) ** 2, KIN_SHARE / own**2
-            self.blocks.begin_like(blocks[-1], origin.blocks[-1], (told - made) / own, (share, doubt), now)
+            share, doubt = (start.coefficients[-1] / own) ** 2, KIN_SHARE / own**2
+            self.blocks.begin_like(blocks[-1], start.blocks[-1], (told - made) / own, (share, doubt), now)
+        elif start is not None:
+            self.blocks.refresh(blocks[:-1], now)
+            told = np.zeros(self.blocks.weights.shape[1])
+            # The column that is 1 in every context.
+            told[self.extra] = start
+            made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
+            self.blocks.begin(blocks[-1], (told - made) / own, 1.0, now)
         elif self.starts.are_told:
             told = self.starts.of(blocks[:-1], coefficients[:-1])
             made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
-            self.blocks.begin(blocks[-1], (told - made) / coefficients[-1], self.starts.unsure, now)
+            self.blocks.begin(blocks[-1], (told - made) / own, self.starts.unsure, now)
 
     def describe(self) -> dict[str, Any]:
         """Return the state but for the arrays, as plain JSON values."""

@@ -4,13 +4,14 @@ An offer's own block keeps what is particular to it, the blocks of its attribute
 them, and an offer never seen starts from those. Always holds: an offer's squared coefficients sum to 1, so
 the prior says the same of every offer; a block once given is never taken away, so a paused offer finds what
 it had; asking gives no blocks. One that is like an offer known is made as that one is until it has a block of
-its own. Past OWN_MAX offers new ones live by their attributes alone.
+its own. One of which a reward is given as expected has that until then, whatever else is known of it. Past
+OWN_MAX offers new ones live by their attributes alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -59,7 +60,9 @@ class Plan:
 
     `blocks` has the block numbers asked, or None for all; `coefficients` has shape (offers, blocks asked);
     `unseen`, shape (offers,), is the part of the prior variance that no block carries yet (KIN_SHARE where an
-    offer is made as one that it is like), but for what is `new`.
+    offer is made as one that it is like), but for what is `new`. `given`, shape (offers,), are the rewards
+    that are expected of offers without a block of their own, in place of what blocks tell: coefficients of
+    these are 0, squares are not; 0 for the others.
     """
 
     blocks: Indices | None
@@ -67,6 +70,7 @@ class Plan:
     squares: Matrix
     unseen: Vector | None
     new: New | None
+    given: Vector | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,10 @@ class OfferBlocks:
         # By own block, of offers with attributes.
         self._made: dict[int, _Made] = {}
         self.count = 0
-        # Whether the last example gave an own block to an offer with attributes, or like one known: that one.
+        # Whether the last example gave an own block to an offer of which something was known: the reward that
+        # is expected of it, or else the one that it is like, or its attributes alone (None).
         self.is_newborn = False
-        self.origin: Origin | None = None
+        self.start: float | Origin | None = None
         self._version = 0
         self._plans: dict[int, tuple[Sequence[Action], int, Plan]] = {}
         # Own blocks of offers that plans of others, which are like them, are made of.
@@ -141,8 +146,8 @@ class OfferBlocks:
             if column not in self._shared:
                 self._shared[column] = self._next()
         is_new = own is None and len(self._own) < OWN_MAX
-        self.origin = self._origin(action) if is_new else None
-        self.is_newborn = is_new and (len(parts) > 0 or self.origin is not None)
+        self.start = self._start(action) if is_new else None
+        self.is_newborn = is_new and (len(parts) > 0 or self.start is not None)
         if is_new:
             own = self._own[action.id] = self._next()
         if self.count != before or (is_news and action.attributes.numbers):
@@ -222,6 +227,10 @@ class OfferBlocks:
             if made.count < 1 or not is_whole or not {own, *made.blocks} <= set(given):
                 raise PolicyFault("load: an offer is made of what is not there")
 
+    def _start(self, action: Action) -> float | Origin | None:
+        """Return what an offer without a block starts from, but for its attributes."""
+        return self._origin(action) if action.expected is None else action.expected
+
     def _origin(self, action: Action) -> Origin | None:
         """Return what the offer is made of that another is like, None where that is unknown as well."""
         own = self._own.get(action.like) if action.like else None
@@ -250,12 +259,13 @@ class OfferBlocks:
         dense = np.zeros((len(actions), max(self.count, 1)))
         unseen = np.ones(len(actions))
         new = np.zeros(len(actions))
+        given: dict[int, float] = {}
         for index, action in enumerate(actions):
             own = self._own.get(action.id)
-            origin = self._origin(action) if own is None and not self.is_full else None
-            if origin is not None:
-                self._asked_for_others.add(origin.blocks[-1])
-                dense[index, origin.blocks] = origin.coefficients
+            start = self._start(action) if own is None and not self.is_full else None
+            if isinstance(start, Origin):
+                self._asked_for_others.add(start.blocks[-1])
+                dense[index, start.blocks] = start.coefficients
                 unseen[index] = KIN_SHARE
                 continue
             parts = self._attribute_parts(action)
@@ -265,6 +275,8 @@ class OfferBlocks:
                     dense[index, block] = coefficient
             if own is not None:
                 dense[index, own] = _own_coefficient(parts)
+            elif start is not None:
+                given[index] = start
             elif parts:
                 new[index] = OWN_SHARE
             unseen[index] = max(1.0 - float(np.square(dense[index]).sum()) - new[index], 0.0)
@@ -272,18 +284,26 @@ class OfferBlocks:
         if len(used) * 4 >= self.count * 3 or not len(used):
             padded = np.zeros((len(actions), self.capacity))
             padded[:, : dense.shape[1]] = dense
-            return _plan(None, padded, unseen, new)
-        return _plan(used, np.ascontiguousarray(dense[:, used]), unseen, new)
+            return _plan(None, padded, unseen, new, given)
+        return _plan(used, np.ascontiguousarray(dense[:, used]), unseen, new, given)
 
 
-def _plan(blocks: Indices | None, coefficients: Matrix, unseen: Vector, new: Vector) -> Plan:
+def _plan(
+    blocks: Indices | None, coefficients: Matrix, unseen: Vector, new: Vector, given: Mapping[int, float]
+) -> Plan:
     some_unseen = unseen if bool((unseen > 1e-9).any()) else None
     some_new = None
     if new.any():
         places = np.flatnonzero(new)
         made = np.hstack((np.ones((len(places), 1)), coefficients[places]))
         some_new = New(places, made, None if blocks is None else np.append(0, blocks + 1), new)
-    return Plan(blocks, coefficients, coefficients * coefficients, some_unseen, some_new)
+    squares = coefficients * coefficients
+    some_given = None
+    if given:
+        some_given = np.zeros(len(coefficients))
+        some_given[list(given)] = list(given.values())
+        coefficients[list(given)] = 0.0
+    return Plan(blocks, coefficients, squares, some_unseen, some_new, some_given)
 
 
 def _own_coefficient(parts: list[tuple[int, float]]) -> float:
