@@ -177,7 +177,7 @@ class AutoPolicy:
         self._lead.restore(values["lead"])
         expected = {"linear"} if self._options.half_life is not None else {"linear", "vw"}
         if parts.keys() != expected and not (self._outgrown and parts.keys() == {"vw"}):
-            raise PolicyFault(f"load: the state is of {', '.join(parts) or 'nothing'}")
+            raise PolicyFault(f"load: {len(parts)} parts, expected {' and '.join(sorted(expected))}")
         silent = self._silent() if self._is_only_asked and len(parts) > 1 else ""
         if "linear" in parts and silent != "linear":
             self._linear = LinearPolicy(self._options, parts["linear"], only_asked=self._is_only_asked)

@@ -3,7 +3,8 @@
     offer-optimizer POLICY VERSION | length of the header, 8 bytes | header | arrays, float64, little-endian
 
 Always holds: equal states give equal bytes; a state cut short, too long, of another policy, version or
-options, or with a number that is not finite is refused.
+options, or with a number that is not finite is refused; no refusal quotes more of it than its title, since
+what follows has words of contexts in it and refusals are logged.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ State: TypeAlias = bytes | memoryview
 Unpacked: TypeAlias = tuple[dict[str, Any], dict[str, Matrix]]
 
 _LENGTH_BYTES: Final = 8
+_TITLE_MOST: Final = 1000
 
 
 def pack(title: str, values: Mapping[str, Any], arrays: Mapping[str, Matrix]) -> bytes:
@@ -83,12 +85,18 @@ def unpack_parts(title: str, state: State) -> tuple[dict[str, Any], dict[str, me
     return values, parts
 
 
+def title_of(state: State) -> bytes:
+    """Return the first line of a state, the one part of it that may be quoted; empty where it has none."""
+    line, newline, _ = bytes(memoryview(state)[:_TITLE_MOST]).partition(b"\n")
+    return line if newline else b""
+
+
 def _header(title: str, state: State) -> tuple[dict[str, Any], memoryview]:
     """Return the header of a state and what follows it. Raises PolicyFault."""
     line = title.encode() + b"\n"
     view = memoryview(state)
     if view[: len(line)] != line:
-        raise PolicyFault(f"load: the state begins with {bytes(view[:200])!r}, expected {title!r}")
+        raise PolicyFault(f"load: the state is titled {title_of(view)!r}, expected {title!r}")
     rest = view[len(line) :]
     length = int.from_bytes(rest[:_LENGTH_BYTES], "little")
     body = rest[_LENGTH_BYTES:]

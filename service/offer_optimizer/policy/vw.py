@@ -30,6 +30,7 @@ from offer_optimizer.core.errors import InvalidInput, PolicyFault
 from offer_optimizer.core.features import Features
 from offer_optimizer.policy.contract import Action, Example, check_example
 from offer_optimizer.policy.distribution import distribution, share_ties
+from offer_optimizer.policy.state import title_of
 from offer_optimizer.policy.vw_options import VwOptions
 from offer_optimizer.policy.vw_scores import VwScores
 from offer_optimizer.policy.vw_text import action_line, context_line, labelled
@@ -164,7 +165,7 @@ class VwPolicy:
         """Load a saved model and what numbers were seen before it. Raises PolicyFault."""
         header, _, model = state.partition(b"\n")
         if header != self._header:
-            raise PolicyFault(f"load: the model begins with {header[:200]!r}, expected {self._header!r}")
+            raise PolicyFault(f"load: the model is titled {title_of(state)!r}, expected {self._header!r}")
         if self._scores is not None:
             model = self._scores.restore(model)
         return _restore(options, model)
