@@ -25,7 +25,7 @@ from offer_optimizer.core.errors import StorageUnavailable
 from offer_optimizer.decide.batch import Decisions
 from offer_optimizer.decide.draft import Drafter
 from offer_optimizer.decide.intake import Intake
-from offer_optimizer.decide.models import REFRESH_S, ModelShelf
+from offer_optimizer.decide.models import REFRESH_S, ModelShelf, SnapshotReader
 from offer_optimizer.decide.prepared import prepare_catalog
 from offer_optimizer.decide.runtime import Runtime
 from offer_optimizer.evaluate.desks import ChildHealth, ChildReports, ChildShadows, LedgerStories
@@ -91,7 +91,7 @@ def run_decider(
     )
     restore_catalog(directory, store)
     snapshots = SnapshotStore(files, directory.snapshots)
-    shelf = ModelShelf(snapshots, lambda: time.sleep(REST_S), time.monotonic)
+    shelf = resting_shelf(snapshots)
     cache = early.cache()
     in_force = InForce(store, shelf, cache, prepare_catalog(store.refresh()))
     shelf.refresh(in_force.prepared, FIRST_MODELS)
@@ -159,6 +159,11 @@ def run_decider(
     syncer.stop()
     for writer in (journal, inbox, control):
         writer.close()
+
+
+def resting_shelf(snapshots: SnapshotReader) -> ModelShelf:
+    """Return a shelf for a thread that loads models beside those that serve."""
+    return ModelShelf(snapshots, lambda: time.sleep(REST_S), time.thread_time)
 
 
 def _gate(files: Files, directory: DataDirectory, writer_id: str, how: Serving, life: Life) -> Gate:

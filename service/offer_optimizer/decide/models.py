@@ -23,9 +23,9 @@ from offer_optimizer.store.snapshots import Snapshot
 log = structlog.get_logger(__name__)
 
 SWAPS: Final = 3
-"""With a rest between two of them, and refreshes a tenth of a second apart: 15 to 20 a second at most."""
+"""With a rest between two of them, and a tenth of a second between refreshes: fewer than 25 a second."""
 LONG_S: Final = 0.02
-"""A swap that took longer, of a model of many bits, is the last one of its refresh."""
+"""A swap that took more processor time, of a model of many bits, is the last one of its refresh."""
 IDLE_REFRESHES: Final = 3
 """For so many refreshes a model stays that no placement names any more."""
 _Key = tuple[str, bytes]
@@ -61,7 +61,8 @@ class ModelShelf:
 
     Loading holds the interpreter lock for 2 to 3 ms with Vowpal Wabbit, while every request waits. So a
     refresh swaps SWAPS models at most, those that have waited longest, and none behind one that took long;
-    `rest` gives requests their turn between any two loads. `seconds` is a clock that only goes forward.
+    `rest` gives requests their turn between any two loads. `seconds` is the processor time of the thread that
+    asks: by the clock every load takes long in a busy decider, as it waits for the interpreter lock itself.
     """
 
     def __init__(
