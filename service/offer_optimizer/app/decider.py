@@ -51,7 +51,7 @@ KEYS_REFRESH_S: Final = 1.0
 REST_S: Final = 0.01
 """Between two models that are loaded at once: requests take their turn."""
 FIRST_MODELS: Final = 40
-"""Loaded before a decider serves, 7 to 11 ms of CPU each; where there are more, the rest follow at once."""
+"""Loaded before a decider serves, 3 to 4 ms of CPU each; where there are more, the rest follow at once."""
 
 
 @dataclass(frozen=True, slots=True)
