@@ -43,7 +43,8 @@ NO_COUNTERS = Counters({}, {})
 
 def read_counters(view: CounterView, limits: Limits, reads: Reads, digest: bytes, now_us: int) -> Counters:
     """Read what limits the candidates of a decision. A visitor without an id counts 0 everywhere."""
-    if digest:
+    # Without caps nothing is read: the tally that the visitor's record keeps is of another placement.
+    if digest and reads.caps:
         counts = dict(zip(reads.caps, view.counts(reads.reading, digest, now_us), strict=True))
     else:
         counts = dict.fromkeys(reads.caps, 0)

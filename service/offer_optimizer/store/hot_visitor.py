@@ -157,14 +157,20 @@ class Visitor:
         if not events:
             self._counts = bytes(len(reading.rolling_us))
             return
+        until_us = _NEVER_US
         counts = bytearray()
+        # Where placements with other caps take turns, every decision runs this over hundreds of rows.
         for (cap_id, behind_us), rolling_us in zip(reading.windows(now_us), reading.rolling_us, strict=True):
-            count = 0
+            count, oldest_us = 0, _NEVER_US
             for time_us, expires_us, _ in EVENT.iter_unpack(events.get(name_of(cap_id), b"")):
                 if time_us > behind_us and (not expires_us or expires_us > now_us):
                     count += 1
-                    ends_us = time_us + rolling_us if rolling_us is not None else _NEVER_US
-                    self._until_us = min(self._until_us, ends_us, expires_us or _NEVER_US)
+                    if time_us < oldest_us:  # noqa: PLR1730  (half the time of `min`)
+                        oldest_us = time_us
+                    if expires_us and expires_us < until_us:
+                        until_us = expires_us
+            if count and rolling_us is not None:
+                until_us = min(until_us, oldest_us + rolling_us)
             # The newest are the first to lie in a window, so this is what is left of them.
             counts.append(min(EVENTS_MOST, count))
-        self._counts = bytes(counts)
+        self._until_us, self._counts = until_us, bytes(counts)
