@@ -27,7 +27,7 @@ class Disk(Protocol):
         ...
 
     def truncate(self, fd: int, size: int, /) -> None:
-        """Cut the file to `size` bytes."""
+        """Cut the file to `size` bytes; what was reserved behind them is free again."""
         ...
 
     def reserve(self, fd: int, size: int) -> None:

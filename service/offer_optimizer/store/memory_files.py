@@ -32,6 +32,7 @@ class _File:
         self.synced = b""
         self.holder: int | None = None
         self.mapped: bytearray | None = None
+        self.reserved = 0
 
     def current(self) -> bytes:
         return bytes(self.content if self.mapped is None else self.mapped)
@@ -129,10 +130,21 @@ class MemoryDisk:
     def truncate(self, fd: int, size: int, /) -> None:
         """See Disk."""
         with self._lock:
-            del self._handle(fd).content[size:]
+            file = self._handle(fd)
+            del file.content[size:]
+            file.reserved = 0
 
     def reserve(self, fd: int, size: int) -> None:
-        """See Disk. Memory is there when it is written."""
+        """See Disk. Memory is there when it is written, so it is only noted."""
+        with self._lock:
+            file = self._handle(fd)
+            file.reserved = max(file.reserved, size)
+
+    def room_behind(self, path: str) -> int:
+        """Return how many bytes are reserved behind the end of a file."""
+        with self._lock:
+            file = self._named(path)
+            return max(0, file.reserved - len(file.content))
 
     def fdatasync(self, fd: int, /) -> None:
         """See Disk."""

@@ -132,6 +132,8 @@ class SegmentWriter:
     def _settle(self, segment: _Segment, failure: AppendFailed) -> None:
         """Account for what a failed append left behind; a torn segment takes no more, but is still synced."""
         segment.end += failure.kept
+        # The file may have been cut, and its room with it.
+        segment.room = min(segment.room, segment.end)
         self._is_dirty = self._is_dirty or failure.kept > 0
         if failure.is_torn:
             self._retired.append(segment)
@@ -188,16 +190,25 @@ class SegmentWriter:
             with self._lock:
                 self._retired = [segment for segment in self._retired if segment not in retired]
             for segment in retired:
-                self._files.close(segment.fd)
+                self._let_go(segment)
             return True
 
     def make_room(self) -> None:
         """Let the segment that takes appends have room ahead, where it is half used up: between syncs."""
         with self._sync_lock:
             segment = self._segment
-            if segment is not None and segment.end + ROOM_BYTES // 2 > segment.room:
-                segment.room = segment.end + ROOM_BYTES
-                self._files.reserve(segment.fd, segment.room)
+            if segment is None or self._is_closed or segment.end + ROOM_BYTES // 2 <= segment.room:
+                return
+            wanted = min(segment.end + ROOM_BYTES, segment.roll_at)
+            if wanted > segment.room:
+                segment.room = wanted
+                self._files.reserve(segment.fd, wanted)
+
+    def _let_go(self, segment: _Segment) -> None:
+        """Close a segment that no append reaches any more, without the room that it did not use."""
+        if segment.room:
+            self._files.give_back(segment.fd)
+        self._files.close(segment.fd)
 
     def _abandon(self) -> None:
         """Give up every segment in hand; whoever drains them sees a dead writer. Holds the sync lock."""
@@ -207,7 +218,7 @@ class SegmentWriter:
             self._retired = []
             self._is_dirty = self._has_new_name = False
         for segment in given_up:
-            self._files.close(segment.fd)
+            self._let_go(segment)
 
     def close(self) -> None:
         """Sync what is left, release the locks, take no more.
@@ -270,7 +281,8 @@ class JournalSyncer:
             if self._tell is not None:
                 self._tell(failure)
             return False
-        self._writer.make_room()
+        if not self._stopping.is_set():
+            self._writer.make_room()
         if self._tell is not None and self.last_failure is not None:
             self._tell(None)
         self.last_failure = None

@@ -19,7 +19,7 @@ from offer_optimizer.store.segment_reader import (
     read_head,
     writer_is_dead,
 )
-from offer_optimizer.store.segment_writer import ROOM_BYTES, JournalSyncer, SegmentWriter
+from offer_optimizer.store.segment_writer import JournalSyncer, SegmentWriter
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 WRITER = "00000000000000aa"
@@ -375,17 +375,3 @@ def test_the_syncer_syncs_each_turn_and_records_what_fails() -> None:
     assert (syncer.failure_count, syncer.last_failure, syncer.is_alive) == (2, None, False)
     files.disk.power_cut()
     assert read_everything(files) == [b"three"]
-
-
-def test_the_syncer_keeps_room_ahead_of_what_is_appended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a sync has to allocate, appends wait for it."""
-    files, rooms = MemoryFiles(), list[int]()
-    monkeypatch.setattr(files.disk, "reserve", lambda _fd, size: rooms.append(size))
-    writer = make(files)
-    syncer = JournalSyncer(writer, 0.05)
-    ends = []
-    for _ in range(60):
-        ends.append(writer.append(bytes(30_000)))
-        syncer.sync_once()
-    assert all(any(end + ROOM_BYTES // 2 <= room for room in rooms) for end in ends)
-    assert len(rooms) < 10, "not at each of 60 syncs"
