@@ -18,16 +18,16 @@ def refuse_late(context: grpc.ServicerContext) -> None:
         )
 
 
-def refuse_rest(context: grpc.ServicerContext, done_count: int, item_count: int) -> None:
-    """Do as refuse_late before an item of a batch, whose first `done_count` are done."""
+def refuse_rest(context: grpc.ServicerContext, begun_count: int, item_count: int) -> None:
+    """Do as refuse_late before an item of a batch, whose first `begun_count` were begun."""
     try:
         refuse_late(context)
     except TooLate:
-        if not done_count:
+        if not begun_count:
             raise
         raise TooLate(
-            f"the deadline had passed or the caller had gone after {done_count} of {item_count} items: "
-            f"requests[0] to requests[{done_count - 1}] were decided, and are recorded and counted like any "
-            "other; the rest was not begun. Who sends an item again with its request_id gets its decision, "
-            "within 30 minutes"
+            f"the deadline had passed or the caller had gone after {begun_count} of {item_count} items. "
+            f"The first {begun_count} were begun: what was decided is recorded and counted like any other, "
+            "unless the disk refused it; the rest was not begun. Who sends an item again with its request_id "
+            "gets its decision, within 30 minutes"
         ) from None
