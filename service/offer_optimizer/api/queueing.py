@@ -101,6 +101,8 @@ class WaitingPool(ThreadPoolExecutor):
         self._calls: _Calls = SimpleQueue()
         # Threads of a server that is no more, as tests make them by the dozen, must not stay.
         self._end = weakref.finalize(self, self._calls.put, None)
+        self._open = threading.Lock()
+        self._is_shut_down = False
         # So many may wait however long; by default half a round of the pool.
         self._least = threads // 2 if least is None else least
         self._clock = clock
@@ -110,19 +112,25 @@ class WaitingPool(ThreadPoolExecutor):
         self._refused_at = -FEEDBACK_REST_S
 
     def submit(self, call: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
-        """Queue a call."""
+        """Queue a call. Raises RuntimeError once the pool was shut down."""
         if self._names:
             todo = (self._calls, self._waiting)
             threading.Thread(target=_serve, args=todo, name=self._names.pop(), daemon=True).start()
         queued = QueuedCall()
-        self._waiting.append(self._clock())
-        self._calls.put((queued, call, args, kwargs))
+        # Behind what ends the threads nobody would ever take it.
+        with self._open:
+            if self._is_shut_down:
+                raise RuntimeError("the pool was shut down")
+            self._waiting.append(self._clock())
+            self._calls.put((queued, call, args, kwargs))
         return queued
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
         """Let the threads end behind the calls that are queued, without waiting for them."""
         del wait, cancel_futures
-        self._end()
+        with self._open:
+            self._is_shut_down = True
+            self._end()
 
     def behind_s(self) -> float:
         """Return how long the first of the queue has waited, 0 unless it is too long. For one thread."""

@@ -161,6 +161,19 @@ def test_a_pool_has_as_many_threads_as_it_was_given_and_they_end_with_it() -> No
         assert not thread.is_alive()
 
 
+def test_a_pool_that_was_shut_down_takes_no_call_and_runs_those_it_has() -> None:
+    pool, ran = WaitingPool(1), list[int]()
+    for number in range(3):
+        pool.submit(ran.append, number)
+    last = threading.Event()
+    pool.submit(last.set)
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        pool.submit(ran.append, 3)
+    assert last.wait(5.0)
+    assert ran == [0, 1, 2]
+
+
 def test_whoever_asks_to_be_told_when_a_call_ends_is_told_once_however_late() -> None:
     """By any of two threads: the one that ends it, and the one that asks."""
     for is_over in (False, True):
