@@ -15,6 +15,7 @@ from offer_optimizer.api.admission import Share
 from offer_optimizer.api.convert_story import explain_response, explained_feedback
 from offer_optimizer.api.deadline import refuse_late
 from offer_optimizer.api.handlers import Call
+from offer_optimizer.api.status import FailureBook
 from offer_optimizer.api.steering import asker_of
 from offer_optimizer.api.times import timestamp
 from offer_optimizer.core import limits
@@ -33,10 +34,13 @@ PAGE_RECORDS_MOST: Final = 1000
 class PrivacyServicer:
     """EraseVisitor and ExportVisitor."""
 
-    def __init__(self, erasures: VisitorErasure, histories: VisitorHistory, share: Share) -> None:
+    def __init__(
+        self, erasures: VisitorErasure, histories: VisitorHistory, share: Share, failures: FailureBook
+    ) -> None:
         self._erasures = erasures
         self._histories = histories
         self._share = share
+        self._failures = failures
 
     def calls(self) -> Mapping[str, Call]:
         """Return the served calls by method name."""
@@ -55,8 +59,10 @@ class PrivacyServicer:
             asker = asker_of(request, context)
             try:
                 count = self._histories.decision_count(visitor_id)
-            except HistoryUnreadable:
+            except HistoryUnreadable as error:
                 count = 0  # the wish is what matters, and needs no ledger
+                # The caller is told of no failure: operators have to hear of it.
+                self._failures.describe(error, "OfferService.EraseVisitor")
             self._erasures.erase(visitor_id, asker.actor, asker.reason)
         return pb.EraseVisitorResponse(redacted_decision_count=count).SerializeToString()
 

@@ -186,7 +186,7 @@ def _calls(ports: Ports, split: PoolSplit, failures: FailureBook) -> dict[Servic
         OFFER_SERVICE: {
             **OfferServicer(ports.decisions, ports.intake, ports.desk, durable, failures).calls(),
             **VisitorServicer(ports.visitors, durable).calls(),
-            **PrivacyServicer(ports.erasures, ports.histories, operator).calls(),
+            **PrivacyServicer(ports.erasures, ports.histories, operator, failures).calls(),
             **StoryServicer(ports.stories, operator).calls(),
         },
         CATALOG_SERVICE: {

@@ -6,13 +6,22 @@ import pytest
 
 from offer_optimizer.api.admission import Share
 from offer_optimizer.api.privacy import PrivacyServicer
+from offer_optimizer.api.status import FailureBook
 from offer_optimizer.core.access import Role
 from offer_optimizer.core.errors import InvalidInput
 from offer_optimizer.evaluate.errors import HistoryUnreadable
 from offer_optimizer.evaluate.story import StoryFeedback
 from offer_optimizer.evaluate.visitor_history import CapEvents, VisitorPage
 from offer_optimizer.v1 import offer_service_pb2 as pb
-from tests.unit.api.fakes import DECISION_TEXT, STORY, FakeContext, FakeErasures, FakeHistories
+from tests.unit.api.fakes import (
+    DECISION_TEXT,
+    STORY,
+    FakeContext,
+    FakeErasures,
+    FakeHistories,
+    FakeLog,
+    error_id,
+)
 
 WHO = "visitor-17"
 
@@ -28,8 +37,14 @@ def histories() -> FakeHistories:
 
 
 @pytest.fixture
-def privacy(erasures: FakeErasures, histories: FakeHistories) -> PrivacyServicer:
-    return PrivacyServicer(erasures, histories, Share("operator", 1))
+def log() -> FakeLog:
+    return FakeLog()
+
+
+@pytest.fixture
+def privacy(erasures: FakeErasures, histories: FakeHistories, log: FakeLog) -> PrivacyServicer:
+    failures = FailureBook(log, error_id, lambda: 0)
+    return PrivacyServicer(erasures, histories, Share("operator", 1), failures)
 
 
 def erase(privacy: PrivacyServicer, **fields: str) -> pb.EraseVisitorResponse:
@@ -51,10 +66,11 @@ def test_an_erasure_is_asked_for_with_who_and_why(privacy: PrivacyServicer, eras
     assert erasures.asked == [(WHO, "ann at ipv4:127.0.0.1:40404", "asked by mail")]
 
 
-def test_a_wish_is_kept_while_the_ledger_cannot_be_read(
+def test_a_wish_is_kept_while_the_ledger_cannot_be_read_and_operators_hear_of_that(
     privacy: PrivacyServicer,
     histories: FakeHistories,
     erasures: FakeErasures,
+    log: FakeLog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def unreadable(_visitor_id: str) -> int:
@@ -63,6 +79,9 @@ def test_a_wish_is_kept_while_the_ledger_cannot_be_read(
     monkeypatch.setattr(histories, "decision_count", unreadable)
     assert erase(privacy, visitor_id=WHO, reason="r", actor="ann").redacted_decision_count == 0
     assert len(erasures.asked) == 1
+    assert [(name, fields["call"], fields["error"]) for name, fields in log.events] == [
+        ("history_unreadable", "OfferService.EraseVisitor", "damaged")
+    ]
 
 
 @pytest.mark.parametrize("name", ["reason", "actor"])
