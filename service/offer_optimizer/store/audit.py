@@ -1,7 +1,7 @@
 """The audit log: who changed what through the API, one JSON object a line, durable before it is done.
 
-Each process appends to a file of its own, made at its first entry; `read_entries` puts them all in order. An
-entry names keys, calls and addresses, never a visitor.
+Each process appends to a file of its own, made at its first entry, and begins another behind what the disk
+refused; `read_entries` puts them all in order. An entry names keys, calls and addresses, never a visitor.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class AuditEntry:
 
 
 class AuditTrail:
-    """Appends entries. Safe for threads; the file is made at the first of them."""
+    """Appends entries. Safe for threads."""
 
     def __init__(self, files: Files, directory: Path, writer_id: str, clock: Callable[[], int]) -> None:
         self._files = files
@@ -40,6 +40,7 @@ class AuditTrail:
         self._writer_id = writer_id
         self._clock = clock
         self._fd: int | None = None
+        self._file_count = 0
         self._mutex = threading.Lock()
 
     def note(self, actor: str, peer: str, call: str, verdict: str) -> None:
@@ -48,18 +49,27 @@ class AuditTrail:
             time_us = self._clock()
             line = json.dumps(asdict(AuditEntry(time_us, actor, peer, call, verdict))) + "\n"
             fd = self._fd
+            is_new = fd is None
             if fd is None:
-                self._files.make_dir(self._directory, "audit.dir", 0o700)
-                path = self._directory / f"{time_us:016d}-{self._writer_id}{SUFFIX}"
-                fd = self._files.open_append(path, "audit", mode=_MODE)
-                try:
+                fd = self._fd = self._begin(time_us)
+            try:
+                if is_new:
                     self._files.sync_dir(self._directory, "audit.sync_dir")
-                except StorageUnavailable:
-                    self._files.close(fd)  # its name may not last: the next entry begins another file
-                    raise
-                self._fd = fd
-            self._files.append(fd, line.encode(), "audit.append")
-            self._files.sync(fd, "audit.sync")
+                self._files.append(fd, line.encode(), "audit.append")
+                self._files.sync(fd, "audit.sync")
+            except StorageUnavailable:
+                # Its name may not last, a part of a line may be its end, and a second sync would wrongly
+                # succeed: the next entry begins another file.
+                self._fd = None
+                self._files.close(fd)
+                raise
+
+    def _begin(self, time_us: int) -> int:
+        self._files.make_dir(self._directory, "audit.dir", 0o700)
+        # Two files of one process can begin at one time, where the clock went back.
+        name = f"{time_us:016d}-{self._writer_id}-{self._file_count}{SUFFIX}"
+        self._file_count += 1
+        return self._files.open_append(self._directory / name, "audit", mode=_MODE)
 
 
 def read_entries(files: Files, directory: Path) -> list[AuditEntry]:
