@@ -134,7 +134,8 @@ class VisitorEraser:
             return self._go_on(ready, models)
         except DamagedFile as error:
             self._hold_up(str(error))
-            return False
+            # Records that were folded and then rolled back leave the fold ahead: it has to be read again.
+            return self._fold is not None and self._fold.position > self._ledger.last_position()
 
     def _hold_up(self, why: str) -> None:
         self._next_try_us = self._clock() + RETRY_US
@@ -223,15 +224,15 @@ class VisitorEraser:
             gone = [self._redact(request, shares) for request in requests]
             # Of whom nothing was there comes first: the last record names the base that is without all.
             gone.sort(key=lambda visitor: bool(visitor.redaction.keys))
+            # Whatever may fail comes before the first record: the fold can't be rolled back.
+            base = 0, b""
+            if gone[-1].redaction.keys:
+                position = ledger.last_position() + len(gone)
+                in_force = base_in_force(ledger, self._bases)
+                base = write_without(self._bases, in_force, position, gone, models, self._size_of)
             for visitor in gone:
-                base_position, checksum = 0, b""
-                if visitor is gone[-1] and visitor.redaction.keys:
-                    base = base_in_force(ledger, self._bases)
-                    position = ledger.last_position() + 1
-                    base_position, checksum = write_without(
-                        self._bases, base, position, gone, models, self._size_of
-                    )
-                body = Erasure(base_position, checksum, len(visitor.decisions), visitor.audit)
+                named = base if visitor is gone[-1] else (0, b"")
+                body = Erasure(*named, len(visitor.decisions), visitor.audit)
                 fold.apply(ledger.append_body(body))
             fold.save_state()
         self._drained.difference_update(requests)
