@@ -348,3 +348,25 @@ def test_damage_behind_the_first_record_has_the_fold_read_again(
     service.rounds(6)
     assert len(erased) == 2
     assert service.learner.fold.position == service.ledger.last_position()
+
+
+def test_what_is_read_whole_is_read_as_often_for_many_as_for_one(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    """All merges, and all decisions that are remembered."""
+    one, _ = writers
+    visitors = [f"v{number}" for number in range(12)]
+    for number, visitor in enumerate(visitors):
+        decide(service, one, number, visitor)
+    service.rounds(3)
+    reads, said = list[int](), list[str]()
+    merges = f"kind = {int(RecordKind.MERGE)} AND kind > 3"
+    service.connection.set_trace_callback(said.append)
+    for asked in (visitors[:1], visitors[1:]):
+        for visitor in asked:
+            service.ask(one, visitor)
+        said.clear()
+        service.rounds(8)
+        reads.append(sum(merges in each or "FROM counter WHERE name >=" in each for each in said))
+    assert len(service.erasures()) == 12
+    assert reads[0] == reads[1] > 0
