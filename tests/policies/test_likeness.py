@@ -100,6 +100,25 @@ def test_it_is_as_unsure_as_its_origin_and_a_small_share_of_an_offer_unknown() -
     assert pair[1] ** 2 == pytest.approx(pair[0] ** 2 + KIN_SHARE * member.blocks.prior * float(row @ row))
 
 
+@pytest.mark.parametrize("kind", ["kind-0", "kind-9"])
+def test_its_first_example_does_not_leave_it_less_sure(kind: str) -> None:
+    """Nor one that brings an attribute that nobody had."""
+    policy = taught("linear", DRESSED)
+    assert isinstance(policy, LinearPolicy)
+    row = policy._encoder.encode(features(device="phone"))
+    actions = (dressed("new", kind, 0.0, "known-0"),)
+    before, after = list[float](), list[float]()
+    for found in (before, after):
+        plan = policy._offers.plan(actions)
+        for member in policy._members[:3]:
+            read = member.read(row, None)
+            found.append(float(policy._deviations(member, read, plan)[0]))
+        policy.learn(Example(features(device="phone"), actions, 0, 1.0, 0.0))
+    assert [max(pair) / pair[0] for pair in zip(before, after, strict=True)] == pytest.approx(
+        [1.0] * 3, abs=0.03
+    )
+
+
 def test_it_learns_on_its_own_and_leaves_its_origin_alone() -> None:
     policy = taught()
     new = newcomer("known-0", PLAIN)

@@ -127,18 +127,29 @@ class Member:
         self.starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
 
     def begin(
-        self, blocks: Sequence[int], coefficients: Sequence[float], origin: Origin | None, now: float
+        self,
+        blocks: Sequence[int],
+        coefficients: Sequence[float],
+        origin: Origin | None,
+        now: float,
+        fresh: range = range(0),
     ) -> None:
         """Let a newcomer's own block, the last one, make of its whole what known offers tell of it.
 
-        Where it is like one of them, its `origin`, that one alone tells.
+        Where it is like one of them, its `origin`, that one alone tells. What the newcomer may differ by is
+        then shared out over its own block and the `fresh` ones, which nobody had before it: with what the
+        prior says of those it would be far less sure behind its first example than before.
         """
         if origin is not None:
             self.blocks.refresh([*origin.blocks, *blocks[:-1]], now)
             told = np.array(origin.coefficients) @ self.blocks.weights[origin.blocks]
             made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
-            own = coefficients[-1]
-            share, doubt = (origin.coefficients[-1] / own) ** 2, KIN_SHARE / own**2
+            own, kin = coefficients[-1], KIN_SHARE
+            for block, coefficient in zip(blocks[:-1], coefficients[:-1], strict=True):
+                if block in fresh:
+                    self.blocks.begin(block, np.zeros_like(self.blocks.weights[block]), KIN_SHARE, now)
+                    kin -= KIN_SHARE * coefficient**2
+            share, doubt = (origin.coefficients[-1] / own) ** 2, kin / own**2
             self.blocks.begin_like(blocks[-1], origin.blocks[-1], (told - made) / own, (share, doubt), now)
         elif self.starts.are_told:
             told = self.starts.of(blocks[:-1], coefficients[:-1])

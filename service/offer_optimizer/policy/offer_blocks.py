@@ -111,6 +111,8 @@ class OfferBlocks:
         # Whether the last example gave an own block to an offer with attributes, or like one known: that one.
         self.is_newborn = False
         self.origin: Origin | None = None
+        # Blocks of attributes that it gave: nobody knows anything of those.
+        self.fresh = range(0)
         self._version = 0
         self._plans: dict[int, tuple[Sequence[Action], int, Plan]] = {}
         # Own blocks of offers that plans of others, which are like them, are made of.
@@ -140,6 +142,7 @@ class OfferBlocks:
         for column, _ in parts:
             if column not in self._shared:
                 self._shared[column] = self._next()
+        self.fresh = range(before, self.count)
         is_new = own is None and len(self._own) < OWN_MAX
         self.origin = self._origin(action) if is_new else None
         self.is_newborn = is_new and (len(parts) > 0 or self.origin is not None)
