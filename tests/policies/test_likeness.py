@@ -150,6 +150,31 @@ def test_a_policy_goes_on_from_a_state_as_if_it_had_not_stopped(
     assert again.save() == policy.save()
 
 
+def test_one_like_an_offer_that_lost_its_attributes_is_like_what_that_one_is_now() -> None:
+    """Its own block alone learned what it earns since; a plan that was kept of before is made again."""
+    policy = registry.create("linear", {}, ())
+    assert isinstance(policy, LinearPolicy)
+    first, other = dressed("known-0", "kind-0", 1.0), dressed("known-1", "kind-0", 2.0)
+    teach(policy, (first, other), (0.9, 0.9), 400)
+    asked, new = features(device="desktop"), Action("new", EMPTY, "known-0")
+    actions = (Action("known-0", EMPTY), new)
+    before = policy.pmf(asked, actions)
+    teach(policy, (actions[0], other), (0.1, 0.9), 2000)
+    again = registry.load("linear", {}, (), policy.save())
+    assert isinstance(again, LinearPolicy)
+    for each in (policy, again):
+        plan = each._offers.plan(actions)
+        row = each._encoder.encode(asked)
+        for member in each._members[:3]:
+            read = member.read(row, None)
+            means = plan.coefficients @ member.blocks.means(read, plan.blocks, each._count)
+            assert means[1] == means[0]
+    assert policy.pmf(asked, actions).tolist() == again.pmf(asked, actions).tolist() != before.tolist()
+    policy.learn(Example(asked, (first,), 0, 1.0, 0.5))
+    (back,) = [policy._offers.plan((each,)).coefficients.tolist() for each in (new,)]
+    assert sum(number != 0.0 for number in back[0]) == 3, "it has its attributes again"
+
+
 @pytest.mark.parametrize("name", ["linear", "auto", "vw", "thompson"])
 def test_one_like_an_offer_that_nobody_has_met_starts_as_any_other(name: str) -> None:
     policy = taught(name)
