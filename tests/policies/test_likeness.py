@@ -100,6 +100,25 @@ def test_it_is_as_unsure_as_its_origin_and_a_small_share_of_an_offer_unknown() -
     assert pair[1] ** 2 == pytest.approx(pair[0] ** 2 + KIN_SHARE * member.blocks.prior * float(row @ row))
 
 
+@pytest.mark.parametrize("kind", ["kind-0", "kind-9"])
+def test_its_first_example_does_not_leave_it_less_sure(kind: str) -> None:
+    """Nor one that brings an attribute that nobody had."""
+    policy = taught("linear", DRESSED)
+    assert isinstance(policy, LinearPolicy)
+    row = policy._encoder.encode(features(device="phone"))
+    actions = (dressed("new", kind, 0.0, "known-0"),)
+    before, after = list[float](), list[float]()
+    for found in (before, after):
+        plan = policy._offers.plan(actions)
+        for member in policy._members[:3]:
+            read = member.read(row, None)
+            found.append(float(policy._deviations(member, read, plan)[0]))
+        policy.learn(Example(features(device="phone"), actions, 0, 1.0, 0.0))
+    assert [max(pair) / pair[0] for pair in zip(before, after, strict=True)] == pytest.approx(
+        [1.0] * 3, abs=0.03
+    )
+
+
 def test_it_learns_on_its_own_and_leaves_its_origin_alone() -> None:
     policy = taught()
     new = newcomer("known-0", PLAIN)
@@ -129,6 +148,31 @@ def test_a_policy_goes_on_from_a_state_as_if_it_had_not_stopped(
     for each in (policy, again):
         teach(each, actions, (*EARNS, 0.5), 300)
     assert again.save() == policy.save()
+
+
+def test_one_like_an_offer_that_lost_its_attributes_is_like_what_that_one_is_now() -> None:
+    """Its own block alone learned what it earns since; a plan that was kept of before is made again."""
+    policy = registry.create("linear", {}, ())
+    assert isinstance(policy, LinearPolicy)
+    first, other = dressed("known-0", "kind-0", 1.0), dressed("known-1", "kind-0", 2.0)
+    teach(policy, (first, other), (0.9, 0.9), 400)
+    asked, new = features(device="desktop"), Action("new", EMPTY, "known-0")
+    actions = (Action("known-0", EMPTY), new)
+    before = policy.pmf(asked, actions)
+    teach(policy, (actions[0], other), (0.1, 0.9), 2000)
+    again = registry.load("linear", {}, (), policy.save())
+    assert isinstance(again, LinearPolicy)
+    for each in (policy, again):
+        plan = each._offers.plan(actions)
+        row = each._encoder.encode(asked)
+        for member in each._members[:3]:
+            read = member.read(row, None)
+            means = plan.coefficients @ member.blocks.means(read, plan.blocks, each._count)
+            assert means[1] == means[0]
+    assert policy.pmf(asked, actions).tolist() == again.pmf(asked, actions).tolist() != before.tolist()
+    policy.learn(Example(asked, (first,), 0, 1.0, 0.5))
+    (back,) = [policy._offers.plan((each,)).coefficients.tolist() for each in (new,)]
+    assert sum(number != 0.0 for number in back[0]) == 3, "it has its attributes again"
 
 
 @pytest.mark.parametrize("name", ["linear", "auto", "vw", "thompson"])

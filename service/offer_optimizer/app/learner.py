@@ -132,12 +132,13 @@ def _learn(learner: Learner, life: Life, tidy: Callable[[], object], look_once: 
         started_s = time.monotonic()
         # A round takes all that was there: what came meanwhile waits for the next, so that records share
         # transactions. Without a pause, traffic made 175 rounds a second of three decisions each.
-        if _round(learner):
-            continue
-        tidy()
+        is_behind = _round(learner)
         if not has_looked:
             has_looked = True
             look_once()
+        if is_behind:
+            continue
+        tidy()
         life.stop.wait(max(ROUND_S - (time.monotonic() - started_s), learner.retry_s, 0.0))
 
 

@@ -32,12 +32,13 @@ from offer_optimizer.learn.erase_base import Gone, write_without
 from offer_optimizer.learn.fold import Fold
 from offer_optimizer.store.backup import PINS
 from offer_optimizer.store.base_file import BaseStore, Row
-from offer_optimizer.store.erasing import LedgerEraser, keys_of, shares_of
+from offer_optimizer.store.erasing import LedgerEraser, erase_shared, keys_of, shares_of
 from offer_optimizer.store.erasure_requests import ErasureRequest, ErasureRequests
 from offer_optimizer.store.files import Files
 from offer_optimizer.store.layout import DataDirectory
 from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.moved import base_named, newest_retention
+from offer_optimizer.store.outcomes import merged_keys
 from offer_optimizer.store.segment_blank import blank
 from offer_optimizer.store.segment_reader import list_segments
 from offer_optimizer.store.sqlite import checkpoint, transaction
@@ -134,7 +135,8 @@ class VisitorEraser:
             return self._go_on(ready, models)
         except DamagedFile as error:
             self._hold_up(str(error))
-            return False
+            # Records that were folded and then rolled back leave the fold ahead: it has to be read again.
+            return self._fold is not None and self._fold.position > self._ledger.last_position()
 
     def _hold_up(self, why: str) -> None:
         self._next_try_us = self._clock() + RETRY_US
@@ -153,8 +155,9 @@ class VisitorEraser:
             return False
         # Over an archive each takes a run of the child of its own.
         together = ready[: 1 if any(archived_files(self._files, self._directory)) else AT_ONCE]
-        shares = shares_of(self._ledger)
-        redactions = [self._redaction(request, shares) for request in together]
+        # Read once for all: each reads a kind of record whole.
+        shares, merged = shares_of(self._ledger), merged_keys(self._ledger)
+        redactions = [self._redaction(request, shares, merged) for request in together]
         known = [redaction for redaction in redactions if redaction.keys]
         if not all(self._is_archive_done(redaction) for redaction in known):
             return False
@@ -163,12 +166,14 @@ class VisitorEraser:
             if self._archived is None:
                 self._let_go()  # training takes long; with an archive it would have to be written again
             return False
-        self._commit(together, shares, rows)
+        self._commit(together, shares, merged, rows)
         self._archived = None
         return True
 
-    def _redaction(self, request: ErasureRequest, shares: tuple[float, ...]) -> Redaction:
-        return Redaction(request.secret, keys_of(self._ledger, request.digest), shares)
+    def _redaction(
+        self, request: ErasureRequest, shares: tuple[float, ...], merged: Mapping[int, int]
+    ) -> Redaction:
+        return Redaction(request.secret, keys_of(self._ledger, request.digest, merged), shares)
 
     def _holds_lock(self) -> bool:
         """Keep retention and backups away: what they make meanwhile would hold the visitor."""
@@ -215,23 +220,30 @@ class VisitorEraser:
             self._hold_up("the archive could not be written again")
         return self._archived == redaction
 
-    def _commit(self, requests: list[ErasureRequest], shares: tuple[float, ...], models: list[Row]) -> None:
+    def _commit(
+        self,
+        requests: list[ErasureRequest],
+        shares: tuple[float, ...],
+        merged: Mapping[int, int],
+        models: list[Row],
+    ) -> None:
         fold, ledger = self._fold, self._ledger
         if fold is None:
             raise RuntimeError("erasure was not begun")
         with transaction(ledger.connection):
-            gone = [self._redact(request, shares) for request in requests]
+            gone = [self._redact(request, shares, merged) for request in requests]
+            erase_shared(ledger, [visitor.redaction for visitor in gone])
             # Of whom nothing was there comes first: the last record names the base that is without all.
             gone.sort(key=lambda visitor: bool(visitor.redaction.keys))
+            # Whatever may fail comes before the first record: the fold can't be rolled back.
+            base = 0, b""
+            if gone[-1].redaction.keys:
+                position = ledger.last_position() + len(gone)
+                in_force = base_in_force(ledger, self._bases)
+                base = write_without(self._bases, in_force, position, gone, models, self._size_of)
             for visitor in gone:
-                base_position, checksum = 0, b""
-                if visitor is gone[-1] and visitor.redaction.keys:
-                    base = base_in_force(ledger, self._bases)
-                    position = ledger.last_position() + 1
-                    base_position, checksum = write_without(
-                        self._bases, base, position, gone, models, self._size_of
-                    )
-                body = Erasure(base_position, checksum, len(visitor.decisions), visitor.audit)
+                named = base if visitor is gone[-1] else (0, b"")
+                body = Erasure(*named, len(visitor.decisions), visitor.audit)
                 fold.apply(ledger.append_body(body))
             fold.save_state()
         self._drained.difference_update(requests)
@@ -239,9 +251,10 @@ class VisitorEraser:
             effect = "caches and logs of the database follow"
             log.info("visitor_erased", decisions=len(visitor.decisions), effect=effect)
 
-    def _redact(self, request: ErasureRequest, shares: tuple[float, ...]) -> Gone:
-        # Who was merged into one that went a moment ago has no keys any more: looked up only now.
-        redaction = self._redaction(request, shares)
+    def _redact(self, request: ErasureRequest, shares: tuple[float, ...], merged: Mapping[int, int]) -> Gone:
+        # Who was merged into one that went a moment ago has no keys any more: looked up only now. Merges of
+        # others are what they were.
+        redaction = self._redaction(request, shares, merged)
         archived = self._archivist.decisions() if self._archived == redaction else {}
         eraser = LedgerEraser(self._ledger, redaction)
         eraser.erase(request.digest, archived)

@@ -17,7 +17,7 @@ from offer_optimizer.learn.archive import ARCHIVE_COLUMNS, ARCHIVE_TABLE
 from offer_optimizer.learn.base_snapshot import MODEL_TABLE, model_table
 from offer_optimizer.store import hot_records as records
 from offer_optimizer.store.base_file import BaseFile, BaseHeader, BaseStore, Row, Table
-from offer_optimizer.store.erasing import without_visitor
+from offer_optimizer.store.erasing import names_of, without_visitors
 
 NOWHERE: Final = BaseHeader(0, 0, 0, 0, 0)
 _EPOCH: Final = 1
@@ -83,18 +83,18 @@ class _Tables:
         if name == ARCHIVE_TABLE:
             return ((path, row_count, self._size_of(path)) for path, row_count, _ in rows)
         if name == "counter":
-            return _counters(rows, frozenset[int]().union(*(one.redaction.keys for one in self._gone)))
+            return _counters(rows, names_of(key for one in self._gone for key in one.redaction.keys))
         if "visitor_key" in columns or "feedback_id" in columns:
             for one in self._gone:
                 rows = _keyed(name, columns, rows, one)
         return rows
 
 
-def _counters(rows: Iterator[Row], keys: frozenset[int]) -> Iterator[Row]:
+def _counters(rows: Iterator[Row], visitors: frozenset[bytes]) -> Iterator[Row]:
     gone: set[bytes] = set()
     for name, value in rows:  # ascending by name: decisions come before requests
         is_decision = name[:1] == records.DECISION
-        changed = without_visitor(name, value, keys) if is_decision else None
+        changed = without_visitors(name, value, visitors) if is_decision else None
         if changed is not None:
             gone.add(records.REQUEST + changed[1])
         if name not in gone:

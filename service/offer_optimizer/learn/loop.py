@@ -216,7 +216,8 @@ class Learner:
     def _model_rows(self) -> list[Row] | None:
         """Return every model that has learned something; None while one of them is being trained anew.
 
-        None is being published then: whoever asks may be about to take out of the ledger what it learned.
+        Behind it no model is on its way to its file: whoever asks may be about to take out of the ledger what
+        it learned.
         """
         self.publisher.settle()
         self._collect()

@@ -82,9 +82,13 @@ class Publisher:
     """What the last one counted for: a clock that went back further must not hold models back."""
     _states: dict[bytes, PublishState] = field(default_factory=dict)
     _under_way: dict[bytes, tuple[_Delivery, Future[int]]] = field(default_factory=dict)
+    _disowned: set[bytes] = field(default_factory=set)
+    """Epochs whose delivery under way is of a model that another one took the place of."""
 
     def note_unpublished(self, model: Model) -> None:
         """Forget what was published: the current snapshot is not what the model was made from."""
+        if model.policy_epoch in self._under_way:
+            self._disowned.add(model.policy_epoch)
         self._states.pop(model.policy_epoch, None)
 
     def note_restored(self, model: Model) -> None:
@@ -155,10 +159,15 @@ class Publisher:
         for policy_epoch, (delivery, future) in list(self._under_way.items()):
             if future.done():
                 del self._under_way[policy_epoch]
+                is_disowned = policy_epoch in self._disowned
+                self._disowned.discard(policy_epoch)
                 try:
-                    self._note_published(delivery, future.result())
+                    written_us = future.result()
                 except (PolicyFault, StorageUnavailable) as error:
                     failed.append((delivery.model, error))
+                else:
+                    if not is_disowned:
+                        self._note_published(delivery, written_us)
         return failed
 
     def settle(self) -> None:

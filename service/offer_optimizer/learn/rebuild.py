@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from offer_optimizer.core.errors import DamagedFile
+from offer_optimizer.core.errors import DamagedFile, OfferOptimizerError
 from offer_optimizer.learn.base_snapshot import base_cursor, base_model
 from offer_optimizer.learn.compare import Comparison
 from offer_optimizer.learn.fold import Fold
-from offer_optimizer.learn.lineage import Cursor, Lineage
+from offer_optimizer.learn.lineage import START, Cursor, Lineage
 from offer_optimizer.learn.shadow_training import MakeJudge, ShadowTrainer
-from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model
+from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model, restore_model
 from offer_optimizer.policy.epoch import is_of_this_release
 from offer_optimizer.store.base_file import BaseFile
+from offer_optimizer.store.codec import Epoch
 from offer_optimizer.store.dropping import load_tables
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.ledger import Ledger, LedgerRecord
@@ -45,7 +46,7 @@ class ModelComparison:
 
     @property
     def is_equal(self) -> bool:
-        """Return whether both are the same, byte for byte."""
+        """Return whether both are the same, byte for byte, as this release writes them."""
         return self.live_sha256 == self.rebuilt_sha256 and self.learned_count == self.rebuilt_count
 
 
@@ -133,11 +134,13 @@ class Rebuilt:
             state = model.policy.save()
         finally:
             model.policy.close()
+        epoch = self.fold.revisions.epoch(snapshot.policy_epoch)
+        live = _as_written_now(epoch, snapshot.state, state) if epoch is not None else snapshot.state
         return ModelComparison(
             snapshot.placement_id,
             snapshot.policy_epoch.hex(),
             snapshot.learned_count,
-            hashlib.sha256(snapshot.state).hexdigest(),
+            hashlib.sha256(live).hexdigest(),
             hashlib.sha256(state).hexdigest(),
             model.learned_count,
         )
@@ -160,11 +163,13 @@ class Rebuilt:
             sums, model = shadow.judge.save(), shadow.model.policy.save()
         finally:
             shadow.model.policy.close()
+        epoch = Epoch(state.placement_id, 0, state.policy_epoch, begun.record.description)
+        live = _as_written_now(epoch, state.model, model)
         return ModelComparison(
             f"{state.placement_id}, shadow {state.name}",
             state.policy_epoch.hex(),
             state.learned_count,
-            hashlib.sha256(state.model + state.sums).hexdigest(),
+            hashlib.sha256(live + state.sums).hexdigest(),
             hashlib.sha256(model + sums).hexdigest(),
             shadow.model.learned_count,
         )
@@ -182,3 +187,20 @@ class Rebuilt:
     def close(self) -> None:
         """Let go of the private database."""
         self.connection.close()
+
+
+def _as_written_now(epoch: Epoch, live: bytes, rebuilt: bytes) -> bytes:
+    """Return a live state as this release writes the model in it; itself where nothing loads it.
+
+    One that an earlier release wrote may be laid out otherwise, and the model is the same.
+    """
+    if live == rebuilt:
+        return live
+    try:
+        model = restore_model(epoch, live, START, 0)
+    except OfferOptimizerError:
+        return live
+    try:
+        return model.policy.save()
+    finally:
+        model.policy.close()

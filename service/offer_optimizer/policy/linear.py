@@ -133,7 +133,7 @@ class LinearPolicy:
         weight = min(example.weight, WEIGHT_CAP)
         for member in present:
             if self._offers.is_newborn:
-                member.begin(blocks, coefficients, self._offers.start, self._count)
+                member.begin(blocks, coefficients, self._offers.start, self._count, self._offers.fresh)
             read = member.read(row, waves)
             member.blocks.refresh(blocks, self._count)
             missed = example.reward - member.blocks.mean(read, blocks, coefficients)

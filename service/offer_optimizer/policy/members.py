@@ -127,19 +127,32 @@ class Member:
         self.starts.learn(known, learn_prior(known, known.made @ self.blocks.current(now), panel, spread))
 
     def begin(
-        self, blocks: Sequence[int], coefficients: Sequence[float], start: float | Origin | None, now: float
+        self,
+        blocks: Sequence[int],
+        coefficients: Sequence[float],
+        start: float | Origin | None,
+        now: float,
+        fresh: range = range(0),
     ) -> None:
         """Let a newcomer's own block, the last one, make of its whole what known offers tell of it.
 
-        Where it is like one of them, its `start`, that one alone tells. Where the reward that is expected of
-        it is given, that alone, in any context, and it is as unsure as if nothing were told.
+        Where it is like one of them, its `start`, that one alone tells. What the newcomer may differ by is
+        then shared out over its own block and the `fresh` ones, which nobody had before it: with what the
+        prior says of those it would be far less sure behind its first example than before. Where the reward
+        that is expected of it is given, that alone tells, in any context, and it is as unsure as if nothing
+        were told.
         """
         own = coefficients[-1]
         if isinstance(start, Origin):
             self.blocks.refresh([*start.blocks, *blocks[:-1]], now)
             told = np.array(start.coefficients) @ self.blocks.weights[start.blocks]
             made = np.array(coefficients[:-1]) @ self.blocks.weights[list(blocks[:-1])]
-            share, doubt = (start.coefficients[-1] / own) ** 2, KIN_SHARE / own**2
+            kin = KIN_SHARE
+            for block, coefficient in zip(blocks[:-1], coefficients[:-1], strict=True):
+                if block in fresh:
+                    self.blocks.begin(block, np.zeros_like(self.blocks.weights[block]), KIN_SHARE, now)
+                    kin -= KIN_SHARE * coefficient**2
+            share, doubt = (start.coefficients[-1] / own) ** 2, kin / own**2
             self.blocks.begin_like(blocks[-1], start.blocks[-1], (told - made) / own, (share, doubt), now)
         elif start is not None:
             self.blocks.refresh(blocks[:-1], now)

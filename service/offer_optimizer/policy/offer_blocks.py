@@ -111,11 +111,16 @@ class OfferBlocks:
         self._shared: dict[int, int] = {}
         # By own block, of offers with attributes.
         self._made: dict[int, _Made] = {}
+        # Those of them whose last example came without attributes: what they were made of still tells
+        # newcomers what attributes mean, but nobody is like what they no longer are.
+        self._bare: set[int] = set()
         self.count = 0
         # Whether the last example gave an own block to an offer of which something was known: the reward that
         # is expected of it, or else the one that it is like, or its attributes alone (None).
         self.is_newborn = False
         self.start: float | Origin | None = None
+        # Blocks of attributes that it gave: nobody knows anything of those.
+        self.fresh = range(0)
         self._version = 0
         self._plans: dict[int, tuple[Sequence[Action], int, Plan]] = {}
         # Own blocks of offers that plans of others, which are like them, are made of.
@@ -145,6 +150,7 @@ class OfferBlocks:
         for column, _ in parts:
             if column not in self._shared:
                 self._shared[column] = self._next()
+        self.fresh = range(before, self.count)
         is_new = own is None and len(self._own) < OWN_MAX
         self.start = self._start(action) if is_new else None
         self.is_newborn = is_new and (len(parts) > 0 or self.start is not None)
@@ -157,12 +163,15 @@ class OfferBlocks:
         if own is not None:
             blocks.append(own)
             coefficients.append(_own_coefficient(parts))
+            before_it = self._now_made(own)
             if parts:
-                made = _Made(action.key, 1 if last is None else last.count + 1, blocks, coefficients)
-                self._made[own] = made
-                is_same = last is not None and (last.blocks, last.coefficients) == (blocks, coefficients)
-                if own in self._asked_for_others and not is_same:
-                    self._version += 1
+                count = 1 if last is None else last.count + 1
+                self._made[own] = _Made(action.key, count, blocks, coefficients)
+                self._bare.discard(own)
+            elif last is not None:
+                self._bare.add(own)
+            if own in self._asked_for_others and self._now_made(own) != before_it:
+                self._version += 1
         return blocks, coefficients
 
     def known(self) -> Known:
@@ -203,6 +212,7 @@ class OfferBlocks:
                 [own, made.key.hex(), made.count, made.blocks, made.coefficients]
                 for own, made in self._made.items()
             ],
+            "bare": sorted(self._bare),
             "count": self.count,
         }
 
@@ -215,10 +225,13 @@ class OfferBlocks:
             own: _Made(bytes.fromhex(key), int(count), list(blocks), list(coefficients))
             for own, key, count, blocks, coefficients in state["made"]
         }
+        self._bare = set(state.get("bare", ()))  # states of older releases have none
         self.count = int(state["count"])
         given = sorted([*self._own.values(), *self._shared.values()])
         if given != list(range(self.count)):
             raise PolicyFault("load: blocks are missing or given twice")
+        if not self._bare <= self._made.keys():
+            raise PolicyFault("load: an offer lost attributes that it never had")
         for own, made in self._made.items():
             is_whole = len(made.blocks) == len(made.coefficients) and all(
                 map(math.isfinite, made.coefficients)
@@ -234,9 +247,11 @@ class OfferBlocks:
     def _origin(self, action: Action) -> Origin | None:
         """Return what the offer is made of that another is like, None where that is unknown as well."""
         own = self._own.get(action.like) if action.like else None
-        if own is None:
-            return None
-        made = self._made.get(own)
+        return None if own is None else self._now_made(own)
+
+    def _now_made(self, own: int) -> Origin:
+        """Return what an offer was made of in its last example."""
+        made = None if own in self._bare else self._made.get(own)
         return Origin([own], [1.0]) if made is None else Origin(made.blocks, made.coefficients)
 
     def _next(self) -> int:

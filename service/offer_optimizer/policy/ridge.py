@@ -105,7 +105,7 @@ class RidgeBlocks:
         """Give a block that has learned nothing its weights, and the covariance of another one, up to date.
 
         `variances` are what that one's counts for, and the share of the prior's that is added: how far the
-        two may differ. Neither may exceed the prior's where nothing was learned of either.
+        two may differ. Where nothing was learned of either, the sum is larger than the prior's by that share.
         """
         share, doubt = variances
         self.weights[block] = weights

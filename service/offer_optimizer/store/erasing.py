@@ -28,15 +28,17 @@ from offer_optimizer.store.visitor_index import VisitorIndex
 _KEYED: Final = ("open_feedback", "ended_decision")
 
 
-def keys_of(ledger: Ledger, digest: bytes) -> frozenset[int]:
+def keys_of(ledger: Ledger, digest: bytes, merged: Mapping[int, int] | None = None) -> frozenset[int]:
     """Return the keys that a visitor's records carry: the own one, and those of all who were merged into it.
 
-    Ids that were merged are one person: whoever erases one erases all. Empty for somebody unknown.
+    Ids that were merged are one person: whoever erases one erases all. Empty for somebody unknown. `merged`
+    is what `merged_keys` returns, for those who ask for many: it reads all merges.
     """
     key = ledger.known_visitor_key(digest)
     if key is None:
         return frozenset()
-    return frozenset({key} | {old for old, now in merged_keys(ledger).items() if now == key})
+    merged = merged_keys(ledger) if merged is None else merged
+    return frozenset({key} | {old for old, now in merged.items() if now == key})
 
 
 def shares_of(ledger: Ledger) -> tuple[float, ...]:
@@ -52,7 +54,7 @@ def shares_of(ledger: Ledger) -> tuple[float, ...]:
 
 
 class LedgerEraser:
-    """Redacts one visitor in the ledger's database."""
+    """Redacts one visitor in the ledger's database, but for what `erase_shared` redacts for all who go."""
 
     def __init__(self, ledger: Ledger, redaction: Redaction) -> None:
         self._ledger = ledger
@@ -81,11 +83,9 @@ class LedgerEraser:
         for position in sorted(heard - self._done):
             if self._ledger.has(position):
                 self._redact(self._ledger.record_at(position))
-        self._redact_merges()
         self._index.rename(self.redaction.new_keys())
         self._rename_open()
         self._rename_spent()
-        self._drop_counters()
         self._forget(digest)
         return len(self._decisions)
 
@@ -121,17 +121,6 @@ class LedgerEraser:
             return
         new_key = None if key is None else self.redaction.key(key)
         self._ledger.rewrite(replace(record, visitor_key=new_key, data=data))
-
-    def _redact_merges(self) -> None:
-        rows = self._run(
-            "SELECT position FROM record WHERE kind = ? AND kind > 3", (int(RecordKind.MERGE),)
-        ).fetchall()
-        for (position,) in rows:
-            record = self._ledger.record_at(position)
-            body = record.body()
-            if isinstance(body, Merge) and body.into_key in self.redaction.keys:
-                new = Merge(self.redaction.key(body.from_key), self.redaction.key(body.into_key))
-                self._ledger.rewrite(replace(record, data=encode_body(new)))
 
     def _rename_open(self) -> None:
         """Rename what is open, and the ids of its feedback, however it was addressed."""
@@ -169,20 +158,6 @@ class LedgerEraser:
                 ],
             )
 
-    def _drop_counters(self) -> None:
-        keys = self.redaction.keys
-        self._many("DELETE FROM visitor_counter WHERE visitor_key = ?", [(key,) for key in keys])
-        remembered = self._run(
-            "SELECT name, value FROM counter WHERE name >= ? AND name < ?",
-            (records.DECISION, bytes([records.DECISION[0] + 1])),
-        ).fetchall()
-        for name, value in remembered:
-            changed = without_visitor(name, value, keys)
-            if changed is not None:
-                kept, request_digest = changed
-                self._run("UPDATE counter SET value = ? WHERE name = ?", (kept, name))
-                self._run("DELETE FROM counter WHERE name = ?", (records.REQUEST + request_digest,))
-
     def _forget(self, digest: bytes) -> None:
         key = self._ledger.known_visitor_key(digest)
         if key is None:
@@ -196,12 +171,58 @@ class LedgerEraser:
         self._ledger.forget_cached_keys()
 
 
-def without_visitor(name: bytes, value: bytes, keys: frozenset[int]) -> tuple[bytes, bytes] | None:
+def erase_shared(ledger: Ledger, redactions: Iterable[Redaction]) -> None:
+    """Redact merges, counters and remembered decisions, of which the whole is read: once for all who go.
+
+    Raises sqlite3.Error, DamagedFile.
+    """
+    # Whoever was merged is one person with one redaction, so no key is of two.
+    new_keys = {old: new for redaction in redactions for old, new in redaction.new_keys().items()}
+    if new_keys:
+        _redact_merges(ledger, new_keys)
+        _drop_counters(ledger, new_keys)
+
+
+def _redact_merges(ledger: Ledger, new_keys: Mapping[int, int]) -> None:
+    rows = ledger.connection.execute(
+        "SELECT position FROM record WHERE kind = ? AND kind > 3", (int(RecordKind.MERGE),)
+    ).fetchall()
+    for (position,) in rows:
+        record = ledger.record_at(position)
+        body = record.body()
+        if isinstance(body, Merge) and body.into_key in new_keys:
+            new = Merge(new_keys.get(body.from_key, body.from_key), new_keys[body.into_key])
+            ledger.rewrite(replace(record, data=encode_body(new)))
+
+
+def _drop_counters(ledger: Ledger, keys: Iterable[int]) -> None:
+    run, names = ledger.connection.execute, names_of(keys)
+    ledger.connection.executemany(
+        "DELETE FROM visitor_counter WHERE visitor_key = ?", [(key,) for key in keys]
+    )
+    remembered = run(
+        "SELECT name, value FROM counter WHERE name >= ? AND name < ?",
+        (records.DECISION, bytes([records.DECISION[0] + 1])),
+    ).fetchall()
+    for name, value in remembered:
+        changed = without_visitors(name, value, names)
+        if changed is not None:
+            kept, request_digest = changed
+            run("UPDATE counter SET value = ? WHERE name = ?", (kept, name))
+            run("DELETE FROM counter WHERE name = ?", (records.REQUEST + request_digest,))
+
+
+def names_of(keys: Iterable[int]) -> frozenset[bytes]:
+    """Return what visitors go by in counters."""
+    return frozenset(map(visitor_name, keys))
+
+
+def without_visitors(name: bytes, value: bytes, names: frozenset[bytes]) -> tuple[bytes, bytes] | None:
     """Return a remembered decision of the fold's without its visitor, and its request digest.
 
-    None where it is of somebody else. What it reserved stays reserved, and feedback still settles it.
+    None where it is of none of `names`. What it reserved stays reserved, and feedback still settles it.
     """
     recent, request_digest = records.decode_recent(name[1:], value)
-    if recent.visitor_digest not in {visitor_name(key) for key in keys}:
+    if recent.visitor_digest not in names:
         return None
     return records.encode_recent(replace(recent, visitor_digest=b"", record=b""), b""), request_digest

@@ -1,8 +1,8 @@
 """From an older format of the ledger to this release's: each step once, in order, in one transaction.
 
 What always holds: a newer format is refused and no byte of it changes; a step that fails leaves the format
-that was; truth stays as it is, and what is derived is dropped and not converted: the learner folds the
-records again (`learn.refold`). May not know what is in a record.
+that was; truth stays as it is. What is derived is dropped by the step from format 1, and the learner folds
+the records again (`learn.refold`); later steps take it along. May not know what is in a record.
 
 | from | what changed | step |
 |---|---|---|

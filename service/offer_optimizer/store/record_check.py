@@ -1,8 +1,8 @@
 """The checksum beside each record and visitor of the ledger: SQLite and protobuf keep none of values.
 
 What always holds: one changed bit of a record's kind, visitor or body, or of a visitor's key, is noticed by
-whoever reads it. What was kept in formats before 4 has none (NULL): records up to the position that
-`unchecked_position` returns.
+whoever reads the body or asks for the key; an index made of keys alone takes a changed one as it is. What was
+kept in formats before 4 has none (NULL): records up to the position that `unchecked_position` returns.
 """
 
 from __future__ import annotations

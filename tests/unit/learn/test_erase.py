@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from offer_optimizer.core.control import Audit, Erasure
 from offer_optimizer.core.decision import Decision
+from offer_optimizer.core.errors import DamagedFile
 from offer_optimizer.core.features import Features
 from offer_optimizer.core.feedback import Fate
 from offer_optimizer.core.redaction import Redaction
-from offer_optimizer.learn.erase import VisitorEraser
+from offer_optimizer.learn import erase
+from offer_optimizer.learn.erase import RETRY_US, VisitorEraser
 from offer_optimizer.learn.loop import Learner
 from offer_optimizer.policy.epoch import epoch_of
-from offer_optimizer.store.codec import EraseChange, RecordKind, encode_control
+from offer_optimizer.store.codec import EraseChange, RecordKind, Tick, encode_control
 from offer_optimizer.store.erasing import keys_of
 from offer_optimizer.store.fold_tables import FoldTables
 from offer_optimizer.store.layout import DataDirectory
+from offer_optimizer.store.ledger import LedgerRecord
 from offer_optimizer.store.writer_cells import oldest_unwritten, read_cells
 from tests.unit.learn.service_in_memory import RUN, SEGMENTS, ServiceInMemory, Writer
 from tests.unit.learn.worlds import catalog, decision_of, feedback_of, placement, stored
@@ -287,3 +291,82 @@ def test_a_learner_that_was_killed_in_between_is_followed_by_one_that_erases(
     assert [erasure.decision_count for erasure in service.erasures()] == [1]
     files = [SEGMENTS / name for name in service.files.list(SEGMENTS)]
     assert not any(b"canary" in service.files.read(path) for path in files)
+
+
+def with_one_erased_and_two_known(service: Erasing, writer: Writer) -> None:
+    """Erase one, so that a base is in force; leave two who can be erased."""
+    for number, visitor in enumerate("abc"):
+        decide(service, writer, number, visitor)
+    service.rounds(3)
+    service.ask(writer, "a")
+    service.rounds(6)
+    assert [erasure.decision_count for erasure in service.erasures()] == [1]
+
+
+def lost(*_: object) -> NoReturn:
+    raise DamagedFile("bases/0", "is missing")
+
+
+def test_where_the_base_in_force_is_lost_the_fold_is_where_the_ledger_is_and_learning_goes_on(
+    service: Erasing, writers: tuple[Writer, Writer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = writers
+    with_one_erased_and_two_known(service, one)
+    with monkeypatch.context() as damaged:
+        damaged.setattr(erase, "base_in_force", lost)
+        for visitor in "bc":
+            service.ask(one, visitor)
+        for _ in range(8):
+            service.rounds(1)
+            assert service.learner.fold.position == service.ledger.last_position()
+        decide(service, one, 9, "z")
+        service.rounds(2)
+        assert len(service.decisions()) == 4
+        assert len(service.erasures()) == 1
+    service.clock_us += RETRY_US
+    service.rounds(8)
+    assert [erasure.decision_count for erasure in service.erasures()] == [1, 1, 1]
+
+
+def test_damage_behind_the_first_record_has_the_fold_read_again(
+    service: Erasing, writers: tuple[Writer, Writer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = writers
+    with_one_erased_and_two_known(service, one)
+    for visitor in "bc":
+        service.ask(one, visitor)
+    append, erased = service.ledger.append_body, list[Erasure]()
+
+    def damaged_at_the_second(body: Tick | Erasure) -> LedgerRecord:
+        if isinstance(body, Erasure):
+            erased.append(body)
+            if len(erased) == 2:
+                lost()
+        return append(body)
+
+    monkeypatch.setattr(service.ledger, "append_body", damaged_at_the_second)
+    service.rounds(6)
+    assert len(erased) == 2
+    assert service.learner.fold.position == service.ledger.last_position()
+
+
+def test_what_is_read_whole_is_read_as_often_for_many_as_for_one(
+    service: Erasing, writers: tuple[Writer, Writer]
+) -> None:
+    """All merges, and all decisions that are remembered."""
+    one, _ = writers
+    visitors = [f"v{number}" for number in range(12)]
+    for number, visitor in enumerate(visitors):
+        decide(service, one, number, visitor)
+    service.rounds(3)
+    reads, said = list[int](), list[str]()
+    merges = f"kind = {int(RecordKind.MERGE)} AND kind > 3"
+    service.connection.set_trace_callback(said.append)
+    for asked in (visitors[:1], visitors[1:]):
+        for visitor in asked:
+            service.ask(one, visitor)
+        said.clear()
+        service.rounds(8)
+        reads.append(sum(merges in each or "FROM counter WHERE name >=" in each for each in said))
+    assert len(service.erasures()) == 12
+    assert reads[0] == reads[1] > 0

@@ -151,3 +151,23 @@ def test_a_rollback_finds_none_on_its_way(service: Beside, writer: Writer) -> No
     service.learner.fold.steering.count += 1
     service.run_for(0.1)
     assert service.snapshots.placements() != []
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_what_becomes_of_one_on_its_way_says_nothing_of_the_model_that_took_its_place(
+    service: Beside, writer: Writer, failing: int
+) -> None:
+    """Both may have met the same examples, of which they learned others."""
+    service.failing.failing = failing
+    learned(service, writer, 1)
+    (pair,) = service.learner._models.pairs.values()
+    publisher = service.learner.publisher
+    publisher.note_unpublished(pair.serving)
+    service.later.run()
+    assert [model is pair.serving for model, _ in publisher.collect()] == [True] * failing
+    assert publisher.has_news(pair.serving)
+    service.run_for(0.1)
+    assert len(service.later.waiting) == 1
+    service.later.run()
+    publisher.collect()
+    assert not publisher.has_news(pair.serving)
