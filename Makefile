@@ -78,7 +78,7 @@ crash-short: $(READY) ## Kill processes for a while: the size of a continuous ch
 fuzz-short: $(READY) ## Send hostile messages for a while: the size of a continuous check
 	$(TEST) --size ci $(HOSTILE_TESTS)
 
-fuzz: $(READY) ## Send a million hostile messages to the whole service, in process (ten minutes)
+fuzz: $(READY) ## Send a million hostile messages to the whole service, in process (a quarter of an hour)
 	$(TEST) --size proof $(HOSTILE_TESTS)
 
 soak-short: $(READY) ## Run the real service under load for half a minute: the size of a continuous check
