@@ -179,7 +179,7 @@ def test_processes_that_die_in_a_durable_step_lose_nothing_answered(
             if "catalog" in match:
                 changed.write_text(CATALOG.replace("hello", f"hello {number}"))
                 service.run_command("catalog", "apply", str(changed), "--target", service.target)
-            _wait(lambda: disk.has_killed, 20.0, f"a process to die at {call} of {match}")
+            _wait(lambda: disk.has_killed, 60.0, f"a process to die at {call} of {match}")
             disk.heal()
             _wait_for_more(load, load.counts()[0] + 20)
             load.stop()
