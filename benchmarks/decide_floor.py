@@ -25,8 +25,8 @@ import numpy as np
 from benchmarks import machine, question, setting, under_test
 from benchmarks.under_test import ROOT, UnderTest
 
-TOLERANCE: Final = 0.2
-"""Five short runs at a load of 20 were up to 11 % worse than their median (edge 5, vw 8, linear 11)."""
+TOLERANCE: Final = 0.3
+"""Five short runs on a quiet machine were up to 16 % worse than their median (edge 16, vw 4, linear 9)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ WHOLE: Final = "decide with 20 rules, 5 caps"
 LINEAR_PMF: Final = "linear: the policy's pmf alone"
 LINEAR_WHOLE: Final = "linear: with 20 rules, 5 caps"
 TOLERANCE: Final = 0.2
-"""Five short runs at loads of 20 to 25 were up to 5 % worse than their median: minima of one run."""
+"""Five short runs on a quiet machine were up to 8 % worse than their median: minima of one run."""
 
 
 class _NoSnapshots:

@@ -22,8 +22,8 @@ EACH: Final = 8
 """Connections a decider."""
 MOST_REFUSED: Final = 0.2
 CHANNELS: Final = (4, 16, 64)
-TOLERANCE: Final = 0.2
-"""Five short runs at a load of 34 came to between 0.99 and 1.41, the worst 3 % above their median."""
+TOLERANCE: Final = 0.3
+"""Five short runs on a quiet machine came to between 1.05 and 1.32, the worst 9 % above their median."""
 
 
 def cost(server: UnderTest, seconds: float) -> float:

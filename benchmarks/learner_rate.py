@@ -30,7 +30,7 @@ from offer_optimizer.store.sqlite import transaction
 
 TURNS = 8
 TOLERANCE = 0.25
-"""Five short runs at loads of 30 to 40 came to between 0.40 and 0.82, the worst 18 % below their median."""
+"""Five short runs on a quiet machine came to 0.52 to 0.57; at loads of 30 to 40 the worst was 18 % below the median."""
 
 
 def close_windows(ledger: Ledger, count: int) -> tuple[float, Callable[[], tuple[float, int]]]:
