@@ -18,7 +18,7 @@ from benchmarks.under_test import UnderTest
 
 LIMIT = 1000.0
 TOLERANCE = 0.2
-"""Five short runs on a quiet machine came to the same bytes; one that was starved to fewer decisions to 18 % more."""
+"""Five short runs on a quiet machine came to the same bytes; a starved one, of fewer, to 18 % more."""
 DRAINED_S = 4.0
 """Windows of a second, ledger time a second behind, and rounds of a tenth: by then all is closed."""
 

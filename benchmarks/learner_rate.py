@@ -30,7 +30,7 @@ from offer_optimizer.store.sqlite import transaction
 
 TURNS = 8
 TOLERANCE = 0.25
-"""Five short runs on a quiet machine came to 0.52 to 0.57; at loads of 30 to 40 the worst was 18 % below the median."""
+"""Five short runs on a quiet machine came to 0.52 to 0.57; the worst of five beside load was 18 % below."""
 
 
 def close_windows(ledger: Ledger, count: int) -> tuple[float, Callable[[], tuple[float, int]]]:
