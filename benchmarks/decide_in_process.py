@@ -67,6 +67,8 @@ PMF: Final = "the policy's pmf alone"
 WHOLE: Final = "decide with 20 rules, 5 caps"
 LINEAR_PMF: Final = "linear: the policy's pmf alone"
 LINEAR_WHOLE: Final = "linear: with 20 rules, 5 caps"
+AUTO_PMF: Final = "auto: the policy's pmf alone"
+AUTO_WHOLE: Final = "auto: with 20 rules, 5 caps"
 TOLERANCE: Final = 0.2
 """Five short runs on a quiet machine were up to 8 % worse than their median: minima of one run."""
 
@@ -205,11 +207,12 @@ def questions(directory: Path) -> dict[str, Callable[[int], object]]:
         ]
     )
     bare = catalog(rules=False, caps=False)
-    linear = catalog(rules=False, caps=False, policy="linear")
+    linear, auto = (catalog(rules=False, caps=False, policy=name) for name in ("linear", "auto"))
     found: dict[str, Callable[[int], object]] = {
         NAIVE: _naive(bare, contexts),
         PMF: _pmf(bare, contexts),
         LINEAR_PMF: _pmf(linear, contexts),
+        AUTO_PMF: _pmf(auto, contexts),
     }
     whole, shared = catalog(rules=True, caps=True), _shared_cache(directory)
     hearing = catalog(rules=True, caps=True, hears="dismiss")
@@ -221,6 +224,7 @@ def questions(directory: Path) -> dict[str, Callable[[int], object]]:
             ("the same, a number never repeats", whole, shared, unlike),
             ("the same, a cap hears feedback", hearing, shared, requests),
             (LINEAR_WHOLE, catalog(rules=True, caps=True, policy="linear"), shared, requests),
+            (AUTO_WHOLE, catalog(rules=True, caps=True, policy="auto"), shared, requests),
         )
     ):
         found[name] = _asking(_runtime(prepared, directory, cache, f"{number:016x}"), asked)
@@ -268,9 +272,11 @@ def figures(least: dict[str, float]) -> list[question.Figure]:
     found = [
         question.Figure("vw: decide with 20 rules and 5 caps, us", least[WHOLE], 70.0, at_least=False),
         question.Figure(
-            "linear: decide with 20 rules and 5 caps, us", least[LINEAR_WHOLE], 100.0, at_least=False
+            "auto: decide with 20 rules and 5 caps, us", least[AUTO_WHOLE], 100.0, at_least=False
         ),
-        question.Figure("linear: pmf alone, us", least[LINEAR_PMF], 50.0, at_least=False),
+        question.Figure("auto: pmf alone, us", least[AUTO_PMF], 50.0, at_least=False),
+        question.Figure("linear: decide with 20 rules and 5 caps, us", least[LINEAR_WHOLE], at_least=False),
+        question.Figure("linear: pmf alone, us", least[LINEAR_PMF], at_least=False),
         question.Figure(
             "vw: pmf alone / naive text", least[PMF] / naive, 0.3, at_least=False, tolerance=TOLERANCE
         ),
