@@ -32,7 +32,8 @@ pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
 with_uv() (
     awk '/^[^ #]/ { here = /^uv==/ } here' "$requirements" >"$venv/uv.txt"
     $pip install --require-hashes --no-deps --only-binary :all: -r "$venv/uv.txt" || exit 1
-    settings=$($pip config list)
+    # Not by $pip: where it is quiet it says nothing.
+    settings=$("$venv/bin/python" -m pip --disable-pip-version-check config list)
     # What the environment sets is listed first.
     setting() { printf '%s\n' "$settings" | sed -n "s/^.*[.]$1='\(.*\)'$/\1/p" | sed 1q; }
     index=$(setting index-url) more=$(setting extra-index-url) links=$(setting find-links) cert=$(setting cert)
