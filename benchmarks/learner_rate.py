@@ -29,8 +29,8 @@ from offer_optimizer.store.ledger import Ledger
 from offer_optimizer.store.sqlite import transaction
 
 TURNS = 8
-TOLERANCE = 0.25
-"""Five short runs on a quiet machine came to 0.52 to 0.57; the worst of five beside load was 18 % below."""
+TOLERANCE = 0.3
+"""Five short runs on a quiet machine came to 0.52 to 0.57, one beside .ci/run's other steps to 0.42."""
 
 
 def close_windows(ledger: Ledger, count: int) -> tuple[float, Callable[[], tuple[float, int]]]:
