@@ -227,7 +227,7 @@ def test_room_ahead_of_use_leaves_the_size_and_a_disk_that_can_not_give_it_is_fi
 
 
 def test_a_closed_journal_takes_no_more_of_the_disk_than_it_holds(tmp_path: Path) -> None:
-    """Where a file system reserves nothing ahead of use nothing has to be given back: it holds all the same."""
+    """A file system that reserves nothing ahead of use has nothing to give back: it holds all the same."""
     writer = SegmentWriter(Files(), tmp_path, "journal", BOOT, "00000000000000aa")
     syncer = JournalSyncer(writer, 0.05)
     writer.append(b"one")
