@@ -134,10 +134,10 @@ def context(number: int) -> Features:
     )
 
 
-def _shared_cache(directory: Path) -> HotCache:
-    (directory / "hot").mkdir()
-    lock = HotLock(directory / "hot.lock", "boot", os.getpid(), time.monotonic_ns, time.sleep)
-    cache = LmdbCache(directory / "hot", lock, "boot")
+def _shared_cache(directory: Path, name: str = "hot") -> HotCache:
+    (directory / name).mkdir()
+    lock = HotLock(directory / f"{name}.lock", "boot", os.getpid(), time.monotonic_ns, time.sleep)
+    cache = LmdbCache(directory / name, lock, "boot")
     cache.refresh()
     cache.replace()
     cache.set_stage(Stage.READY, 0)
@@ -215,14 +215,14 @@ def questions(directory: Path) -> dict[str, Callable[[int], object]]:
         AUTO_PMF: _pmf(auto, contexts),
     }
     whole, shared = catalog(rules=True, caps=True), _shared_cache(directory)
-    hearing = catalog(rules=True, caps=True, hears="dismiss")
+    hearing, apart = catalog(rules=True, caps=True, hears="dismiss"), _shared_cache(directory, "apart")
     for number, (name, prepared, cache, asked) in enumerate(
         (
             ("decide", bare, MemoryCache(), requests),
             ("decide with 20 rules", catalog(rules=True, caps=False), MemoryCache(), requests),
             (WHOLE, whole, shared, requests),
             ("the same, a number never repeats", whole, shared, unlike),
-            ("the same, a cap hears feedback", hearing, shared, requests),
+            ("the same, a cap hears feedback", hearing, apart, requests),
             (LINEAR_WHOLE, catalog(rules=True, caps=True, policy="linear"), shared, requests),
             (AUTO_WHOLE, catalog(rules=True, caps=True, policy="auto"), shared, requests),
         )

@@ -131,7 +131,7 @@ class Limits:
     def of_decision(self, offer_id: str, placement_id: str, time_us: int, *, deferred: bool) -> Counting:
         """Return what choosing an offer counts, charges and reserves."""
         if not deferred:
-            staying = self._staying(offer_id, placement_id)
+            staying = self.staying(offer_id, placement_id)
             if staying is not None:
                 return Counting(tuple([CapEvent(cap_id, time_us, 0) for cap_id in staying]))
         expires_us = time_us + self._windows_us.get(placement_id, 0)
@@ -151,8 +151,8 @@ class Limits:
                 charges.append(Charge(budget.id, period, amount, 0 if stays else expires_us))
         return Counting(tuple(events), tuple(charges))
 
-    def _staying(self, offer_id: str, placement_id: str) -> tuple[str, ...] | None:
-        """Return the caps that count choosing an offer; None where that reserves or charges something too."""
+    def staying(self, offer_id: str, placement_id: str) -> tuple[str, ...] | None:
+        """Return the ids of caps that count choosing an offer; None where that reserves or charges too."""
         key = offer_id, placement_id
         if key in self._stays:
             return self._stays[key]

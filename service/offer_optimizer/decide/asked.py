@@ -35,6 +35,7 @@ class Asked:
     sticky_us: int
     may_repeat: bool
     needs_cache: bool
+    only_counts: bool
 
     def known_as(self, digest: bytes) -> Asked:
         """Return the same for the visitor that this one was merged into."""
@@ -82,4 +83,6 @@ def look_up(request: DecideInput, prepared: PreparedCatalog, digest_of: Callable
         sticky_us=placement.sticky_us,
         may_repeat=may_repeat,
         needs_cache=plan.is_limited or may_repeat or bool(digest and placement.holdout.share),
+        only_counts=bool(digest and plan.caps)
+        and not (may_repeat or request.deferred or prepared.limits.hear_feedback),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,33 +24,44 @@ class CounterView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Which counters limit some candidates: caps and budgets by index; `reading` is of the caps."""
+    """Which counters limit some candidates: caps and budgets by index; `reading` is of the caps.
+
+    `caps_most` caps limit one candidate at most.
+    """
 
     caps: tuple[int, ...]
     reading: CapReading
     budgets: tuple[int, ...]
+    caps_most: int = 0
 
 
 @checked_dataclass(frozen=True, slots=True)
 class Counters:
-    """Values as read: count by cap index, spent by budget index, ascending. They are logged as they are."""
+    """Values as read: `counts` run parallel to `caps` (indices, ascending), spent by budget index, ascending.
 
-    counts: dict[int, int]
+    They are logged as they are.
+    """
+
+    caps: tuple[int, ...]
+    counts: Sequence[int]
     spent: dict[int, float]
 
 
-NO_COUNTERS = Counters({}, {})
+def counters_of(reads: Reads, counts: bytes) -> Counters:
+    """Return the counters of a decision that reads caps alone, from their counts."""
+    return Counters(reads.caps, counts, {})
+
+
+NO_COUNTERS = Counters((), b"", {})
 
 
 def read_counters(view: CounterView, limits: Limits, reads: Reads, digest: bytes, now_us: int) -> Counters:
     """Read what limits the candidates of a decision. A visitor without an id counts 0 everywhere."""
     # Without caps nothing is read: the tally that the visitor's record keeps is of another placement.
-    if digest and reads.caps:
-        counts = dict(zip(reads.caps, view.counts(reads.reading, digest, now_us), strict=True))
-    else:
-        counts = dict.fromkeys(reads.caps, 0)
+    is_told = digest and reads.caps
+    counts = view.counts(reads.reading, digest, now_us) if is_told else bytes(len(reads.caps))
     spent = {}
     for index in reads.budgets:
         budget = limits.budgets[index]
         spent[index] = view.spent(budget.id, period_of(budget, now_us), now_us)
-    return Counters(counts, spent)
+    return Counters(reads.caps, counts, spent)

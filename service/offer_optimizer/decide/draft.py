@@ -132,7 +132,7 @@ def draw_from(asked: Asked, draft: Draft, decision_id: bytes, time_us: int, salt
         consent=asked.consent,
         model_pmf=draft.model_pmf,
         holdout_u=draft.holdout_u,
-        cap_counts=tuple(counters.counts.items()) if counters else (),
+        cap_counts=tuple(zip(counters.caps, counters.counts, strict=True)) if counters else (),
         budget_spent=tuple(counters.spent.items()) if counters else (),
         inline=asked.request.candidates,
         excluded_by_caller=tuple(

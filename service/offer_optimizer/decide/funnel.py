@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import ge
 from typing import Any, Final
 
 from offer_optimizer.core.checked import checked_dataclass
@@ -110,11 +111,10 @@ class FunnelPlan:
         self._limited = self._where(candidate.is_limited for candidate in candidates)
         self.caps = self._caps_to_read(own_rule)
         self.budgets = tuple(sorted({index for candidate in candidates for index in candidate.budgets}))
-        self._cap_masks = [
-            (index, limits.caps[index].limit, self._where(index in c.caps for c in candidates))
-            for index in self.caps
-        ]
-        self.reads = Reads(self.caps, limits.reading(self.caps), self.budgets)
+        self._cap_limits = tuple(limits.caps[index].limit for index in self.caps)
+        self._cap_masks = [self._where(index in c.caps for c in candidates) for index in self.caps]
+        caps_most = max((len(candidate.caps) for candidate in candidates), default=0)
+        self.reads = Reads(self.caps, limits.reading(self.caps), self.budgets, caps_most)
         self._uses = {index: self._uses_of(index) for index in self.budgets}
         self.is_limited = bool(self.caps or self.budgets)
         self._known: dict[Masks, Funnel] = {}
@@ -221,7 +221,10 @@ class FunnelPlan:
             return {caps[index].id: 0.0 for index in self.caps}
         if question.counters is None:
             return {}
-        return {caps[index].id: float(count) for index, count in question.counters.counts.items()}
+        return {
+            caps[index].id: float(count)
+            for index, count in zip(self.caps, question.counters.counts, strict=True)
+        }
 
     def _by_limits(self, question: Question) -> tuple[int, int, int, int]:
         """Return who is excluded for want of counters, by a cap, by a spent and by a paced budget."""
@@ -231,9 +234,11 @@ class FunnelPlan:
         if counters is None:
             return self._limited, 0, 0, 0
         capped = spent_up = paced = 0
-        for index, limit, mask in self._cap_masks:
-            if counters.counts[index] >= limit:
-                capped |= mask
+        if True in map(ge, counters.counts, self._cap_limits):
+            reached = zip(counters.counts, self._cap_limits, self._cap_masks, strict=True)
+            for count, limit, mask in reached:
+                if count >= limit:
+                    capped |= mask
         for index, uses in self._uses.items():
             budget, spent = self._limits.budgets[index], counters.spent[index]
             allowed = paced_limit(budget, question.now_us)

@@ -18,14 +18,14 @@ from offer_optimizer.core import ids
 from offer_optimizer.core.decision import Decision, Reason
 from offer_optimizer.core.errors import CacheBusy, CacheUnready, StorageUnavailable
 from offer_optimizer.decide.asked import Asked, look_up
-from offer_optimizer.decide.counters import Counters, read_counters
+from offer_optimizer.decide.counters import Counters, counters_of, read_counters
 from offer_optimizer.decide.draft import Draft, Drafter, draw_from, shown_slots
 from offer_optimizer.decide.prepared import PreparedCatalog
 from offer_optimizer.decide.repeats import find_retried, find_sticky
 from offer_optimizer.decide.requests import DecideInput, Outcome, ShownSlot
 from offer_optimizer.store.codec import Salt
 from offer_optimizer.store.decision_codec import decode_decision, encode_decision
-from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, HotCache, Recent
+from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, HotCache, Recent, Tally
 from offer_optimizer.store.hot_counting import count_new_decision
 
 LOCK_TIMEOUT_S: Final = 0.02
@@ -78,6 +78,13 @@ class Runtime:
         return self._unrecorded(look_up(request, self.catalog(), self.digest))
 
     def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
+        if asked.only_counts:
+            reads = asked.plan.reads
+            tally = self.cache.tally(reads.reading, asked.digest, time_us, reads.caps_most)
+            if tally is not None:
+                outcome = self._decide_tallied(asked, tally, time_us)
+                if outcome is not None:
+                    return outcome
         counters = asked.without_counters()
         seen: CacheView | None = None
         repeat: Recent | None = None
@@ -97,12 +104,31 @@ class Runtime:
             return self._record(asked, draft, self._draw(asked, draft, time_us))
         return self._decide_counted(asked, draft, counters, seen, time_us)
 
+    def _decide_tallied(self, asked: Asked, tally: Tally, time_us: int) -> Outcome | None:
+        """Decide by what lies ready of the visitor; None where somebody changed that meanwhile."""
+        draft = self.drafter.draft(asked, counters_of(asked.plan.reads, tally.counts), time_us)
+        try:
+            if not tally.hold(LOCK_TIMEOUT_S):
+                return None
+        except CacheBusy:
+            return self._decide_without_counters(asked, time_us)
+        try:
+            decision = self._draw(asked, draft, time_us)
+            if decision.slots:
+                offer_id = draft.funnel.eligible[decision.slots[0].chosen].offer_id
+                caps = asked.prepared.limits.staying(offer_id, decision.placement_id)
+                if caps:
+                    tally.add(caps, decision.decision_id, time_us)
+        finally:
+            tally.let_go()
+        return self._record_counted(asked, draft, decision)
+
     def _decide_counted(
         self, asked: Asked, draft: Draft, counters: Counters, seen: CacheView | None, time_us: int
     ) -> Outcome:
         found: Recent | Decision | None = None
         try:
-            with self.cache.transaction(LOCK_TIMEOUT_S) as transaction:
+            with self.cache.transaction(LOCK_TIMEOUT_S, keeps_tally=asked.only_counts) as transaction:
                 # Read again, unless nobody has changed anything meanwhile.
                 if seen is None or not transaction.continues(seen):
                     found = self._find_repeat(asked, transaction, time_us)
@@ -117,15 +143,21 @@ class Runtime:
                 # It was drawn and can't be counted: drawing again would bias what is logged.
                 return self._unrecorded(asked)
         if found is None:
-            draft = self.drafter.draft(asked, asked.without_counters(), time_us)
-            return self._record(asked, draft, self._draw(asked, draft, time_us))
+            return self._decide_without_counters(asked, time_us)
         if isinstance(found, Recent):
             return self._answer_again(asked, found)
+        return self._record_counted(asked, draft, found)
+
+    def _decide_without_counters(self, asked: Asked, time_us: int) -> Outcome:
+        draft = self.drafter.draft(asked, asked.without_counters(), time_us)
+        return self._record(asked, draft, self._draw(asked, draft, time_us))
+
+    def _record_counted(self, asked: Asked, draft: Draft, decision: Decision) -> Outcome:
         # Counted first, journalled after: a crash between the two wastes one use and shows nothing twice.
         try:
-            return self._record(asked, draft, found)
+            return self._record(asked, draft, decision)
         except StorageUnavailable:
-            self.undo(((found, asked.digest),))
+            self.undo(((decision, asked.digest),))
             raise
 
     def undo(self, lost: Sequence[tuple[Decision, bytes]]) -> None:

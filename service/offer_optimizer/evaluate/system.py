@@ -96,15 +96,15 @@ class System:
             return None
         same = self._limits[decision.catalog_revision]
         counts, spent = dict(decision.cap_counts), dict(decision.budget_spent)
-        found = {}
+        found = []
         for index in plan.caps:
             old = same.caps.get(index)
             if old is None:
-                found[index] = self._recount.of(index, visitor, decision.decide_time_us)
+                found.append(self._recount.of(index, visitor, decision.decide_time_us))
             else:
-                found[index] = counts.get(old, 0)
+                found.append(counts.get(old, 0))
         budgets = {index: spent.get(same.budgets.get(index, -1), 0.0) for index in plan.budgets}
-        return Counters(found, budgets)
+        return Counters(plan.caps, found, budgets)
 
     def _pmf(self, decision: Decision, funnel: Funnel) -> Pmf64:
         placement = self._own.placement

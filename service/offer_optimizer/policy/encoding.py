@@ -80,11 +80,16 @@ class Encoder:
 
     def scores(self, features: Features) -> tuple[tuple[str, float], ...]:
         """Return the numbers that are known as z-scores, in their order."""
-        known = [(name, number) for name, number in features.numbers if name in self._numbers]
-        pairs = [(name, number, *self._scale[self._numbers[name]]) for name, number in known]
-        return tuple(
-            (name, min(max((number - mean) * inverse, -CLIP), CLIP)) for name, number, mean, inverse in pairs
-        )
+        scale, columns = self._scale, self._numbers
+        found = []
+        # A loop, because each comprehension is a call of its own, and `min` and `max` are calls too.
+        for name, number in features.numbers:
+            column = columns.get(name)
+            if column is not None:
+                mean, inverse = scale[column]
+                score = (number - mean) * inverse
+                found.append((name, CLIP if score > CLIP else score if score > -CLIP else -CLIP))  # noqa: FURB136
+        return tuple(found)
 
     def learn(self, features: Features) -> None:
         """Add the columns that are new, and move means and deviations."""

@@ -68,7 +68,7 @@ def _tokens(features: Features) -> str:
     tokens = [*starmap(_category, features.categories)]
     # Loops, because each comprehension is a call of its own.
     for name, number in features.numbers:
-        tokens += (_number_name(name), feature_number(number))
+        tokens += (_number_name(name), f"{asinh(number):.7f}")  # as `feature_number`, which would be a call
     for name, values in features.tags:
         for value in values:
             tokens.append(_tag(name, value))

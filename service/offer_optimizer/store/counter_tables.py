@@ -82,6 +82,17 @@ class CounterTables:
             (start, end, limit),
         ).fetchall()
 
+    def get_visitor(self, name: bytes) -> bytes | None:
+        """See KeyValues."""
+        return self.get(records.VISITOR + name)
+
+    def put_visitor(self, name: bytes, data: bytes | None) -> None:
+        """See KeyValues."""
+        if data is None:
+            self.delete(records.VISITOR + name)
+        else:
+            self.put(records.VISITOR + name, data)
+
     def save(self) -> None:
         """Write what was changed; call it before the transaction commits."""
         pending, self._pending = self._pending, {}

@@ -13,6 +13,7 @@ Adapters: `lmdb_cache.LmdbCache` between processes, `memory_cache.MemoryCache` w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -119,6 +120,30 @@ class CacheTransaction(CacheView, Protocol):
         ...
 
 
+class Tally(Protocol):
+    """What lies ready of one visitor, as it was read: `counts` of the caps of a reading, a byte each.
+
+    `hold`, then `add` once at most, then `let_go`.
+    """
+
+    counts: bytes
+
+    def hold(self, timeout_s: float) -> bool:
+        """Take the lock and return whether all is still as it was read; where not, give it back.
+
+        Raises CacheBusy.
+        """
+        ...
+
+    def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
+        """Add events of a decision that stay; of caps of the reading. Hold it."""
+        ...
+
+    def let_go(self) -> None:
+        """Give the lock back."""
+        ...
+
+
 class HotCache(Protocol):
     """What deciders are given."""
 
@@ -130,8 +155,15 @@ class HotCache(Protocol):
         """Return a consistent state to read. Raises CacheUnready."""
         ...
 
+    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
+        """Return what lies ready of a visitor, with room for `most` events; None: take a view.
+
+        Where nothing lies ready, a transaction that `keeps_tally` sees to it.
+        """
+        ...
+
     def transaction(
-        self, timeout_s: float, *, while_filling: bool = False
+        self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
     ) -> AbstractContextManager[CacheTransaction]:
         """Return the state to change, alone. `while_filling` also takes a cache that isn't whole yet.
 

@@ -44,6 +44,14 @@ class KeyValues(Protocol):
         """Return the first entries in [start, end)."""
         ...
 
+    def get_visitor(self, name: bytes) -> bytes | None:
+        """Return what is known of a visitor, or None."""
+        ...
+
+    def put_visitor(self, name: bytes, data: bytes | None) -> None:
+        """Set what is known of a visitor, or drop it."""
+        ...
+
 
 class HotState:
     """One view or transaction. Implements hot_cache.CacheTransaction.
@@ -215,8 +223,12 @@ class HotState:
         own.items += given.items
         self._change_events(taker)
         self._changed.pop(giver.name, None)
-        self._values.put(records.VISITOR + giver.name, records.encode_redirect(taker.name))
+        self._values.put_visitor(giver.name, records.encode_redirect(taker.name))
         self._visitors = {name: taker if it is giver else it for name, it in self._visitors.items()}
+
+    def changed_visitors(self) -> set[bytes]:
+        """Return the names of visitors that the next `flush` writes."""
+        return set(self._changed)
 
     def finish(self) -> None:
         """Sweep a little and flush; call it before the transaction of a cache commits."""
@@ -229,11 +241,7 @@ class HotState:
     def flush(self) -> None:
         """Write what was changed of visitors."""
         for name, visitor in self._changed.items():
-            packed = visitor.pack()
-            if packed is None:
-                self._values.delete(records.VISITOR + name)
-            else:
-                self._values.put(records.VISITOR + name, packed)
+            self._values.put_visitor(name, visitor.pack())
         self._changed.clear()
 
     # --- sweeping ------------------------------------------------------------------------------------------
@@ -293,10 +301,10 @@ class HotState:
 
     def _load(self, digest: bytes) -> Visitor:
         name = digest
-        data = self._values.get(records.VISITOR + name)
+        data = self._values.get_visitor(name)
         while data is not None and (into := records.redirected(data)) is not None:
             name = into
-            data = self._values.get(records.VISITOR + name)
+            data = self._values.get_visitor(name)
         visitor = self._visitors.get(name)
         if visitor is None:
             visitor = self._visitors[name] = Visitor(name, data)

@@ -26,14 +26,43 @@ from offer_optimizer.store.hot_records import (
 )
 from offer_optimizer.store.hot_rows import EVENTS_MOST, add_decisions, set_events
 
-_TALLIED: Final = b"T"
-_TALLY: Final = struct.Struct("<c8sqqBH")
+TALLIED: Final = b"T"
+TALLY: Final = struct.Struct("<c8sqqBH")
 """Kind, name of the reading, first time and end of the times at which it holds, bytes of counts and rows."""
-_ADDED: Final = struct.Struct("<8s16sq")
+ADDED: Final = struct.Struct("<8s16sq")
 """Cap, decision_id, time in us: an event that stays, not yet among the rows of its cap."""
-_ADDED_MOST: Final = 16 * _ADDED.size
-_EMPTY: Final = encode_visitor(VisitorState())
+ADDED_MOST: Final = 12 * ADDED.size
+EMPTY: Final = encode_visitor(VisitorState())
 _NEVER_US: Final = 1 << 62
+
+
+def carry_on(
+    reading: CapReading, cap_id: str, counts: bytes, until_us: int, time_us: int
+) -> tuple[bytes, int]:
+    """Return counts, and the end of their time, with an event that stays, of a cap of the reading."""
+    place = reading.places[cap_id]
+    more = bytearray(counts)
+    more[place] = min(EVENTS_MOST, more[place] + 1)
+    rolling_us = reading.rolling_us[place]
+    return bytes(more), until_us if rolling_us is None else min(until_us, time_us + rolling_us)
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """Return (tally, rows) of what lies under a visitor's name; no tally where there is none.
+
+    Raises struct.error.
+    """
+    if not data.startswith(TALLIED):
+        return b"", data
+    *_, counts, added = TALLY.unpack_from(data)
+    end = TALLY.size + counts + added
+    return data[:end], data[end:]
+
+
+def outdated(tally: bytes) -> bytes:
+    """Return a tally that has the same added events, and counts for no reading. Raises struct.error."""
+    kind, _, since_us, until_us, counts, added = TALLY.unpack_from(tally)
+    return TALLY.pack(kind, bytes(8), since_us, until_us, counts, added) + tally[TALLY.size :]
 
 
 class Visitor:
@@ -58,12 +87,12 @@ class Visitor:
         self._state: VisitorState | None = None
         self._named = self._counts = self._added = b""
         self._since_us = self._until_us = 0
-        self._packed = _EMPTY if data is None else data
-        if data is not None and data.startswith(_TALLIED):
-            _, self._named, self._since_us, self._until_us, counts, added = _TALLY.unpack_from(data)
-            start = _TALLY.size + counts
+        self._packed = EMPTY if data is None else data
+        if data is not None and data.startswith(TALLIED):
+            _, self._named, self._since_us, self._until_us, counts, added = TALLY.unpack_from(data)
+            start = TALLY.size + counts
             end = start + added
-            self._counts, self._added = data[_TALLY.size : start], data[start:end]
+            self._counts, self._added = data[TALLY.size : start], data[start:end]
             self._packed = data[end:]
 
     def state(self) -> VisitorState:
@@ -71,7 +100,7 @@ class Visitor:
         if self._state is None:
             state = self._state = decode_visitor(self._packed)
             events = state.events
-            for cap, decision_id, time_us in _ADDED.iter_unpack(self._added):
+            for cap, decision_id, time_us in ADDED.iter_unpack(self._added):
                 events[cap] = set_events(events.get(cap, b""), EVENT.pack(time_us, 0, decision_id))
             self._added = b""
         return self._state
@@ -90,17 +119,11 @@ class Visitor:
 
         It isn't where the tally was not read before, or the decision has an event there.
         """
-        place = self._reading.places.get(cap_id) if self._reading is not None else None
-        if self._reading is None or place is None or time_us < self._since_us:
+        if self._reading is None or cap_id not in self._reading.places or time_us < self._since_us:
             return False
         if not self._append(name_of(cap_id), time_us, decision_id):
             return False
-        counts = bytearray(self._counts)
-        counts[place] = min(EVENTS_MOST, counts[place] + 1)
-        self._counts = bytes(counts)
-        rolling_us = self._reading.rolling_us[place]
-        if rolling_us is not None:
-            self._until_us = min(self._until_us, time_us + rolling_us)
+        self._counts, self._until_us = carry_on(self._reading, cap_id, self._counts, self._until_us, time_us)
         return True
 
     def add_decision(self, placement: bytes, time_us: int, decision_id: bytes) -> None:
@@ -130,18 +153,15 @@ class Visitor:
             return packed
         sizes = len(counts), len(added)
         return (
-            _TALLY.pack(_TALLIED, self._named, self._since_us, self._until_us, *sizes)
-            + counts
-            + added
-            + packed
+            TALLY.pack(TALLIED, self._named, self._since_us, self._until_us, *sizes) + counts + added + packed
         )
 
     def _append(self, cap: bytes, time_us: int, decision_id: bytes) -> bool:
         added = self._added
-        if self._state is None and decision_id not in self._packed and len(added) < _ADDED_MOST:
+        if self._state is None and decision_id not in self._packed and len(added) < ADDED_MOST:
             if cap + decision_id in added:
                 return False
-            self._added = added + _ADDED.pack(cap, decision_id, time_us)
+            self._added = added + ADDED.pack(cap, decision_id, time_us)
             return True
         events = self.state().events
         rows = events.get(cap, b"")

@@ -8,7 +8,7 @@ room, an environment is not looked at again. Before a process opens one, a child
 What always holds: whoever changes anything holds the lock (`hot_lock`); reading takes none. LMDB stores right
 into the map, which spares a decision six copies and writes of a page; `hot_room` sees to it that there is
 room under it. The map has its full size from the beginning: the file is allocated as it is used, up to that
-bound, without anybody opening it anew.
+bound, without anybody opening it anew. Most decisions meet only the tally table beside it (`hot_tally`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from __future__ import annotations
 import shutil
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn
@@ -25,16 +24,27 @@ from typing import Final, NoReturn
 import lmdb
 import structlog
 
+from offer_optimizer.core.counting import CapReading
 from offer_optimizer.core.errors import CacheBusy, CacheUnready, StorageUnavailable
 from offer_optimizer.store.files import StrPath
+from offer_optimizer.store.hot_cache import Tally
 from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.hot_lock import HotLock
-from offer_optimizer.store.hot_reading import MAP_BYTES, READERS
+from offer_optimizer.store.hot_reading import MAP_BYTES
 from offer_optimizer.store.hot_records import FORMAT_VERSION
-from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
 from offer_optimizer.store.hot_sweep import SweepTurns
 from offer_optimizer.store.hot_trial import survives
+from offer_optimizer.store.lmdb_environment import (
+    STAGE,
+    STAMP,
+    Opened,
+    ReadValues,
+    SharedState,
+    Values,
+    make_environment,
+    open_environment,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -42,70 +52,9 @@ FILLED_AT_ONCE: Final = 5000
 OWN_TIMEOUT_S: Final = 1.0
 """How long the learner waits for the lock."""
 
-_STAMP: Final = b"\0stamp"
-_STAGE: Final = b"\0stage"
 _POSITION: Final = b"\0position"
-_READY: Final = Stage.READY.value
 _DAMAGE: Final = (lmdb.Error, struct.error)
 _NO_ROOM: Final = (lmdb.DiskError, lmdb.MapFullError, lmdb.ReadersFullError, lmdb.TxnFullError)
-
-
-@dataclass(slots=True)
-class _Opened:
-    """An environment. One that was seen READY stays so: only another generation begins again."""
-
-    generation: int
-    environment: lmdb.Environment
-    room: HotRoom
-    page_bytes: int
-    is_ready: bool = False
-
-    def begin_write(self, more_bytes: int = 0) -> lmdb.Transaction[bytes]:
-        """Begin to change it, with room for so many bytes more than usual. Raises CacheBusy, lmdb.Error."""
-        used_bytes = (self.environment.info()["last_pgno"] + 1) * self.page_bytes
-        try:
-            self.room.ensure(used_bytes, more_bytes)
-        except OSError as error:
-            raise CacheBusy(f"the counters could not be changed: {error.strerror or error}") from error
-        return self.environment.begin(write=True)
-
-    def close(self) -> None:
-        """Let go of it."""
-        self.environment.close()
-        self.room.close()
-
-    def accepts(self, transaction: lmdb.Transaction[bytes]) -> bool:
-        """Return whether the environment is READY, as a transaction in it sees it."""
-        if not self.is_ready:
-            self.is_ready = transaction.get(_STAGE) == _READY
-        return self.is_ready
-
-
-class _Values:
-    """Keys and values of one LMDB transaction."""
-
-    __slots__ = ("_cursor", "_transaction", "get", "put")
-
-    def __init__(self, transaction: lmdb.Transaction[bytes]) -> None:
-        self._transaction = transaction
-        self._cursor: lmdb.Cursor[bytes] | None = None
-        # The bound functions themselves: a Python frame around each would cost more than the call.
-        self.get: Callable[[bytes], bytes | None] = transaction.get
-        self.put: Callable[[bytes, bytes], object] = transaction.put
-
-    def delete(self, key: bytes, /) -> object:
-        """See hot_state.KeyValues."""
-        return self._transaction.delete(key)
-
-    def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """See hot_state.KeyValues."""
-        cursor = self._cursor
-        if cursor is None:
-            cursor = self._cursor = self._transaction.cursor()
-        # Mostly nothing is there.
-        if not cursor.set_range(start) or cursor.key() >= end:
-            return []
-        return list(takewhile(lambda entry: entry[0] < end, islice(cursor, limit)))
 
 
 class LmdbCache:
@@ -130,7 +79,7 @@ class LmdbCache:
         self._stamp = struct.pack("<I", FORMAT_VERSION) + boot_id.encode()
         self._map_bytes = map_bytes
         self._trial = trial
-        self._opened: _Opened | None = None
+        self._opened: Opened | None = None
         self.sweep_turns = SweepTurns()
 
     # --- what deciders use ---------------------------------------------------------------------------------
@@ -143,9 +92,17 @@ class LmdbCache:
         """See HotCache."""
         return _View(self)
 
-    def transaction(self, timeout_s: float, *, while_filling: bool = False) -> _Transaction:
+    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
         """See HotCache."""
-        return _Transaction(self, self._lock, timeout_s, while_filling=while_filling)
+        opened = self._opened
+        # Whether it is still in force is seen by whoever holds the tally.
+        return opened.tallies.find(reading, digest, now_us, most) if opened and opened.is_ready else None
+
+    def transaction(
+        self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
+    ) -> _Transaction:
+        """See HotCache."""
+        return _Transaction(self, self._lock, timeout_s, while_filling=while_filling, keeps_tally=keeps_tally)
 
     def refresh(self) -> None:
         """See FillableCache. Takes a child process where there is something to open: not in a request."""
@@ -168,7 +125,7 @@ class LmdbCache:
         """See FillableCache."""
         try:
             with self.begin() as transaction:
-                return Stage(transaction.get(_STAGE))
+                return Stage(transaction.get(STAGE))
         except CacheUnready:
             return None
         except (*_DAMAGE, ValueError):
@@ -187,10 +144,11 @@ class LmdbCache:
         try:
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700)
+            make_environment(path, self._map_bytes)
             opened = self._open(path, generation)
             with opened.begin_write() as transaction:
-                transaction.put(_STAMP, self._stamp)
-                transaction.put(_STAGE, Stage.EMPTY.value)
+                transaction.put(STAMP, self._stamp)
+                transaction.put(STAGE, Stage.EMPTY.value)
         except (lmdb.Error, OSError, CacheBusy) as error:
             raise StorageUnavailable(f"{path}: could not make the hot cache: {error}") from error
         self._lock.acquire(OWN_TIMEOUT_S)
@@ -217,7 +175,7 @@ class LmdbCache:
         self._lock.acquire(OWN_TIMEOUT_S)
         try:
             with self.in_force().begin_write() as transaction:
-                transaction.put(_STAGE, stage.value)
+                transaction.put(STAGE, stage.value)
                 transaction.put(_POSITION, position.to_bytes(8, "big"))
         except _DAMAGE as error:
             self.give_up(error)
@@ -243,7 +201,7 @@ class LmdbCache:
         """Begin to read the generation in force. Raises CacheUnready, lmdb.Error."""
         return self.in_force().environment.begin()
 
-    def in_force(self) -> _Opened:
+    def in_force(self) -> Opened:
         """Return the generation in force. Raises CacheUnready."""
         opened = self._opened
         if opened is None or opened.generation != self._lock.usable:
@@ -264,22 +222,11 @@ class LmdbCache:
     def _path(self, generation: int) -> Path:
         return self._directory / f"env-{self._boot[:8]}-{generation}"
 
-    def _open(self, path: Path, generation: int) -> _Opened:
+    def _open(self, path: Path, generation: int) -> Opened:
         """Open an environment. Raises lmdb.Error, OSError."""
-        environment = lmdb.open(
-            str(path),
-            map_size=self._map_bytes,
-            writemap=True,
-            sync=False,
-            metasync=False,
-            max_readers=READERS,
-            max_spare_txns=64,
-            readahead=False,
-        )
-        room = HotRoom(path / "data.mdb", self._map_bytes)
-        return _Opened(generation, environment, room, environment.stat()["psize"])
+        return open_environment(path, generation, self._map_bytes, self._lock)
 
-    def _open_tried(self, generation: int) -> _Opened | None:
+    def _open_tried(self, generation: int) -> Opened | None:
         path = self._path(generation)
         if not path.is_dir():
             if self._lock.generation == generation:
@@ -289,7 +236,7 @@ class LmdbCache:
             try:
                 opened = self._open(path, generation)
                 with opened.environment.begin() as transaction:
-                    if transaction.get(_STAMP) == self._stamp:
+                    if transaction.get(STAMP) == self._stamp:
                         return opened
                 opened.close()
             except (lmdb.Error, OSError) as error:
@@ -314,7 +261,7 @@ class _View:
             self._transaction = opened.environment.begin()
             if opened.is_ready or opened.accepts(self._transaction):
                 version = (opened.generation, self._transaction.id())
-                return HotState(_Values(self._transaction), version=version)
+                return SharedState(ReadValues(self._transaction, opened.tallies), version=version)
         except _DAMAGE as error:
             self._cache.give_up(error)
         self._transaction.abort()
@@ -331,13 +278,25 @@ class _View:
 class _Transaction:
     """One write transaction under the lock, as a context."""
 
-    __slots__ = ("_cache", "_lock", "_state", "_timeout_s", "_transaction", "_while_filling")
+    __slots__ = (
+        "_cache",
+        "_keeps_tally",
+        "_lock",
+        "_state",
+        "_timeout_s",
+        "_transaction",
+        "_values",
+        "_while_filling",
+    )
 
-    def __init__(self, cache: LmdbCache, lock: HotLock, timeout_s: float, *, while_filling: bool) -> None:
+    def __init__(
+        self, cache: LmdbCache, lock: HotLock, timeout_s: float, *, while_filling: bool, keeps_tally: bool
+    ) -> None:
         self._cache = cache
         self._lock = lock
         self._timeout_s = timeout_s
         self._while_filling = while_filling
+        self._keeps_tally = keeps_tally
 
     def __enter__(self) -> HotState:
         self._lock.acquire(self._timeout_s)
@@ -347,7 +306,7 @@ class _Transaction:
             self._transaction = opened.begin_write()
             is_whole = opened.is_ready or opened.accepts(self._transaction)
             if not is_whole and not (
-                self._while_filling and self._transaction.get(_STAGE) == Stage.FILLING.value
+                self._while_filling and self._transaction.get(STAGE) == Stage.FILLING.value
             ):
                 self._transaction.abort()
                 raise CacheUnready("the counters are being derived again")
@@ -359,8 +318,9 @@ class _Transaction:
             raise
         # A reader has the number of the last commit, a writer already its own: the next.
         version = (opened.generation, self._transaction.id() - 1)
-        self._state = HotState(
-            _Values(self._transaction), is_whole=is_whole, version=version, turns=self._cache.sweep_turns
+        self._values = Values(self._transaction, opened.tallies, keeps=self._keeps_tally)
+        self._state = SharedState(
+            self._values, is_whole=is_whole, version=version, turns=self._cache.sweep_turns
         )
         return self._state
 
@@ -371,7 +331,7 @@ class _Transaction:
         try:
             if error is None:
                 self._state.finish()
-                self._transaction.commit()
+                self._values.commit()
         except _DAMAGE as found:
             failure = found
         finally:

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 
+from offer_optimizer.core.counting import CapEvent, CapReading, Counting
 from offer_optimizer.core.errors import CacheBusy, CacheUnready
 from offer_optimizer.store.hot_fill import Stage
+from offer_optimizer.store.hot_records import VISITOR
 from offer_optimizer.store.hot_state import HotState
 from offer_optimizer.store.hot_sweep import SweepTurns
 
@@ -45,6 +47,17 @@ class MemoryValues:
         first, last = bisect_left(self._keys, start), bisect_left(self._keys, end)
         return [(key, self._values[key]) for key in islice(self._keys, first, min(last, first + limit))]
 
+    def get_visitor(self, name: bytes) -> bytes | None:
+        """See KeyValues."""
+        return self._values.get(VISITOR + name)
+
+    def put_visitor(self, name: bytes, data: bytes | None) -> None:
+        """See KeyValues."""
+        if data is None:
+            self.delete(VISITOR + name)
+        else:
+            self.put(VISITOR + name, data)
+
     def commit(self) -> None:
         """Forget how it was."""
         self.commit_count += 1
@@ -66,6 +79,36 @@ class MemoryValues:
             del self._keys[bisect_left(self._keys, key)]
 
 
+class MemoryTally:
+    """The counts of a visitor. Implements hot_cache.Tally."""
+
+    def __init__(self, lock: threading.Lock, values: MemoryValues, digest: bytes, counts: bytes) -> None:
+        self.counts = counts
+        self._lock, self._values, self._digest = lock, values, digest
+        self._version = values.commit_count
+
+    def hold(self, timeout_s: float) -> bool:
+        """See Tally."""
+        if not self._lock.acquire(timeout=timeout_s):
+            raise CacheBusy(f"the counters' lock was not free within {timeout_s:g} s")
+        if self._values.commit_count == self._version:
+            return True
+        self._lock.release()
+        return False
+
+    def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
+        """See Tally."""
+        state = HotState(self._values)
+        events = tuple(CapEvent(cap_id, time_us, 0) for cap_id in cap_ids)
+        state.apply(decision_id, self._digest, Counting(events), time_us)
+        state.flush()
+        self._values.commit()
+
+    def let_go(self) -> None:
+        """See Tally."""
+        self._lock.release()
+
+
 class MemoryCache:
     """A cache within one process. Implements hot_cache.HotCache and hot_fill.FillableCache."""
 
@@ -74,6 +117,7 @@ class MemoryCache:
         self._values = MemoryValues()
         self._stage: Stage | None = stage
         self._position = 0
+        self._tallied: set[bytes] = set()
         self._sweep_turns = SweepTurns()
 
     def is_ready(self) -> bool:
@@ -87,14 +131,25 @@ class MemoryCache:
             self._check(Stage.READY)
             yield HotState(self._values, version=(self._values, self._values.commit_count))
 
+    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> MemoryTally | None:  # noqa: ARG002
+        """See HotCache."""
+        with self._lock:
+            if self._stage is not Stage.READY or digest not in self._tallied:
+                return None
+            state = HotState(self._values)
+            if state.merged_into(digest) != digest:
+                return None
+            counts = state.counts(reading, digest, now_us)
+            return MemoryTally(self._lock, self._values, digest, counts)
+
     def transaction(
-        self, timeout_s: float, *, while_filling: bool = False
+        self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
     ) -> AbstractContextManager[HotState]:
         """See HotCache."""
-        return self._transaction(timeout_s, while_filling=while_filling)
+        return self._transaction(timeout_s, while_filling=while_filling, keeps_tally=keeps_tally)
 
     @contextmanager
-    def _transaction(self, timeout_s: float, *, while_filling: bool) -> Iterator[HotState]:
+    def _transaction(self, timeout_s: float, *, while_filling: bool, keeps_tally: bool) -> Iterator[HotState]:
         if not self._lock.acquire(timeout=timeout_s):
             raise CacheBusy(f"the counters' lock was not free within {timeout_s:g} s")
         try:
@@ -103,6 +158,8 @@ class MemoryCache:
             state = HotState(self._values, is_whole=self.is_ready(), version=version, turns=self._sweep_turns)
             try:
                 yield state
+                if keeps_tally:
+                    self._tallied |= state.changed_visitors()
                 state.finish()
             except BaseException:
                 self._values.roll_back()
@@ -125,7 +182,7 @@ class MemoryCache:
     def replace(self) -> None:
         """See FillableCache."""
         with self._lock:
-            self._values = MemoryValues()
+            self._values, self._tallied = MemoryValues(), set()
             self._stage, self._position = Stage.EMPTY, 0
 
     def fill(self, entries: Iterable[tuple[bytes, bytes]]) -> None:

@@ -145,6 +145,9 @@ def test_without_counters_limited_offers_are_left_out_and_the_rest_is_served() -
         def is_ready(self) -> bool:
             return False
 
+        def tally(self, *_: object) -> None:
+            return None
+
         @contextmanager
         def view(self) -> Iterator[CacheView]:
             if self.fault is CacheUnready:
@@ -153,10 +156,14 @@ def test_without_counters_limited_offers_are_left_out_and_the_rest_is_served() -
                 yield view
 
         @contextmanager
-        def transaction(self, timeout_s: float, *, while_filling: bool = False) -> Iterator[CacheTransaction]:
+        def transaction(
+            self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
+        ) -> Iterator[CacheTransaction]:
             if self.fault is not None:
                 raise self.fault("made so")
-            with room.cache.transaction(timeout_s, while_filling=while_filling) as transaction:
+            with room.cache.transaction(
+                timeout_s, while_filling=while_filling, keeps_tally=keeps_tally
+            ) as transaction:
                 yield transaction
 
     broken = Broken()
@@ -178,6 +185,9 @@ def test_a_cap_that_is_reached_between_looking_and_counting_holds() -> None:
         def is_ready(self) -> bool:
             return True
 
+        def tally(self, *_: object) -> None:
+            return None
+
         @contextmanager
         def view(self) -> Iterator[CacheView]:
             with room.cache.view() as view:
@@ -186,9 +196,9 @@ def test_a_cap_that_is_reached_between_looking_and_counting_holds() -> None:
                 state.apply(b"o" * 16, room.runtime.digest("ann"), Counting((event,)), event.time_us)
 
         def transaction(
-            self, timeout_s: float, *, while_filling: bool = False
+            self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
         ) -> AbstractContextManager[CacheTransaction]:
-            return room.cache.transaction(timeout_s, while_filling=while_filling)
+            return room.cache.transaction(timeout_s, while_filling=while_filling, keeps_tally=keeps_tally)
 
     assert offer(replace(room.runtime, cache=Overtaken()).decide(ask())) == "none"
     assert reasons(room) == {ExclusionReason.CAPPED}
@@ -205,12 +215,19 @@ def test_a_drawn_decision_that_can_not_be_counted_is_not_drawn_again() -> None:
         def is_ready(self) -> bool:
             return True
 
+        def tally(self, *_: object) -> None:
+            return None
+
         def view(self) -> AbstractContextManager[CacheView]:
             return room.cache.view()
 
         @contextmanager
-        def transaction(self, timeout_s: float, *, while_filling: bool = False) -> Iterator[CacheTransaction]:
-            with room.cache.transaction(timeout_s, while_filling=while_filling) as transaction:
+        def transaction(
+            self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
+        ) -> Iterator[CacheTransaction]:
+            with room.cache.transaction(
+                timeout_s, while_filling=while_filling, keeps_tally=keeps_tally
+            ) as transaction:
                 yield transaction
                 drawn.append(1)
                 raise CacheUnready("made so at the end")

@@ -62,7 +62,7 @@ def reason(funnel: Funnel) -> ExclusionReason | None:
 CAP = Cap(id="weekly", limit=2, offers=("coupon",), window=Window(rolling_s=7 * 86400.0))
 BUDGET = Budget(id="money", limit=100.0, unit="money", offers=("coupon",))
 DAILY = Budget(id="money", limit=100.0, unit="money", offers=("coupon",), period="day", pacing="even")
-LOW = Counters({0: 0}, {0: 0.0})
+LOW = Counters((0,), (0,), {0: 0.0})
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_a_placements_rule_holds_for_every_candidate(
 @pytest.mark.parametrize(
     ("counters", "expected"),
     [
-        (Counters({0: 1}, {}), None),
-        (Counters({0: 2}, {}), ExclusionReason.CAPPED),
+        (Counters((0,), (1,), {}), None),
+        (Counters((0,), (2,), {}), ExclusionReason.CAPPED),
         (None, ExclusionReason.COUNTERS_UNREADY),
     ],
 )
@@ -132,14 +132,14 @@ def test_a_cap_excludes_at_its_limit(counters: Counters | None, expected: Exclus
 )
 def test_a_budget_excludes_what_would_exceed_it(spent: float, expected: ExclusionReason | None) -> None:
     """The offer costs 5 of 100."""
-    assert reason(ask(offer(), budgets=(BUDGET,), counters=Counters({}, {0: spent}))) == expected
+    assert reason(ask(offer(), budgets=(BUDGET,), counters=Counters((), (), {0: spent}))) == expected
 
 
 def test_a_paced_budget_excludes_what_the_clock_does_not_allow_yet() -> None:
     """NOW is 15:06:40 UTC, 63 % of the day: with one hundredth on top it allows 63.96 of 100."""
-    assert reason(ask(offer(), budgets=(DAILY,), counters=Counters({}, {0: 58.9}))) is None
+    assert reason(ask(offer(), budgets=(DAILY,), counters=Counters((), (), {0: 58.9}))) is None
     assert (
-        reason(ask(offer(), budgets=(DAILY,), counters=Counters({}, {0: 59.0})))
+        reason(ask(offer(), budgets=(DAILY,), counters=Counters((), (), {0: 59.0})))
         is ExclusionReason.BUDGET_PACED
     )
 
@@ -147,16 +147,17 @@ def test_a_paced_budget_excludes_what_the_clock_does_not_allow_yet() -> None:
 def test_nothing_is_never_limited() -> None:
     everything = Cap(id="interruptions", limit=1, interruptions=True)
     nothing = offer(id="nothing", type=OfferType.NOTHING)
-    funnel = ask(offer(), nothing, caps=(everything,), counters=Counters({0: 5}, {}))
+    funnel = ask(offer(), nothing, caps=(everything,), counters=Counters((0,), (5,), {}))
     assert [candidate.offer_id for candidate in funnel.eligible] == ["nothing"]
     assert funnel.excluded == (0,)
 
 
 def test_a_rule_reads_the_counts_that_the_decision_read() -> None:
     rule = 'visitor["weekly"] < 1.0'
-    assert reason(ask(offer(eligible=rule), caps=(CAP,), counters=Counters({0: 0}, {}))) is None
+    assert reason(ask(offer(eligible=rule), caps=(CAP,), counters=Counters((0,), (0,), {}))) is None
     assert (
-        reason(ask(offer(eligible=rule), caps=(CAP,), counters=Counters({0: 1}, {}))) is ExclusionReason.RULE
+        reason(ask(offer(eligible=rule), caps=(CAP,), counters=Counters((0,), (1,), {})))
+        is ExclusionReason.RULE
     )
 
 

@@ -126,11 +126,11 @@ def test_where_counters_are_held_up_too_the_repeat_writes_the_record() -> None:
             return getattr(cache, name)
 
         @contextmanager
-        def transaction(self, timeout_s: float) -> Iterator[CacheTransaction]:
+        def transaction(self, timeout_s: float, *, keeps_tally: bool = False) -> Iterator[CacheTransaction]:
             self.given += 1
             if self.given > 1:
                 raise CacheBusy("held up")
-            with cache.transaction(timeout_s) as found:
+            with cache.transaction(timeout_s, keeps_tally=keeps_tally) as found:
                 yield found
 
     held_up = replace(room.runtime, cache=HeldUp())  # type: ignore[arg-type]

@@ -235,11 +235,11 @@ class HeldUp(MemoryCache):
     is_held = False
 
     def transaction(
-        self, timeout_s: float, *, while_filling: bool = False
+        self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
     ) -> AbstractContextManager[HotState]:
         if self.is_held:
             raise CacheBusy("somebody holds it")
-        return super().transaction(timeout_s, while_filling=while_filling)
+        return super().transaction(timeout_s, while_filling=while_filling, keeps_tally=keeps_tally)
 
 
 def test_a_lock_that_is_held_up_neither_stops_learning_nor_loses_what_was_drained() -> None:
