@@ -51,7 +51,6 @@ from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.identity import Identity
 from offer_optimizer.store.lmdb_cache import LmdbCache
-from offer_optimizer.store.memory_cache import MemoryCache
 from offer_optimizer.store.recorders import Journal
 from offer_optimizer.store.segment_writer import SegmentWriter
 from offer_optimizer.store.snapshots import Snapshot
@@ -214,19 +213,19 @@ def questions(directory: Path) -> dict[str, Callable[[int], object]]:
         LINEAR_PMF: _pmf(linear, contexts),
         AUTO_PMF: _pmf(auto, contexts),
     }
-    whole, shared = catalog(rules=True, caps=True), _shared_cache(directory)
-    hearing, apart = catalog(rules=True, caps=True, hears="dismiss"), _shared_cache(directory, "apart")
-    for number, (name, prepared, cache, asked) in enumerate(
+    whole, hearing = catalog(rules=True, caps=True), catalog(rules=True, caps=True, hears="dismiss")
+    for number, (name, prepared, asked) in enumerate(
         (
-            ("decide", bare, MemoryCache(), requests),
-            ("decide with 20 rules", catalog(rules=True, caps=False), MemoryCache(), requests),
-            (WHOLE, whole, shared, requests),
-            ("the same, a number never repeats", whole, shared, unlike),
-            ("the same, a cap hears feedback", hearing, apart, requests),
-            (LINEAR_WHOLE, catalog(rules=True, caps=True, policy="linear"), shared, requests),
-            (AUTO_WHOLE, catalog(rules=True, caps=True, policy="auto"), shared, requests),
+            ("decide", bare, requests),
+            ("decide with 20 rules", catalog(rules=True, caps=False), requests),
+            (WHOLE, whole, requests),
+            ("the same, a number never repeats", whole, unlike),
+            ("the same, a cap hears feedback", hearing, requests),
+            (LINEAR_WHOLE, catalog(rules=True, caps=True, policy="linear"), requests),
+            (AUTO_WHOLE, catalog(rules=True, caps=True, policy="auto"), requests),
         )
     ):
+        cache = _shared_cache(directory, f"hot-{number}")
         found[name] = _asking(_runtime(prepared, directory, cache, f"{number:016x}"), asked)
     return found
 

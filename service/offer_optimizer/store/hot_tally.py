@@ -1,9 +1,9 @@
 """The tally table: what most decisions read and change of a visitor, in one place and by one store.
 
 A mapped file beside an environment of the hot cache. A visitor has one place there, found by its digest,
-which another visitor may take. What lies there is the newest tally (hot_visitor) with the events added since
-rows were counted; the environment may have an older one, and has everything else. A place holds the tally of
-a visitor that is known by its own digest, never of one that was merged into another.
+which another visitor may take. What lies there is the newest tally (hot_visitor) with the events that were
+added since the environment was told; it may have an older tally, and has everything else. A place holds the
+tally of a visitor that is known by its own digest, never of one that was merged into another.
 
     u8 state | u32 crc of what follows, up to its end | 32 name | tally
 
@@ -35,7 +35,7 @@ _ENTRY: Final = struct.Struct(f"<BI{NAME_BYTES}s{TALLY.format[1:]}")
 _NAMED: Final = slice(_CHECK.size, _CHECK.size + NAME_BYTES)
 _NOBODYS, _OUTDATED, _HOLDS = 0, 1, 2
 """States: nobody's place, a tally that counts for no reading but has added events, one that holds."""
-_REGION_BYTES: Final = 1 << 20
+_PAGE_BYTES: Final = 4096
 
 
 class TornEntry(struct.error):
@@ -114,7 +114,7 @@ class TallyTable:
             os.close(fd)
             raise
         self._fd = fd
-        self._allocated: set[int] = set()
+        self._allocated = bytearray(size // _PAGE_BYTES + 1)
 
     @staticmethod
     def create(path: Path, places: int) -> None:
@@ -197,14 +197,14 @@ class TallyTable:
         return (int.from_bytes(name[:4], "little") & self._mask) * ENTRY_BYTES
 
     def _has_room(self, at: int) -> bool:
-        """Allocate the pages around a place, since a store where the disk is full would be a SIGBUS."""
-        region = at // _REGION_BYTES
-        if region not in self._allocated:
+        """Allocate the page of a place, since a store where the disk is full would be a SIGBUS."""
+        page = at // _PAGE_BYTES
+        if not self._allocated[page]:
             try:
-                os.posix_fallocate(self._fd, region * _REGION_BYTES, min(_REGION_BYTES, len(self.map)))
+                os.posix_fallocate(self._fd, page * _PAGE_BYTES, min(_PAGE_BYTES, len(self.map)))
             except OSError:
                 return False
-            self._allocated.add(region)
+            self._allocated[page] = 1
         return True
 
 

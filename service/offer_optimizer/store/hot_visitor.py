@@ -31,7 +31,7 @@ TALLY: Final = struct.Struct("<c8sqqBH")
 """Kind, name of the reading, first time and end of the times at which it holds, bytes of counts and rows."""
 ADDED: Final = struct.Struct("<8s16sq")
 """Cap, decision_id, time in us: an event that stays, not yet among the rows of its cap."""
-ADDED_MOST: Final = 12 * ADDED.size
+ADDED_MOST: Final = 96 * ADDED.size
 EMPTY: Final = encode_visitor(VisitorState())
 _NEVER_US: Final = 1 << 62
 
@@ -57,6 +57,27 @@ def split(data: bytes) -> tuple[bytes, bytes]:
     *_, counts, added = TALLY.unpack_from(data)
     end = TALLY.size + counts + added
     return data[:end], data[end:]
+
+
+def joined(tally: bytes, data: bytes | None) -> bytes:
+    """Return what lies under a visitor's name with a newer tally, and the added events of both.
+
+    Raises struct.error.
+    """
+    own, rows = split(EMPTY if data is None else data)
+    if not own:
+        return tally + rows
+    *_, own_counts, own_added = TALLY.unpack_from(own)
+    kind, named, since_us, until_us, counts, added = TALLY.unpack_from(tally)
+    end = TALLY.size + counts
+    head = TALLY.pack(kind, named, since_us, until_us, counts, own_added + added)
+    return b"".join((head, tally[TALLY.size : end], own[TALLY.size + own_counts :], tally[end:], rows))
+
+
+def without_added(tally: bytes) -> bytes:
+    """Return a tally whose added events lie elsewhere. Raises struct.error."""
+    kind, named, since_us, until_us, counts, _ = TALLY.unpack_from(tally)
+    return TALLY.pack(kind, named, since_us, until_us, counts, 0) + tally[TALLY.size : TALLY.size + counts]
 
 
 def outdated(tally: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """One environment of the hot cache: LMDB, its room on the disk, and the tally table beside it.
 
-What always holds: a tally that lies in the table stands for the one in LMDB; a transaction marks it outdated
-before it commits what makes it so, and writes the new one after. Whoever dies in between leaves events known
-twice, which count once.
+What always holds: a tally that lies in the table stands for the one in LMDB, and has the events that were
+added since; a transaction marks it outdated before it commits what makes it so, and writes the new one after.
+Whoever dies in between leaves events known twice, which count once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from offer_optimizer.store.hot_records import VISITOR, redirected
 from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
 from offer_optimizer.store.hot_tally import ENTRY_BYTES, PLACES_MOST, TallyTable, TornEntry
-from offer_optimizer.store.hot_visitor import EMPTY, split
+from offer_optimizer.store.hot_visitor import joined, split, without_added
 
 STAMP: Final = b"\0stamp"
 STAGE: Final = b"\0stage"
@@ -167,7 +167,7 @@ class Values:
 
     def _bring(self, name: bytes, tally: bytes) -> None:
         """Have a visitor's place changed with the commit; whoever else has it takes what it added home."""
-        self._changed[name] = tally
+        self._changed[name] = without_added(tally) if tally else b""
         other = self._tallies.other(name) if tally else None
         if other is not None and other[0] not in self._changed:
             key = VISITOR + other[0]
@@ -209,7 +209,5 @@ class SharedState(HotState):
 
 
 def _with_tally(tally: bytes, data: bytes | None) -> bytes:
-    if data is None:
-        return tally + EMPTY
     # One that was merged has none: whoever merged it died before it could say so.
-    return data if redirected(data) is not None else tally + split(data)[1]
+    return data if data is not None and redirected(data) is not None else joined(tally, data)
