@@ -29,7 +29,7 @@ from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, HotCach
 from offer_optimizer.store.hot_counting import count_new_decision
 
 LOCK_TIMEOUT_S: Final = 0.02
-"""A page does not wait longer for the counters; without them limited offers are left out."""
+"""A page does not wait longer for the counters, at a time; without them limited offers are left out."""
 
 
 class DecisionJournal(Protocol):
@@ -108,7 +108,7 @@ class Runtime:
         """Decide by what lies ready of the visitor; None where somebody changed that meanwhile."""
         draft = self.drafter.draft(asked, counters_of(asked.plan.reads, tally.counts), time_us)
         try:
-            if not tally.hold(LOCK_TIMEOUT_S):
+            if not tally.take(LOCK_TIMEOUT_S):
                 return None
         except CacheBusy:
             return self._decide_without_counters(asked, time_us)
@@ -119,6 +119,9 @@ class Runtime:
                 caps = asked.prepared.limits.staying(offer_id, decision.placement_id)
                 if caps:
                     tally.add(caps, decision.decision_id, time_us)
+        except CacheBusy:
+            # It was drawn and can't be counted: drawing again would bias what is logged.
+            return self._unrecorded(asked)
         finally:
             tally.let_go()
         return self._record_counted(asked, draft, decision)

@@ -123,12 +123,12 @@ class CacheTransaction(CacheView, Protocol):
 class Tally(Protocol):
     """What lies ready of one visitor, as it was read: `counts` of the caps of a reading, a byte each.
 
-    `hold`, then `add` once at most, then `let_go`.
+    `take`, then `add` once at most, then `let_go`.
     """
 
     counts: bytes
 
-    def hold(self, timeout_s: float) -> bool:
+    def take(self, timeout_s: float) -> bool:
         """Take the lock and return whether all is still as it was read; where not, give it back.
 
         Raises CacheBusy.
@@ -136,7 +136,10 @@ class Tally(Protocol):
         ...
 
     def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
-        """Add events of a decision that stay; of caps of the reading. Hold it."""
+        """Add events of a decision that stay; of caps of the reading, once it is taken.
+
+        Raises CacheBusy: it is not counted.
+        """
         ...
 
     def let_go(self) -> None:

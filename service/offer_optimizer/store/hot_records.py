@@ -23,8 +23,8 @@ from typing import Final
 
 from offer_optimizer.store.hot_cache import Recent
 
-FORMAT_VERSION: Final = 2
-"""Of all values here; a cache with another one is thrown away."""
+FORMAT_VERSION: Final = 3
+"""Of all values here and in the tally table; a cache with another one is thrown away."""
 MICRO: Final = 1_000_000
 _AMOUNT_MOST: Final = 1 << 62
 

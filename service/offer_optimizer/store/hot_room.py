@@ -12,6 +12,7 @@ out of blocks under a page that was allocated.
 from __future__ import annotations
 
 import os
+import weakref
 from typing import Final
 
 from offer_optimizer.store.files import StrPath
@@ -27,6 +28,7 @@ class HotRoom:
     def __init__(self, path: StrPath, map_bytes: int) -> None:
         """Open the file, which exists. Raises OSError."""
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._closing = weakref.finalize(self, os.close, self._fd)
         self._map_bytes = map_bytes
         self._end = 0
 
@@ -41,4 +43,4 @@ class HotRoom:
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._fd)
+        self._closing()

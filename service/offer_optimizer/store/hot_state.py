@@ -226,10 +226,6 @@ class HotState:
         self._values.put_visitor(giver.name, records.encode_redirect(taker.name))
         self._visitors = {name: taker if it is giver else it for name, it in self._visitors.items()}
 
-    def changed_visitors(self) -> set[bytes]:
-        """Return the names of visitors that the next `flush` writes."""
-        return set(self._changed)
-
     def finish(self) -> None:
         """Sweep a little and flush; call it before the transaction of a cache commits."""
         if self._pruned_us and (self._turns is None or self._turns.is_due(self._pruned_us)):

@@ -8,7 +8,7 @@ room, an environment is not looked at again. Before a process opens one, a child
 What always holds: whoever changes anything holds the lock (`hot_lock`); reading takes none. LMDB stores right
 into the map, which spares a decision six copies and writes of a page; `hot_room` sees to it that there is
 room under it. The map has its full size from the beginning: the file is allocated as it is used, up to that
-bound, without anybody opening it anew. Most decisions meet only the tally table beside it (`hot_tally`).
+bound, without anybody opening it anew. Most decisions meet only the tally table beside it (`tally_table`).
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class LmdbCache:
     def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
         """See HotCache."""
         opened = self._opened
-        # Whether it is still in force is seen by whoever holds the tally.
+        # Whether it is still in force is seen by whoever takes the tally.
         return opened.tallies.find(reading, digest, now_us, most) if opened and opened.is_ready else None
 
     def transaction(

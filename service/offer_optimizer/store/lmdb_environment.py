@@ -2,7 +2,8 @@
 
 What always holds: a tally that lies in the table stands for the one in LMDB, and has the events that were
 added since; a transaction marks it outdated before it commits what makes it so, and writes the new one after.
-Whoever dies in between leaves events known twice, which count once.
+Whoever dies in between leaves events known twice, which count once; or one known that was being undone, which
+then counts although nobody was shown it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 
 import lmdb
 
-from offer_optimizer.core.errors import CacheBusy, CacheUnready
+from offer_optimizer.core.errors import CacheBusy
 from offer_optimizer.store.hot_cache import CacheView
 from offer_optimizer.store.hot_fill import Stage
 from offer_optimizer.store.hot_lock import HotLock
@@ -23,8 +24,8 @@ from offer_optimizer.store.hot_reading import READERS
 from offer_optimizer.store.hot_records import VISITOR, redirected
 from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
-from offer_optimizer.store.hot_tally import ENTRY_BYTES, PLACES_MOST, TallyTable, TornEntry
-from offer_optimizer.store.hot_visitor import joined, split, without_added
+from offer_optimizer.store.hot_visitor import TALLIED, joined, split, without_added
+from offer_optimizer.store.tally_table import SEAT_BYTES, SEATS_MOST, TallyTable, TornSeat
 
 STAMP: Final = b"\0stamp"
 STAGE: Final = b"\0stage"
@@ -32,15 +33,16 @@ _READY: Final = Stage.READY.value
 _TALLIES: Final = "tallies"
 _SHARE: Final = 16
 """The table takes this part of an environment's map at most."""
-_TRIES: Final = 100
+_TORN: Final = b"torn"
+"""Stands for a tally that could not be read: equal to none."""
 
 
 def make_environment(path: Path, map_bytes: int) -> None:
     """Make what `open_environment` expects in a directory, which exists. Raises OSError."""
-    places = PLACES_MOST
-    while places * ENTRY_BYTES * _SHARE > map_bytes and places > 1:
-        places //= 2
-    TallyTable.create(path / _TALLIES, places)
+    seats = SEATS_MOST
+    while seats * SEAT_BYTES * _SHARE > map_bytes and seats > 1:
+        seats //= 2
+    TallyTable.create(path / _TALLIES, seats)
 
 
 def open_environment(path: Path, generation: int, map_bytes: int, lock: HotLock) -> Opened:
@@ -129,23 +131,22 @@ class Values:
         return list(takewhile(lambda entry: entry[0] < end, islice(cursor, limit)))
 
     def get_visitor(self, name: bytes) -> bytes | None:
-        """See hot_state.KeyValues. Raises TornEntry."""
-        # Before LMDB's: what is given back to it meanwhile is then known twice, and not missing.
+        """See hot_state.KeyValues. Raises TornSeat."""
         tally = self.read[name] = self._tallies.get(name)
         data = self.get(VISITOR + name)
         return _with_tally(tally, data) if tally else data
 
     def put_visitor(self, name: bytes, data: bytes | None) -> None:
-        """See hot_state.KeyValues. Raises TornEntry."""
+        """See hot_state.KeyValues. Raises TornSeat."""
         if data is None:
             self.delete(VISITOR + name)
         else:
             self.put(VISITOR + name, data)
         if self._keeps or self.read.get(name):
-            self._bring(name, split(data)[0] if data is not None else b"")
+            self._seat(name, data)
 
-    def holds(self, read: Mapping[bytes, bytes]) -> bool:
-        """Return whether tallies are as a view has read them, and take them over. Raises TornEntry."""
+    def are_as_read(self, read: Mapping[bytes, bytes]) -> bool:
+        """Return whether tallies are as a view has read them, and take them over. Raises TornSeat."""
         for name, tally in read.items():
             if self._tallies.get(name) != tally:
                 return False
@@ -165,9 +166,12 @@ class Values:
             else:
                 tallies.clear(name)
 
-    def _bring(self, name: bytes, tally: bytes) -> None:
-        """Have a visitor's place changed with the commit; whoever else has it takes what it added home."""
-        self._changed[name] = without_added(tally) if tally else b""
+    def _seat(self, name: bytes, data: bytes | None) -> None:
+        """Have a visitor's seat changed with the commit; whoever else has it takes what it added home."""
+        tally = without_added(split(data)[0]) if data is not None and data.startswith(TALLIED) else b""
+        if not self._tallies.fits(name, tally):
+            tally = b""
+        self._changed[name] = tally
         other = self._tallies.other(name) if tally else None
         if other is not None and other[0] not in self._changed:
             key = VISITOR + other[0]
@@ -175,22 +179,21 @@ class Values:
 
 
 class ReadValues(Values):
-    """The same of a view: nobody holds the lock, so a place may be read while it is written.
+    """The same of a view: nobody holds the lock, so a seat may be read while it is written.
 
-    And given away behind the view's back, after LMDB was looked at: then events that were added are missing,
-    which a transaction that asks whether it `continues` the view finds out.
+    And given away behind the view's back, after LMDB was looked at: then events that were added are missing.
+    A transaction that asks whether it `continues` the view finds out about either, and reads again.
     """
 
     __slots__ = ()
 
     def get_visitor(self, name: bytes) -> bytes | None:
-        """See hot_state.KeyValues. Raises CacheUnready."""
-        for _ in range(_TRIES):
-            try:
-                return super().get_visitor(name)
-            except TornEntry:
-                continue
-        raise CacheUnready("a visitor's tally is being written")
+        """See hot_state.KeyValues."""
+        try:
+            return super().get_visitor(name)
+        except TornSeat:
+            self.read[name] = _TORN
+            return self.get(VISITOR + name)
 
 
 class SharedState(HotState):
@@ -205,7 +208,7 @@ class SharedState(HotState):
         if not isinstance(view, SharedState):
             return False
         read = view._values.read  # noqa: SLF001  (of the same class)
-        return self._values.holds(read) and super().continues(view)
+        return self._values.are_as_read(read) and super().continues(view)
 
 
 def _with_tally(tally: bytes, data: bytes | None) -> bytes:

@@ -82,18 +82,17 @@ class MemoryValues:
 class MemoryTally:
     """The counts of a visitor. Implements hot_cache.Tally."""
 
-    def __init__(self, lock: threading.Lock, values: MemoryValues, digest: bytes, counts: bytes) -> None:
+    def __init__(self, cache: MemoryCache, values: MemoryValues, digest: bytes, counts: bytes) -> None:
         self.counts = counts
-        self._lock, self._values, self._digest = lock, values, digest
+        self._cache, self._values, self._digest = cache, values, digest
         self._version = values.commit_count
 
-    def hold(self, timeout_s: float) -> bool:
+    def take(self, timeout_s: float) -> bool:
         """See Tally."""
-        if not self._lock.acquire(timeout=timeout_s):
-            raise CacheBusy(f"the counters' lock was not free within {timeout_s:g} s")
-        if self._values.commit_count == self._version:
+        self._cache.acquire(timeout_s)
+        if self._cache.is_same(self._values) and self._values.commit_count == self._version:
             return True
-        self._lock.release()
+        self._cache.release()
         return False
 
     def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
@@ -106,7 +105,7 @@ class MemoryTally:
 
     def let_go(self) -> None:
         """See Tally."""
-        self._lock.release()
+        self._cache.release()
 
 
 class MemoryCache:
@@ -117,7 +116,6 @@ class MemoryCache:
         self._values = MemoryValues()
         self._stage: Stage | None = stage
         self._position = 0
-        self._tallied: set[bytes] = set()
         self._sweep_turns = SweepTurns()
 
     def is_ready(self) -> bool:
@@ -134,32 +132,43 @@ class MemoryCache:
     def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> MemoryTally | None:  # noqa: ARG002
         """See HotCache."""
         with self._lock:
-            if self._stage is not Stage.READY or digest not in self._tallied:
-                return None
             state = HotState(self._values)
-            if state.merged_into(digest) != digest:
+            if self._stage is not Stage.READY or state.merged_into(digest) != digest:
                 return None
-            counts = state.counts(reading, digest, now_us)
-            return MemoryTally(self._lock, self._values, digest, counts)
+            return MemoryTally(self, self._values, digest, state.counts(reading, digest, now_us))
 
-    def transaction(
-        self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
-    ) -> AbstractContextManager[HotState]:
-        """See HotCache."""
-        return self._transaction(timeout_s, while_filling=while_filling, keeps_tally=keeps_tally)
-
-    @contextmanager
-    def _transaction(self, timeout_s: float, *, while_filling: bool, keeps_tally: bool) -> Iterator[HotState]:
+    def acquire(self, timeout_s: float) -> None:
+        """Take the lock. Raises CacheBusy."""
         if not self._lock.acquire(timeout=timeout_s):
             raise CacheBusy(f"the counters' lock was not free within {timeout_s:g} s")
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+    def is_same(self, values: MemoryValues) -> bool:
+        """Return whether these are the values in force; hold the lock."""
+        return self._stage is Stage.READY and self._values is values
+
+    def transaction(
+        self,
+        timeout_s: float,
+        *,
+        while_filling: bool = False,
+        keeps_tally: bool = False,  # noqa: ARG002
+    ) -> AbstractContextManager[HotState]:
+        """See HotCache. Every tally lies ready."""
+        return self._transaction(timeout_s, while_filling=while_filling)
+
+    @contextmanager
+    def _transaction(self, timeout_s: float, *, while_filling: bool) -> Iterator[HotState]:
+        self.acquire(timeout_s)
         try:
             self._check(*((Stage.READY, Stage.FILLING) if while_filling else (Stage.READY,)))
             version = (self._values, self._values.commit_count)
             state = HotState(self._values, is_whole=self.is_ready(), version=version, turns=self._sweep_turns)
             try:
                 yield state
-                if keeps_tally:
-                    self._tallied |= state.changed_visitors()
                 state.finish()
             except BaseException:
                 self._values.roll_back()
@@ -182,7 +191,7 @@ class MemoryCache:
     def replace(self) -> None:
         """See FillableCache."""
         with self._lock:
-            self._values, self._tallied = MemoryValues(), set()
+            self._values = MemoryValues()
             self._stage, self._position = Stage.EMPTY, 0
 
     def fill(self, entries: Iterable[tuple[bytes, bytes]]) -> None:

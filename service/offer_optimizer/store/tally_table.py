@@ -1,0 +1,226 @@
+"""The tally table: what most decisions read and change of a visitor, in one place and by one write.
+
+A file beside an environment of the hot cache. A visitor has one seat there, found by its digest, which
+another visitor may take. What lies there is the newest tally (hot_visitor) with the events that were added
+since the environment was told; it may have an older tally, and has everything else. A seat holds the tally of
+a visitor that is known by its own digest, never of one that was merged into another.
+
+    u8 state | u32 crc of what follows, up to its end | 32 name | tally
+
+What always holds: seats are changed under the lock of the hot cache. Reading takes none: one that is being
+written, or that a process died writing, is known by its checksum. An event is in the environment before its
+seat is given to another visitor, or cleared. Stores go by `write`, so that a full disk is an error like any
+other; pages that somebody has written are read in a map, others by `read`: to look at a hole of a full tmpfs
+through a map is a SIGBUS.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import weakref
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from offer_optimizer.core.counting import CapReading
+from offer_optimizer.core.errors import CacheBusy
+from offer_optimizer.store.hot_lock import HotLock
+from offer_optimizer.store.hot_records import name_of
+from offer_optimizer.store.hot_visitor import ADDED, TALLIED, TALLY, carry_on, outdated
+
+SEAT_BYTES: Final = 512
+NAME_BYTES: Final = 32
+SEATS_MOST: Final = 1 << 20
+_CHECK: Final = struct.Struct("<BI")
+_SEAT: Final = struct.Struct(f"<BI{NAME_BYTES}s{TALLY.format[1:]}")
+_NAMED: Final = slice(_CHECK.size, _CHECK.size + NAME_BYTES)
+_NOBODYS, _OUTDATED, _CURRENT = 0, 1, 2
+"""States: nobody's seat, a tally that counts for no reading but has added events, one that counts."""
+
+
+class TornSeat(struct.error):
+    """A seat that is being written, that nobody finished writing, or that can't be read."""
+
+
+class SharedTally:
+    """What lay ready of a visitor, as it was read. Implements hot_cache.Tally."""
+
+    __slots__ = (
+        "_added",
+        "_at",
+        "_named",
+        "_reading",
+        "_seat",
+        "_since_us",
+        "_table",
+        "_until_us",
+        "counts",
+    )
+
+    def __init__(
+        self,
+        table: TallyTable,
+        at: int,
+        seat: bytes,
+        reading: CapReading,
+        head: tuple[bytes, int, int, int, int],
+    ) -> None:
+        self._table, self._at, self._seat, self._reading = table, at, seat, reading
+        self._named, self._since_us, self._until_us, counts, added = head
+        start = _SEAT.size + counts
+        self.counts = seat[_SEAT.size : start]
+        self._added = seat[start : start + added]
+
+    def take(self, timeout_s: float) -> bool:
+        """See hot_cache.Tally."""
+        table = self._table
+        table.lock.acquire(timeout_s)
+        try:
+            if table.generation == table.lock.usable and table.read(self._at) == self._seat:
+                return True
+        except BaseException:
+            table.lock.release()
+            raise
+        table.lock.release()
+        return False
+
+    def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
+        """See hot_cache.Tally."""
+        counts, until_us, rows = self.counts, self._until_us, self._added
+        for cap_id in cap_ids:
+            counts, until_us = carry_on(self._reading, cap_id, counts, until_us, time_us)
+            rows += ADDED.pack(name_of(cap_id), decision_id, time_us)
+        tally = TALLY.pack(TALLIED, self._named, self._since_us, until_us, len(counts), len(rows))
+        try:
+            self._table.write(self._at, b"".join((self._seat[_NAMED], tally, counts, rows)))
+        except OSError as error:
+            raise CacheBusy(f"the counters could not be changed: {error.strerror or error}") from error
+
+    def let_go(self) -> None:
+        """See hot_cache.Tally."""
+        self._table.lock.release()
+
+
+class TallyTable:
+    """The table of one generation, as one process has it open. Change it under the lock."""
+
+    def __init__(self, path: Path, generation: int, lock: HotLock) -> None:
+        """Open the file. Raises OSError."""
+        self.generation = generation
+        self.lock = lock
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        # Closed with the last who has it, who may be a reader in another thread.
+        self._closing = weakref.finalize(self, os.close, self._fd)
+        size = os.fstat(self._fd).st_size
+        self._mask = size // SEAT_BYTES - 1
+        self._written = bytearray(size // mmap.PAGESIZE + 1)
+        if self._mask < 0 or size % SEAT_BYTES or self._mask & (self._mask + 1):
+            raise OSError(f"{path}: a table of tallies has {size} bytes")
+        self._map = mmap.mmap(self._fd, size, prot=mmap.PROT_READ)
+
+    @staticmethod
+    def create(path: Path, seats: int) -> None:
+        """Make an empty one, for a power of two of visitors; it takes room as it is used. Raises OSError."""
+        with path.open("xb") as file:
+            file.truncate(seats * SEAT_BYTES)
+
+    def find(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> SharedTally | None:
+        """Return a visitor's tally of a reading that counts now, and has room for `most` more events."""
+        at = (int.from_bytes(digest[:4], "little") & self._mask) * SEAT_BYTES
+        if not self._written[at // mmap.PAGESIZE]:
+            return None  # whoever writes it, or reads it in a transaction, knows from then on
+        seat = self._map[at : at + SEAT_BYTES]
+        state, crc, name, _, named, since_us, until_us, counts, added = _SEAT.unpack_from(seat)
+        end = _SEAT.size + counts + added
+        if (
+            name != digest
+            or state != _CURRENT
+            or not since_us <= now_us < until_us
+            or end + most * ADDED.size > SEAT_BYTES
+            or named != reading.name_at(now_us)
+            or zlib.crc32(seat[_CHECK.size : end]) != crc
+        ):
+            return None
+        return SharedTally(self, at, seat, reading, (named, since_us, until_us, counts, added))
+
+    def get(self, name: bytes) -> bytes:
+        """Return the tally of a visitor, nothing where its seat holds none. Raises TornSeat."""
+        seat = self.read(self._at(name))
+        # Mostly nobody's: a seat is given to whom decisions only count for.
+        if seat[0] == _NOBODYS or seat[_NAMED] != name:
+            return b""
+        return _parse(seat)[1]
+
+    def other(self, name: bytes) -> tuple[bytes, bytes] | None:
+        """Return (name, tally) of another visitor who has this one's seat, if one has. Raises TornSeat."""
+        seat = self.read(self._at(name))
+        return _parse(seat) if seat[0] != _NOBODYS and seat[_NAMED] != name else None
+
+    def fits(self, name: bytes, tally: bytes) -> bool:
+        """Return whether a seat can hold the tally of such a visitor."""
+        return len(name) == NAME_BYTES and _CHECK.size + NAME_BYTES + len(tally) <= SEAT_BYTES
+
+    def set(self, name: bytes, tally: bytes) -> None:
+        """Give a visitor its seat, with a tally that fits; where the disk refuses it, nobody has it then."""
+        try:
+            self.write(self._at(name), name + tally)
+        except OSError:
+            self._free(self._at(name))
+
+    def outdate(self, name: bytes) -> None:
+        """Let a tally that lies here count for no reading, and keep its added events. Raises TornSeat."""
+        self._mark(self._at(name), _OUTDATED)
+
+    def clear(self, name: bytes) -> None:
+        """Let a visitor have no seat. Raises TornSeat."""
+        seat = self.read(self._at(name))
+        if seat[0] != _NOBODYS and seat[_NAMED] == name:
+            self._free(self._at(name))
+
+    def read(self, at: int) -> bytes:
+        """Return a seat. Raises TornSeat."""
+        if self._written[at // mmap.PAGESIZE]:
+            return self._map[at : at + SEAT_BYTES]
+        try:
+            seat = os.pread(self._fd, SEAT_BYTES, at)
+        except OSError as error:
+            raise TornSeat(f"a visitor's tally can't be read: {error.strerror or error}") from error
+        if seat[0] != _NOBODYS:
+            self._written[at // mmap.PAGESIZE] = 1
+        return seat
+
+    def write(self, at: int, content: bytes) -> None:
+        """Write name and tally at a seat. Raises OSError."""
+        if _CHECK.size + len(content) > SEAT_BYTES:
+            raise ValueError(f"a tally of {len(content)} bytes has no room in a seat of {SEAT_BYTES}")
+        os.pwrite(self._fd, _CHECK.pack(_CURRENT, zlib.crc32(content)) + content, at)
+        self._written[at // mmap.PAGESIZE] = 1
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._closing()
+
+    def _free(self, at: int) -> None:
+        self._mark(at, _NOBODYS)
+
+    def _mark(self, at: int, state: int) -> None:
+        try:
+            os.pwrite(self._fd, bytes((state,)), at)
+        except OSError as error:
+            raise TornSeat(f"a visitor's tally can't be marked: {error.strerror or error}") from error
+
+    def _at(self, name: bytes) -> int:
+        return (int.from_bytes(name[:4], "little") & self._mask) * SEAT_BYTES
+
+
+def _parse(seat: bytes) -> tuple[bytes, bytes]:
+    """Return (name, tally). Raises TornSeat."""
+    state, crc, name, *_, counts, added = _SEAT.unpack_from(seat)
+    content = seat[_CHECK.size : _SEAT.size + counts + added]
+    if zlib.crc32(content) != crc:
+        raise TornSeat("a visitor's tally is not as it was written")
+    tally = content[NAME_BYTES:]
+    return name, tally if state == _CURRENT else outdated(tally)
