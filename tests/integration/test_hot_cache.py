@@ -15,7 +15,8 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from offer_optimizer.core.counting import CapEvent, Charge, Counting
+from offer_optimizer.core.catalog import Cap, Window
+from offer_optimizer.core.counting import CapEvent, CapReading, Charge, Counting
 from offer_optimizer.core.errors import CacheUnready, StorageUnavailable
 from offer_optimizer.core.ids import make_decision_id
 from offer_optimizer.store.hot_cache import CacheTransaction, Recent
@@ -30,6 +31,7 @@ from tests.conftest import Size
 NOW_US = 1_750_000_000_000_000
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 ANN = b"a" * 32
+READING = CapReading((Cap(id="x", limit=5), Cap(id="y", limit=5, window=Window(rolling_s=3600.0))))
 
 
 def open_cache(folder: Path, boot: str = BOOT) -> LmdbCache:
@@ -104,11 +106,12 @@ def act(cache: FillableCache, chance: random.Random) -> object:
     recent = Recent(decision_id, "home", "offer", visitor, now_us, number % 2 == 0, 1, bytes(number * 100))
 
     def change(state: CacheTransaction) -> object:
+        counts = state.counts(READING, visitor, now_us)
         state.apply(decision_id, visitor, counting, now_us)
         state.remember(recent, bytes([number % 5]) * 16, b"body")
-        return state.saw_feedback(visitor, "home", str(number % 3), now_us)
+        return counts, state.saw_feedback(visitor, "home", str(number % 3), now_us)
 
-    with cache.transaction(1.0) as state:
+    with cache.transaction(1.0, keeps_tally=chance.random() < 0.5) as state:
         kind = chance.random()
         if kind < 0.1:
             state.merge(visitor, other)
@@ -116,6 +119,7 @@ def act(cache: FillableCache, chance: random.Random) -> object:
             return change(state)
     with cache.view() as view:
         return (
+            view.counts(READING, visitor, now_us),
             sorted(view.event_times("x", visitor, now_us)),
             view.spent("b", "", now_us),
             view.newest_decision("home", visitor, now_us),

@@ -14,7 +14,7 @@ from offer_optimizer.core.counting import CapEvent, CapReading, Counting, window
 from offer_optimizer.store import hot_records as records
 from offer_optimizer.store.hot_rows import EVENTS_MOST
 from offer_optimizer.store.hot_state import HotState
-from offer_optimizer.store.hot_visitor import Visitor
+from offer_optimizer.store.hot_visitor import EMPTY, Visitor, joined, outdated, split
 from offer_optimizer.store.memory_cache import MemoryValues
 
 MIDNIGHT_US = 1_750_028_400_000_000
@@ -127,3 +127,20 @@ def test_what_is_cut_short_is_damage(tail: bytes) -> None:
         Visitor(ANN, data + tail).state()
     with pytest.raises(struct.error):
         Visitor(ANN, data[: -len(tail)]).state()
+
+
+def test_events_that_two_tallies_of_a_visitor_have_are_joined_once_each() -> None:
+    packed = []
+    stores = MemoryValues(), MemoryValues()
+    for values, numbers in zip(stores, ((0, 3, 6), (0, 3, 9)), strict=True):
+        for number in numbers:
+            state = HotState(values)
+            state.counts(READINGS[0], ANN, MIDNIGHT_US)
+            take(state, "count", ANN, number, MIDNIGHT_US)
+            state.flush()
+        packed.append(values.get(records.VISITOR + ANN) or b"")
+    tally, _ = split(packed[0])
+    assert joined(tally, None) == tally + EMPTY
+    assert joined(tally, EMPTY) == tally + EMPTY
+    stores[0].put(records.VISITOR + ANN, joined(outdated(tally), packed[1]))
+    assert list(HotState(stores[0]).counts(READINGS[0], ANN, MIDNIGHT_US)) == [4] * 3

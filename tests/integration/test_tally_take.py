@@ -1,0 +1,216 @@
+"""What a decision finds of a visitor's tally: torn, overtaken, of another generation, or without room."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from offer_optimizer.core.errors import CacheBusy, CacheUnready
+from offer_optimizer.store.lmdb_cache import LmdbCache
+from tests.integration.tallies import ANN, BOB, READING, change, change_in, counts, decide, open_small
+from tests.integration.test_hot_cache import environment_of, make_ready, open_cache, run_child
+from tests.unit.store.test_hot_visitor import MIDNIGHT_US
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LmdbCache]:
+    """Return one whose visitors share a seat."""
+    made = open_small(tmp_path, 1, monkeypatch)
+    yield made
+    made.close()
+
+
+# --- a seat that nobody finished writing ----------------------------------------------------------------
+
+
+def tear(folder: Path) -> None:
+    """Overwrite a byte of the counts of the only seat."""
+    with (environment_of(folder) / "tallies").open("r+b") as file:
+        file.seek(65)
+        (byte,) = file.read(1)
+        file.seek(65)
+        file.write(bytes((byte ^ 0xFF,)))
+
+
+def test_a_torn_seat_gives_no_tally_and_a_view_asks_lmdb_and_doubts_nothing(
+    cache: LmdbCache, tmp_path: Path
+) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    assert decide(cache, ANN, 3, MIDNIGHT_US)[1]
+    tear(tmp_path)
+    assert cache.tally(READING, ANN, MIDNIGHT_US, 3) is None
+    with cache.view() as view:
+        assert list(view.counts(READING, ANN, MIDNIGHT_US)) == [1] * 3
+    assert cache.is_ready()
+    tear(tmp_path)
+    assert counts(cache, ANN) == [2] * 3
+    # What was seen while the seat was torn is no ground to decide on.
+    with cache.transaction(1.0) as state:
+        assert not state.continues(view)
+
+
+def count_within(cache: LmdbCache, visitor: bytes) -> None:
+    with cache.transaction(1.0, keeps_tally=True) as state:
+        state.counts(READING, visitor, MIDNIGHT_US)
+        change_in(state, "count", visitor, 1, MIDNIGHT_US)
+
+
+@pytest.mark.parametrize("visitor", [ANN, BOB], ids=["its own", "another's"])
+def test_a_transaction_that_needs_a_torn_seat_doubts_the_cache(
+    cache: LmdbCache, tmp_path: Path, visitor: bytes
+) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    tear(tmp_path)
+    with pytest.raises(CacheUnready):
+        count_within(cache, visitor)
+    assert not cache.is_ready()
+    make_ready(cache)
+    assert counts(cache, ANN) == [0] * 3
+
+
+# --- who changes something between looking and holding ---------------------------------------------------
+
+
+def assert_free(cache: LmdbCache) -> None:
+    with cache.transaction(0.0) as state:
+        assert state.is_whole
+
+
+def test_a_tally_that_another_process_changed_is_not_held_and_the_lock_is_free(
+    cache: LmdbCache, tmp_path: Path
+) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    assert tally is not None
+    child = run_child(
+        "from tests.integration.tallies import ANN, MIDNIGHT_US, decide\n"
+        "print([decide(cache, ANN, number, MIDNIGHT_US)[1] for number in (3, 6)])",
+        tmp_path,
+    )
+    # The first look of a process opens the table by a view.
+    assert child.communicate(timeout=60)[0] == b"[False, True]\n"
+    assert not tally.take(1.0)
+    assert_free(cache)
+    assert counts(cache, ANN) == [3] * 3
+
+
+@pytest.mark.parametrize("kind", ["count", "reserve", "undo", "merge"])
+def test_a_tally_is_not_held_behind_a_plain_change_of_its_visitor(cache: LmdbCache, kind: str) -> None:
+    change(cache, "count", BOB, 96)
+    decide(cache, ANN, 99, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    assert tally is not None
+    change(cache, kind, ANN, 99 if kind == "undo" else 102)
+    assert not tally.take(1.0)
+    assert_free(cache)
+
+
+@pytest.mark.parametrize("is_doubted", [False, True], ids=["replaced", "doubted"])
+def test_a_tally_of_a_generation_that_is_not_in_force_is_not_held(cache: LmdbCache, is_doubted: bool) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    assert tally is not None
+    if is_doubted:
+        cache.doubt()
+    else:
+        make_ready(cache)
+    assert not tally.take(1.0)
+    if is_doubted:
+        make_ready(cache)
+    assert_free(cache)
+    assert counts(cache, ANN) == [0] * 3
+
+
+def test_a_tally_is_not_held_while_another_process_holds_the_lock(cache: LmdbCache, tmp_path: Path) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    assert tally is not None
+    child = run_child("with cache.transaction(1.0): print('in', flush=True); sys.stdin.readline()", tmp_path)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"in\n"
+    with pytest.raises(CacheBusy):
+        tally.take(0.02)
+    child.communicate(b"go\n", timeout=60)
+    assert tally.take(1.0)
+    tally.let_go()
+
+
+def test_a_transaction_does_not_continue_a_view_behind_which_a_tally_was_added_to(cache: LmdbCache) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    with cache.view() as before:
+        before.counts(READING, ANN, MIDNIGHT_US)
+    with cache.transaction(1.0) as state:
+        assert state.continues(before)
+    assert decide(cache, ANN, 3, MIDNIGHT_US)[1]
+    with cache.transaction(1.0) as state:
+        assert not state.continues(before)
+        assert list(state.counts(READING, ANN, MIDNIGHT_US)) == [2] * 3
+
+
+# --- a full disk -----------------------------------------------------------------------------------------
+
+
+def test_where_the_disk_has_no_room_for_a_seat_decisions_go_on_without(
+    cache: LmdbCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, written_bytes = os.pwrite, 1
+
+    def refuse(fd: int, data: bytes, offset: int) -> int:
+        if len(data) > written_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(fd, data, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse)
+        for number in range(4):
+            assert decide(cache, ANN, 3 * number, MIDNIGHT_US) == (bytes([number] * 3), False)
+        assert counts(cache, ANN) == [4] * 3
+    assert not any((environment_of(tmp_path) / "tallies").read_bytes())
+    assert [decide(cache, ANN, number, MIDNIGHT_US)[1] for number in (12, 15)] == [False, True]
+    assert counts(cache, ANN) == [6] * 3
+
+
+def test_an_event_that_the_disk_refuses_is_not_counted_and_says_so(
+    cache: LmdbCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    assert tally is not None
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse)
+        assert tally.take(1.0)
+        with pytest.raises(CacheBusy, match="No space left"):
+            tally.add(("rolling",), bytes(16), MIDNIGHT_US)
+        tally.let_go()
+    assert counts(cache, ANN) == [1] * 3
+    assert cache.is_ready()
+
+
+# --- a table that is not what was made -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size_bytes", [None, 0, 1000, 3 * 512], ids="{} bytes".format)
+def test_an_environment_whose_table_is_missing_or_cut_is_doubted(
+    cache: LmdbCache, tmp_path: Path, size_bytes: int | None
+) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    cache.close()
+    table = environment_of(tmp_path) / "tallies"
+    if size_bytes is None:
+        table.unlink()
+    else:
+        os.truncate(table, size_bytes)
+    after = open_cache(tmp_path)
+    after.refresh()
+    assert after.stage() is None
+    make_ready(after)
+    assert counts(after, ANN) == [0] * 3
+    after.close()
