@@ -1,8 +1,9 @@
 """How far does the learner fall behind while two deciders run at full rate?
 
-With the default policy, then with vw. Closed loops keep both deciders busy; each second the ledger's time and
-the close cursors of the snapshots in service are compared with the clock. Ledger time is a second behind by
-design. How fast the learner catches up is asked by `restart`.
+With the default policy, then with vw. Closed loops keep both deciders busy, and come back where they are
+refused because too many wait; each second the ledger's time and the close cursors of the snapshots in service
+are compared with the clock. Ledger time is a second behind by design. How fast the learner catches up is asked
+by `restart`.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def figures_of(policy: str, seconds: float) -> tuple[list[question.Figure], dict
     settled = watch.ledger_s[int(SETTLE_S / SAMPLE_S) :]
     learner_us = learner_s / (load.calls_per_s * seconds) * 1e6
     print(
-        f"{load.calls_per_s:.0f} decisions a second; CPU us a decision: decider "
-        f"{load.cpu_us_per_call:.0f}, learner {learner_us:.0f}"
+        f"{load.calls_per_s:.0f} decisions a second, {load.refused_count} refused in all; CPU us a decision: "
+        f"decider {load.cpu_us_per_call:.0f}, learner {learner_us:.0f}"
     )
     worst = f"{policy}: ledger time behind the clock at worst, s"
     oldest = f"{policy}: oldest model behind the clock at worst, s"
@@ -90,7 +91,8 @@ def figures_of(policy: str, seconds: float) -> tuple[list[question.Figure], dict
         question.Figure(oldest, max(watch.models_s, default=0.0), at_least=False),
         question.Figure(f"{policy}: CPU of a decision at the learner, us", learner_us, at_least=False),
     ]
-    return figures, {"calls_per_s": load.calls_per_s, "seconds": seconds, "learner_us": learner_us}
+    details = {"calls_per_s": load.calls_per_s, "refused_count": float(load.refused_count)}
+    return figures, details | {"seconds": seconds, "learner_us": learner_us}
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 FILE has requests in hexadecimal, one a line; each thread sends them in turn.
 
 Each thread has a connection of its own. Prints `ready` after a short warm-up, waits for a line, calls for
-SECONDS, and prints JSON: calls that failed, wall seconds, and each latency in whole microseconds.
+SECONDS, and prints JSON: calls that failed and that were refused, wall seconds, and the latency of each
+other one in whole microseconds. Who is refused waits BACK_OFF_S.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import grpc
 
 WARM_UP_CALLS = 50
 DEADLINE_S = 5.0
+BACK_OFF_S = 0.02
 
 
 def loop(
@@ -29,6 +31,7 @@ def loop(
     stop_ns: int,
     latencies: list[int],
     failures: list[str],
+    refusals: list[int],
 ) -> None:
     """Call until the time is up."""
     turns = itertools.cycle(requests)
@@ -38,6 +41,11 @@ def loop(
         try:
             call(next(turns), timeout=DEADLINE_S)
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                refusals.append(start)
+                time.sleep(BACK_OFF_S)
+                now = time.perf_counter_ns()
+                continue
             failures.append(str(error))
         now = time.perf_counter_ns()
         latencies.append((now - start) // 1000)
@@ -57,8 +65,9 @@ def run(target: str, thread_count: int, seconds: float, method: str, requests: S
     stop_ns = start_ns + int(seconds * 1e9)
     latencies: list[list[int]] = [[] for _ in calls]
     failures: list[str] = []
+    refusals: list[int] = []
     threads = [
-        threading.Thread(target=loop, args=(call, requests, stop_ns, latencies[index], failures))
+        threading.Thread(target=loop, args=(call, requests, stop_ns, latencies[index], failures, refusals))
         for index, call in enumerate(calls)
     ]
     for thread in threads:
@@ -68,7 +77,13 @@ def run(target: str, thread_count: int, seconds: float, method: str, requests: S
     wall_s = (time.perf_counter_ns() - start_ns) / 1e9
     every = [latency for part in latencies for latency in part]
     json.dump(
-        {"failure_count": len(failures), "failure": failures[:1], "wall_s": wall_s, "latencies_us": every},
+        {
+            "failure_count": len(failures),
+            "failure": failures[:1],
+            "refused_count": len(refusals),
+            "wall_s": wall_s,
+            "latencies_us": every,
+        },
         sys.stdout,
     )
 
