@@ -1,9 +1,9 @@
 """How far does the learner fall behind while two deciders run at full rate?
 
 With the default policy, then with vw. Closed loops keep both deciders busy, and come back where they are
-refused because too many wait; each second the ledger's time and the close cursors of the snapshots in service
-are compared with the clock. Ledger time is a second behind by design. How fast the learner catches up is asked
-by `restart`.
+refused because too many wait; each second the ledger's time and the close cursors of the snapshots in
+service are compared with the clock. Ledger time is a second behind by design. How fast the learner catches up
+is asked by `restart`.
 """
 
 from __future__ import annotations
