@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 RETRY_FIRST_S: Final = 0.1
 RETRY_MOST_S: Final = 2.0
 """Behind a disk that works again nobody waits for longer."""
+TEACH_S: Final = 0.5
+"""A round that has taught for longer leaves other models to the next, so that drains go on."""
 _FAILURES: Final = (sqlite3.Error, StorageUnavailable, DamagedFile)
 
 
@@ -136,6 +138,7 @@ class Learner:
     is_behind: bool = field(default=False, init=False)
     """The last round left work that was there when it began: the next one should begin at once."""
     _models: Models = field(init=False)
+    _last_taught: bytes = b""
     _has_begun: bool = False
     _in_force: tuple[int, list[Epoch]] = field(default_factory=lambda: (0, []))
     _prepared: tuple[int, set[bytes]] = field(default_factory=lambda: (-1, set()))
@@ -274,15 +277,26 @@ class Learner:
         self._models.keep_only(epoch.policy_epoch for epoch in (*epochs, *promoted))
         for epoch in promoted:
             self._prepare(self._models.pair(epoch))
-        most = 0
-        for epoch in epochs:
+        most, began_s = 0, self.seconds()
+        turns = self._in_turn(epochs)
+        for epoch in turns:
             pair = self._models.pair(epoch)
             taught = self.trainer.teach(pair.serving)
             most = max(most, taught)
             self._thin(pair.serving, taught)
             self._teach_anew(pair)
+            if self.seconds() - began_s > TEACH_S and epoch is not turns[-1]:
+                # The others come first in the next round, at once: ledger time waits for a drain meanwhile.
+                self._last_taught, most = epoch.policy_epoch, BATCH
+                break
         self._publish_due(self._models.pair(epoch).serving for epoch in epochs)
         return most
+
+    def _in_turn(self, epochs: list[Epoch]) -> list[Epoch]:
+        """Return the epochs, first the one behind the last that was taught before a round broke off."""
+        names = [epoch.policy_epoch for epoch in epochs]
+        first = names.index(self._last_taught) + 1 if self._last_taught in names else 0
+        return epochs[first:] + epochs[:first]
 
     def _publish_due(self, models: Iterable[Model]) -> None:
         """Publish what is due, those first that have waited longest: one may make the others wait."""

@@ -22,15 +22,15 @@ class Pressure:
 
     A model lags when its next lesson closed `lag_us` ago, or when `waiting` lessons wait. The share is halved
     after each `halve_us` of lagging without a break: a jump of ledger time makes many lessons at once, which
-    are not a learner that can't keep up. It is 1 again once nothing waits, `recover_us` after the last change
-    at the soonest, so that changes stay rare.
+    are not a learner that can't keep up. It is doubled again while nothing waits, `recover_us` after the last
+    change at the soonest: whole at once, it let a learner under lasting load fall behind for minutes again.
     """
 
     tables: FoldTables
     lag_us: int = 5_000_000
     waiting: int = 20_000
     halve_us: int = 5_000_000
-    recover_us: int = 60_000_000
+    recover_us: int = 20_000_000
     _changed_us: dict[str, int] = field(default_factory=dict)
     _lagging_us: dict[str, int] = field(default_factory=dict)
     """Since when a placement's model lags."""
@@ -45,7 +45,7 @@ class Pressure:
         wanted = share
         if taught < BATCH or not self._lags(model, time_us):
             self._lagging_us.pop(model.placement_id, None)
-            wanted = 1.0 if taught < BATCH and since_us >= self.recover_us else share
+            wanted = min(2.0 * share, 1.0) if taught < BATCH and since_us >= self.recover_us else share
         else:
             lagging_us = time_us - self._lagging_us.setdefault(model.placement_id, time_us)
             if share > LEAST_SHARE and min(lagging_us, since_us) >= self.halve_us:

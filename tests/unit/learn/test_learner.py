@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from offer_optimizer.core.catalog import Reward
 from offer_optimizer.learn.examples import ExampleMaker
 from offer_optimizer.learn.lineage import Lineage
-from offer_optimizer.learn.trainer import BATCH, Trainer, initial_model, restore_model
+from offer_optimizer.learn.trainer import BATCH, Model, Trainer, initial_model, restore_model
 from offer_optimizer.policy.epoch import epoch_of
 from offer_optimizer.store.snapshots import Snapshot
 from tests.unit.learn.histories import E1, E2, FIRST, SECOND, check, current, visit
@@ -68,6 +69,37 @@ def test_a_round_that_took_all_there_was_lets_the_next_wait_and_one_with_lessons
     service.learner.step()
     assert not service.learner.is_behind
     assert current(service).learned_count == BATCH + 1
+
+
+def test_a_round_in_which_teaching_took_long_leaves_the_other_models_to_the_next(
+    service: ServiceInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten models to teach had kept the learner from draining for seconds."""
+    writer = service.writer(1)
+    placements = [placement(id=f"place-{number}") for number in range(5)]
+    service.apply(writer, stored(1, catalog(*placements)))
+    service.run_for(1.0)
+    taught: list[list[str]] = []
+    seconds, original = [0.0], Trainer.teach
+
+    def teach(self: Trainer, model: Model, *rest: Any) -> int:  # noqa: ANN401
+        seconds[0] += 0.2
+        taught[-1].append(model.placement_id)
+        return original(self, model, *rest)
+
+    monkeypatch.setattr(Trainer, "teach", teach)
+    service.learner.seconds = lambda: seconds[0]
+    behind = []
+    for _ in range(5):
+        taught.append([])
+        service.learner.step()
+        behind.append(service.learner.is_behind)
+    assert taught == [[f"place-{(3 * turn + number) % 5}" for number in range(3)] for turn in range(5)]
+    assert behind == [True] * 5
+    seconds[0] = -(2.0**60)  # a clock that stands still from here on
+    taught.append([])
+    service.learner.step()
+    assert (len(taught[-1]), service.learner.is_behind) == (5, False)
 
 
 @settings(max_examples=15)

@@ -183,12 +183,14 @@ def test_the_share_is_halved_step_by_step_down_to_a_sixteenth(model: Model) -> N
     assert share == LEAST_SHARE == 1 / WEIGHT_CAP, "a policy that counted less would be biased"
 
 
-def test_the_share_is_whole_again_once_nothing_waits_and_a_minute_has_passed(model: Model) -> None:
+def test_the_share_is_doubled_step_by_step_while_nothing_waits(model: Model) -> None:
     lagging = pressure(0)
-    assert lagging.new_share(model, 1.0, BATCH, T - HALVE_US) is None
-    assert lagging.new_share(model, 1.0, BATCH, T) == 0.5
-    assert lagging.new_share(model, 0.5, BATCH - 1, T + 59_999_999) is None
-    assert lagging.new_share(model, 0.5, BATCH - 1, T + 60_000_000) == 1.0
+    assert lagging.new_share(model, 0.5, BATCH, T - HALVE_US) is None
+    assert lagging.new_share(model, 0.5, BATCH, T) == 0.25
+    assert lagging.new_share(model, 0.25, BATCH - 1, T + 19_999_999) is None
+    assert lagging.new_share(model, 0.25, BATCH - 1, T + 20_000_000) == 0.5
+    assert lagging.new_share(model, 0.5, BATCH - 1, T + 39_999_999) is None
+    assert lagging.new_share(model, 0.5, BATCH - 1, T + 40_000_000) == 1.0
     assert lagging.new_share(model, 1.0, BATCH - 1, T + 200_000_000) is None
 
 
