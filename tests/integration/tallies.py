@@ -27,13 +27,20 @@ def open_small(folder: Path, seats: int, patch: pytest.MonkeyPatch) -> LmdbCache
     patch.setattr(lmdb_environment, "SEATS_MOST", seats)
     made = open_cache(folder)
     make_ready(made)
-    assert (environment_of(folder) / "tallies").stat().st_size == SEAT_BYTES * seats
+    assert (environment_of(folder) / "tallies").stat().st_size == 4096 + SEAT_BYTES * seats
     return made
 
 
 def id_of(number: int) -> bytes:
     """Return the id of a decision."""
     return number.to_bytes(16, "big")
+
+
+def know(cache: FillableCache, *visitors: bytes) -> None:
+    """Let visitors be known, and nothing count: who is not yet known gets no seat."""
+    with cache.transaction(1.0) as state:
+        for visitor in visitors:
+            state.saw_feedback(visitor, "home", "earlier", MIDNIGHT_US)
 
 
 def decide(

@@ -11,15 +11,16 @@ import pytest
 
 from offer_optimizer.core.errors import CacheBusy, CacheUnready
 from offer_optimizer.store.lmdb_cache import LmdbCache
-from tests.integration.tallies import ANN, BOB, READING, change, change_in, counts, decide, open_small
+from tests.integration.tallies import ANN, BOB, READING, change, change_in, counts, decide, know, open_small
 from tests.integration.test_hot_cache import environment_of, make_ready, open_cache, run_child
 from tests.unit.store.test_hot_visitor import MIDNIGHT_US
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LmdbCache]:
-    """Return one whose visitors share a seat."""
+    """Return one whose visitors share a seat, and that knows one of them."""
     made = open_small(tmp_path, 1, monkeypatch)
+    know(made, ANN)
     yield made
     made.close()
 
@@ -30,9 +31,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LmdbCache
 def tear(folder: Path) -> None:
     """Overwrite a byte of the counts of the only seat."""
     with (environment_of(folder) / "tallies").open("r+b") as file:
-        file.seek(65)
+        file.seek(4096 + 65)
         (byte,) = file.read(1)
-        file.seek(65)
+        file.seek(4096 + 65)
         file.write(bytes((byte ^ 0xFF,)))
 
 
@@ -63,6 +64,7 @@ def count_within(cache: LmdbCache, visitor: bytes) -> None:
 def test_a_transaction_that_needs_a_torn_seat_doubts_the_cache(
     cache: LmdbCache, tmp_path: Path, visitor: bytes
 ) -> None:
+    know(cache, BOB)
     decide(cache, ANN, 0, MIDNIGHT_US)
     tear(tmp_path)
     with pytest.raises(CacheUnready):
@@ -149,6 +151,10 @@ def test_a_transaction_does_not_continue_a_view_behind_which_a_tally_was_added_t
     with cache.transaction(1.0) as state:
         assert not state.continues(before)
         assert list(state.counts(READING, ANN, MIDNIGHT_US)) == [2] * 3
+
+
+def test_who_comes_once_gets_no_seat(cache: LmdbCache) -> None:
+    assert [decide(cache, BOB, 3 * number, MIDNIGHT_US)[1] for number in range(4)] == [False] * 2 + [True] * 2
 
 
 # --- a full disk -----------------------------------------------------------------------------------------

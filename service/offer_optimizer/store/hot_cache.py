@@ -161,7 +161,7 @@ class HotCache(Protocol):
     def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
         """Return what lies ready of a visitor, with room for `most` events; None: take a view.
 
-        Where nothing lies ready, a transaction that `keeps_tally` sees to it.
+        Where nothing lies ready, a transaction that `keeps_tally` sees to it, once the visitor is known.
         """
         ...
 

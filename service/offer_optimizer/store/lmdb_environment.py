@@ -98,7 +98,7 @@ class Opened:
 class Values:
     """Keys and values of one LMDB transaction, and the tallies beside it. Implements hot_state.KeyValues.
 
-    With `keeps` the visitors that are written have their tallies in the table from then on.
+    With `keeps` visitors that were known and are written have their tallies in the table from then on.
     """
 
     __slots__ = ("_changed", "_cursor", "_keeps", "_tallies", "_transaction", "get", "put", "read")
@@ -138,11 +138,14 @@ class Values:
 
     def put_visitor(self, name: bytes, data: bytes | None) -> None:
         """See hot_state.KeyValues. Raises TornSeat."""
+        key = VISITOR + name
+        # Who comes once, and most do, needs no seat.
+        seats = self.read.get(name) or (self._keeps and self.get(key) is not None)
         if data is None:
-            self.delete(VISITOR + name)
+            self.delete(key)
         else:
-            self.put(VISITOR + name, data)
-        if self._keeps or self.read.get(name):
+            self.put(key, data)
+        if seats:
             self._seat(name, data)
 
     def are_as_read(self, read: Mapping[bytes, bytes]) -> bool:

@@ -10,8 +10,8 @@ a visitor that is known by its own digest, never of one that was merged into ano
 What always holds: seats are changed under the lock of the hot cache. Reading takes none: one that is being
 written, or that a process died writing, is known by its checksum. An event is in the environment before its
 seat is given to another visitor, or cleared. Stores go by `write`, so that a full disk is an error like any
-other; pages that somebody has written are read in a map, others by `read`: to look at a hole of a full tmpfs
-through a map is a SIGBUS.
+other. Pages that somebody has written are read in a map, others not at all: to look at a hole of a full tmpfs
+through a map is a SIGBUS. In front of the seats lies a byte for each of their pages, which says whether.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from offer_optimizer.store.hot_visitor import ADDED, TALLIED, TALLY, carry_on, o
 SEAT_BYTES: Final = 512
 NAME_BYTES: Final = 32
 SEATS_MOST: Final = 1 << 20
+_PAGE_BYTES: Final = 4096
+_SEATS_A_PAGE: Final = _PAGE_BYTES // SEAT_BYTES
+_EMPTY: Final = bytes(SEAT_BYTES)
 _CHECK: Final = struct.Struct("<BI")
 _SEAT: Final = struct.Struct(f"<BI{NAME_BYTES}s{TALLY.format[1:]}")
 _NAMED: Final = slice(_CHECK.size, _CHECK.size + NAME_BYTES)
@@ -115,9 +118,10 @@ class TallyTable:
         # Closed with the last who has it, who may be a reader in another thread.
         self._closing = weakref.finalize(self, os.close, self._fd)
         size = os.fstat(self._fd).st_size
-        self._mask = size // SEAT_BYTES - 1
-        self._written = bytearray(size // mmap.PAGESIZE + 1)
-        if self._mask < 0 or size % SEAT_BYTES or self._mask & (self._mask + 1):
+        seats = _seats_in(size)
+        self._mask = seats - 1
+        self._head = _head_bytes(seats)
+        if not seats:
             raise OSError(f"{path}: a table of tallies has {size} bytes")
         self._map = mmap.mmap(self._fd, size, prot=mmap.PROT_READ)
 
@@ -125,13 +129,16 @@ class TallyTable:
     def create(path: Path, seats: int) -> None:
         """Make an empty one, for a power of two of visitors; it takes room as it is used. Raises OSError."""
         with path.open("xb") as file:
-            file.truncate(seats * SEAT_BYTES)
+            head = _head_bytes(seats)
+            file.write(bytes(head))
+            file.truncate(head + seats * SEAT_BYTES)
 
     def find(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> SharedTally | None:
         """Return a visitor's tally of a reading that counts now, and has room for `most` more events."""
-        at = (int.from_bytes(digest[:4], "little") & self._mask) * SEAT_BYTES
-        if not self._written[at // mmap.PAGESIZE]:
-            return None  # whoever writes it, or reads it in a transaction, knows from then on
+        number = int.from_bytes(digest[:4], "little") & self._mask
+        if not self._map[number // _SEATS_A_PAGE]:
+            return None
+        at = self._head + number * SEAT_BYTES
         seat = self._map[at : at + SEAT_BYTES]
         state, crc, name, _, named, since_us, until_us, counts, added = _SEAT.unpack_from(seat)
         end = _SEAT.size + counts + added
@@ -181,23 +188,19 @@ class TallyTable:
             self._free(self._at(name))
 
     def read(self, at: int) -> bytes:
-        """Return a seat. Raises TornSeat."""
-        if self._written[at // mmap.PAGESIZE]:
-            return self._map[at : at + SEAT_BYTES]
-        try:
-            seat = os.pread(self._fd, SEAT_BYTES, at)
-        except OSError as error:
-            raise TornSeat(f"a visitor's tally can't be read: {error.strerror or error}") from error
-        if seat[0] != _NOBODYS:
-            self._written[at // mmap.PAGESIZE] = 1
-        return seat
+        """Return a seat."""
+        if not self._map[(at - self._head) // SEAT_BYTES // _SEATS_A_PAGE]:
+            return _EMPTY
+        return self._map[at : at + SEAT_BYTES]
 
     def write(self, at: int, content: bytes) -> None:
         """Write name and tally at a seat. Raises OSError."""
         if _CHECK.size + len(content) > SEAT_BYTES:
             raise ValueError(f"a tally of {len(content)} bytes has no room in a seat of {SEAT_BYTES}")
         os.pwrite(self._fd, _CHECK.pack(_CURRENT, zlib.crc32(content)) + content, at)
-        self._written[at // mmap.PAGESIZE] = 1
+        page = (at - self._head) // SEAT_BYTES // _SEATS_A_PAGE
+        if not self._map[page]:
+            os.pwrite(self._fd, b"\1", page)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -213,7 +216,7 @@ class TallyTable:
             raise TornSeat(f"a visitor's tally can't be marked: {error.strerror or error}") from error
 
     def _at(self, name: bytes) -> int:
-        return (int.from_bytes(name[:4], "little") & self._mask) * SEAT_BYTES
+        return self._head + (int.from_bytes(name[:4], "little") & self._mask) * SEAT_BYTES
 
 
 def _parse(seat: bytes) -> tuple[bytes, bytes]:
@@ -224,3 +227,17 @@ def _parse(seat: bytes) -> tuple[bytes, bytes]:
         raise TornSeat("a visitor's tally is not as it was written")
     tally = content[NAME_BYTES:]
     return name, tally if state == _CURRENT else outdated(tally)
+
+
+def _head_bytes(seats: int) -> int:
+    """Return how many bytes lie in front of so many seats: whole pages, a byte for each page of seats."""
+    pages = -(-seats // _SEATS_A_PAGE)
+    return -(-pages // _PAGE_BYTES) * _PAGE_BYTES
+
+
+def _seats_in(size: int) -> int:
+    """Return how many seats a table of so many bytes has; 0 where no table has that size."""
+    seats = SEATS_MOST
+    while seats and _head_bytes(seats) + seats * SEAT_BYTES != size:
+        seats //= 2
+    return seats
