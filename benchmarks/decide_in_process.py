@@ -60,6 +60,8 @@ PLACEMENT: Final = "home"
 OFFERS: Final = 20
 CAPS: Final = 5
 VISITORS: Final = 2000
+FEW_VISITORS: Final = 100
+"""Of a short run, so that they come back in it."""
 LESSONS: Final = 500
 NAIVE: Final = "naive text to VW"
 PMF: Final = "the policy's pmf alone"
@@ -195,10 +197,13 @@ def _naive(prepared: PreparedCatalog, contexts: list[Features]) -> Callable[[int
     return ask
 
 
-def questions(directory: Path) -> dict[str, Callable[[int], object]]:
-    """Return what takes turns, by name; each is called with a running number."""
+def questions(directory: Path, visitors: int = VISITORS) -> dict[str, Callable[[int], object]]:
+    """Return what takes turns, by name; each is called with a running number.
+
+    So many visitors come again and again, VISITORS at most.
+    """
     contexts = [context(number) for number in range(VISITORS)]
-    requests = _requests(contexts)
+    requests = _requests(contexts)[:visitors]
     unlike = _requests(
         [
             replace(found, numbers=(found.numbers[0], ("n1", number * 0.37), *found.numbers[2:]))
@@ -248,7 +253,7 @@ def _requests(contexts: list[Features]) -> list[DecideInput]:
 
 
 def _asking(runtime: Runtime, requests: list[DecideInput]) -> Callable[[int], object]:
-    return lambda number: runtime.decide(requests[number % VISITORS])
+    return lambda number: runtime.decide(requests[number % len(requests)])
 
 
 def measure(asked: dict[str, Callable[[int], object]], turns: int, calls: int) -> dict[str, float]:
@@ -292,7 +297,8 @@ def main() -> None:
     """Measure and print the table."""
     asked = question.ask(question.parser("decide_in_process", __doc__))
     with tempfile.TemporaryDirectory(prefix="offer-optimizer-") as directory:
-        least = measure(questions(Path(directory)), *((8, 200) if asked.is_short else (12, 2000)))
+        asked_of = questions(Path(directory), FEW_VISITORS if asked.is_short else VISITORS)
+        least = measure(asked_of, *((8, 200) if asked.is_short else (12, 2000)))
     print(f"{'in process':32}{'us':>8}{'ratio':>8}")
     for name, spent_us in least.items():
         print(f"{name:32}{spent_us:8.1f}{spent_us / least[NAIVE]:8.2f}")

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from offer_optimizer.client import Client
+from offer_optimizer.core.errors import CannotStart
 from offer_optimizer.core.ids import parse_decision_id
 from offer_optimizer.store.codec import encode_feedback, encode_inbox_entry
 from offer_optimizer.store.files import Files
@@ -92,7 +93,10 @@ def until(condition: Callable[[], bool], what: str) -> float:
 
 
 def are_in_ledger(service: RunningService, decided: set[str]) -> bool:
-    ledger = Ledger.open_for_reading(service.directory / "ledger.sqlite")
+    try:
+        ledger = Ledger.open_for_reading(service.directory / "ledger.sqlite")
+    except CannotStart:
+        return False  # the learner is making it
     try:
         wanted = [parse_decision_id(text, "decision_id") for text in decided]
         return all(ledger.find_decision(decision) is not None for decision in wanted)
