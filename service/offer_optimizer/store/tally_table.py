@@ -45,7 +45,7 @@ _NOBODYS, _OUTDATED, _CURRENT = 0, 1, 2
 
 
 class TornSeat(struct.error):
-    """A seat that is being written, that nobody finished writing, or that can't be read."""
+    """A seat that is being written, that nobody finished writing, or that can't be marked."""
 
 
 class SharedTally:
@@ -172,10 +172,13 @@ class TallyTable:
 
     def set(self, name: bytes, tally: bytes) -> None:
         """Give a visitor its seat, with a tally that fits; where the disk refuses it, nobody has it then."""
+        at = self._at(name)
         try:
-            self.write(self._at(name), name + tally)
+            self.write(at, name + tally)
         except OSError:
-            self._free(self._at(name))
+            # A hole is nobody's, and a full disk would refuse to say so.
+            if self.read(at)[0] != _NOBODYS:
+                self._free(at)
 
     def outdate(self, name: bytes) -> None:
         """Let a tally that lies here count for no reading, and keep its added events. Raises TornSeat."""
