@@ -52,11 +52,13 @@ def decide(
     cap_ids: Sequence[str] = IDS,
 ) -> tuple[bytes, bool]:
     """Count as a decision does: return the counts that it went by, and whether they lay ready."""
-    tally = cache.tally(reading, visitor, now_us, len(cap_ids))
+    tally = cache.tally(reading, visitor, now_us)
     if tally is not None:
         assert tally.take(1.0)
-        tally.add(cap_ids, id_of(number), now_us)
-        tally.let_go()
+        try:
+            tally.add(cap_ids, id_of(number), now_us)
+        finally:
+            tally.let_go()
         return tally.counts, True
     with cache.view() as view:
         counts = view.counts(reading, visitor, now_us)
@@ -69,7 +71,7 @@ def decide(
 
 def decide_among_others(cache: FillableCache, visitor: bytes, number: int, now_us: int) -> bool:
     """Count while others do so too, as a decision does; return whether a tally was held."""
-    tally = cache.tally(READING, visitor, now_us, len(IDS))
+    tally = cache.tally(READING, visitor, now_us)
     if tally is not None and tally.take(5.0):
         tally.add(IDS, id_of(number), now_us)
         tally.let_go()
@@ -91,7 +93,7 @@ def counts(cache: FillableCache, visitor: bytes, now_us: int = MIDNIGHT_US) -> l
         found = list(view.counts(READING, visitor, now_us))
     with cache.view() as view:
         assert found == count_apart(view, READING, visitor, now_us)
-    tally = cache.tally(READING, visitor, now_us, 1)
+    tally = cache.tally(READING, visitor, now_us)
     assert tally is None or list(tally.counts) == found
     return found
 

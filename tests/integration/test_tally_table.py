@@ -102,7 +102,7 @@ def assert_alike(cache: LmdbCache, memory: MemoryCache, seed: int, now_us: int) 
             assert [list(found.counts(reading, visitor, now_us)) for reading in READINGS] == expected
             assert [sorted(found.event_times(cap_id, visitor, now_us)) for cap_id in IDS] == times
         for reading, counted in zip(READINGS, expected, strict=True):
-            tally = cache.tally(reading, visitor, now_us, 1)
+            tally = cache.tally(reading, visitor, now_us)
             assert tally is None or list(tally.counts) == counted
 
 

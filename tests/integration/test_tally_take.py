@@ -6,12 +6,31 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
+import lmdb
 import pytest
 
 from offer_optimizer.core.errors import CacheBusy, CacheUnready
+from offer_optimizer.store.hot_cache import Tally
+from offer_optimizer.store.hot_room import HotRoom
+from offer_optimizer.store.hot_visitor import ADDED
 from offer_optimizer.store.lmdb_cache import LmdbCache
-from tests.integration.tallies import ANN, BOB, READING, change, change_in, counts, decide, know, open_small
+from offer_optimizer.store.lmdb_environment import Values
+from offer_optimizer.store.tally_table import SEAT_BYTES, SharedTally
+from tests.integration.tallies import (
+    ANN,
+    BOB,
+    IDS,
+    READING,
+    change,
+    change_in,
+    counts,
+    decide,
+    id_of,
+    know,
+    open_small,
+)
 from tests.integration.test_hot_cache import environment_of, make_ready, open_cache, run_child
 from tests.unit.store.test_hot_visitor import MIDNIGHT_US
 
@@ -43,7 +62,7 @@ def test_a_torn_seat_gives_no_tally_and_a_view_asks_lmdb_and_doubts_nothing(
     decide(cache, ANN, 0, MIDNIGHT_US)
     assert decide(cache, ANN, 3, MIDNIGHT_US)[1]
     tear(tmp_path)
-    assert cache.tally(READING, ANN, MIDNIGHT_US, 3) is None
+    assert cache.tally(READING, ANN, MIDNIGHT_US) is None
     with cache.view() as view:
         assert list(view.counts(READING, ANN, MIDNIGHT_US)) == [1] * 3
     assert cache.is_ready()
@@ -86,7 +105,7 @@ def test_a_tally_that_another_process_changed_is_not_held_and_the_lock_is_free(
     cache: LmdbCache, tmp_path: Path
 ) -> None:
     decide(cache, ANN, 0, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US)
     assert tally is not None
     child = run_child(
         "from tests.integration.tallies import ANN, MIDNIGHT_US, decide\n"
@@ -104,7 +123,7 @@ def test_a_tally_that_another_process_changed_is_not_held_and_the_lock_is_free(
 def test_a_tally_is_not_held_behind_a_plain_change_of_its_visitor(cache: LmdbCache, kind: str) -> None:
     change(cache, "count", BOB, 96)
     decide(cache, ANN, 99, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US)
     assert tally is not None
     change(cache, kind, ANN, 99 if kind == "undo" else 102)
     assert not tally.take(1.0)
@@ -114,7 +133,7 @@ def test_a_tally_is_not_held_behind_a_plain_change_of_its_visitor(cache: LmdbCac
 @pytest.mark.parametrize("is_doubted", [False, True], ids=["replaced", "doubted"])
 def test_a_tally_of_a_generation_that_is_not_in_force_is_not_held(cache: LmdbCache, is_doubted: bool) -> None:
     decide(cache, ANN, 0, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US)
     assert tally is not None
     if is_doubted:
         cache.doubt()
@@ -129,7 +148,7 @@ def test_a_tally_of_a_generation_that_is_not_in_force_is_not_held(cache: LmdbCac
 
 def test_a_tally_is_not_held_while_another_process_holds_the_lock(cache: LmdbCache, tmp_path: Path) -> None:
     decide(cache, ANN, 0, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US)
     assert tally is not None
     child = run_child("with cache.transaction(1.0): print('in', flush=True); sys.stdin.readline()", tmp_path)
     assert child.stdout is not None
@@ -160,12 +179,14 @@ def test_who_comes_once_gets_no_seat(cache: LmdbCache) -> None:
 # --- a full disk -----------------------------------------------------------------------------------------
 
 
+def refuse(*_: object) -> NoReturn:
+    """Do as a full disk does."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_where_the_disk_has_no_room_for_a_seat_decisions_go_on_without(
     cache: LmdbCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", refuse)
         for number in range(4):
@@ -176,24 +197,67 @@ def test_where_the_disk_has_no_room_for_a_seat_decisions_go_on_without(
     assert counts(cache, ANN) == [6] * 3
 
 
-def test_an_event_that_the_disk_refuses_is_not_counted_and_says_so(
-    cache: LmdbCache, monkeypatch: pytest.MonkeyPatch
+def fill_seat(cache: LmdbCache, visitor: bytes) -> int:
+    """Decide until the visitor's seat has no room for another decision; return how many times."""
+    number = 0
+    while (tally := cache.tally(READING, visitor, MIDNIGHT_US)) is None or not is_full(tally):
+        decide(cache, visitor, 3 * number, MIDNIGHT_US)
+        number += 1
+    return number
+
+
+def is_full(tally: Tally) -> bool:
+    """Return whether another decision would have to bring home what lies in the seat."""
+    assert isinstance(tally, SharedTally)
+    return SEAT_BYTES - len(tally._seat.rstrip(b"\0")) < 3 * ADDED.size
+
+
+def test_events_for_which_a_seat_has_no_room_are_brought_home_with_all_that_lies_there(
+    cache: LmdbCache,
 ) -> None:
-    decide(cache, ANN, 0, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
+    number = fill_seat(cache, ANN)
+    assert number > 3
+    for more in range(20):
+        assert decide(cache, ANN, 3 * (number + more), MIDNIGHT_US) == (bytes([number + more] * 3), True)
+        assert counts(cache, ANN) == [number + more + 1] * 3
+    know(cache, BOB)
+    decide(cache, BOB, 1, MIDNIGHT_US)
+    assert counts(cache, ANN) == [number + 20] * 3
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "expected", "stays"),
+    [
+        ("ensure", OSError(errno.ENOSPC, "No space left on device"), CacheBusy, True),
+        ("put", lmdb.MapFullError("mdb_put: MDB_MAP_FULL"), CacheBusy, True),
+        ("put", lmdb.CorruptedError("mdb_put: MDB_CORRUPTED"), CacheUnready, False),
+    ],
+    ids=["no room on the disk", "map full", "damaged"],
+)
+def test_an_event_that_lmdb_refuses_is_not_counted_and_says_so(
+    cache: LmdbCache,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    error: Exception,
+    expected: type[Exception],
+    stays: bool,
+) -> None:
+    number = fill_seat(cache, ANN)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US)
     assert tally is not None
 
-    def refuse(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fail(*_: object) -> NoReturn:
+        raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", refuse)
+        patch.setattr(*((HotRoom, "ensure") if where == "ensure" else (Values, "put_visitor")), fail)
         assert tally.take(1.0)
-        with pytest.raises(CacheBusy, match="No space left"):
-            tally.add(("rolling",), bytes(16), MIDNIGHT_US)
+        with pytest.raises(expected):
+            tally.add(IDS, id_of(999), MIDNIGHT_US)
         tally.let_go()
-    assert counts(cache, ANN) == [1] * 3
-    assert cache.is_ready()
+    assert cache.is_ready() is stays
+    if stays:
+        assert counts(cache, ANN) == [number] * 3
 
 
 # --- a table that is not what was made -------------------------------------------------------------------

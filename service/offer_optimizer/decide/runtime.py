@@ -79,8 +79,7 @@ class Runtime:
 
     def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
         if asked.only_counts:
-            reads = asked.plan.reads
-            tally = self.cache.tally(reads.reading, asked.digest, time_us, reads.caps_most)
+            tally = self.cache.tally(asked.plan.reads.reading, asked.digest, time_us)
             if tally is not None:
                 outcome = self._decide_tallied(asked, tally, time_us)
                 if outcome is not None:
@@ -119,7 +118,7 @@ class Runtime:
                 caps = asked.prepared.limits.staying(offer_id, decision.placement_id)
                 if caps:
                     tally.add(caps, decision.decision_id, time_us)
-        except CacheBusy:
+        except (CacheBusy, CacheUnready):
             # It was drawn and can't be counted: drawing again would bias what is logged.
             return self._unrecorded(asked)
         finally:

@@ -13,7 +13,7 @@ Adapters: `lmdb_cache.LmdbCache` between processes, `memory_cache.MemoryCache` w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -135,10 +135,10 @@ class Tally(Protocol):
         """
         ...
 
-    def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
+    def add(self, cap_ids: Collection[str], decision_id: bytes, time_us: int) -> None:
         """Add events of a decision that stay; of caps of the reading, once it is taken.
 
-        Raises CacheBusy: it is not counted.
+        Raises CacheBusy, CacheUnready: it is not counted, or nothing is any more.
         """
         ...
 
@@ -158,8 +158,8 @@ class HotCache(Protocol):
         """Return a consistent state to read. Raises CacheUnready."""
         ...
 
-    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
-        """Return what lies ready of a visitor, with room for `most` events; None: take a view.
+    def tally(self, reading: CapReading, digest: bytes, now_us: int) -> Tally | None:
+        """Return what lies ready of a visitor; None: take a view.
 
         Where nothing lies ready, a transaction that `keeps_tally` sees to it, once the visitor is known.
         """

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -92,11 +92,13 @@ class LmdbCache:
         """See HotCache."""
         return _View(self)
 
-    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
+    def tally(self, reading: CapReading, digest: bytes, now_us: int) -> Tally | None:
         """See HotCache."""
         opened = self._opened
+        if opened is None or not opened.is_ready:
+            return None
         # Whether it is still in force is seen by whoever takes the tally.
-        return opened.tallies.find(reading, digest, now_us, most) if opened and opened.is_ready else None
+        return opened.tallies.find(reading, digest, now_us, self.count)
 
     def transaction(
         self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
@@ -196,6 +198,18 @@ class LmdbCache:
             self._lock.doubt(self._opened.generation)
 
     # --- within --------------------------------------------------------------------------------------------
+
+    def count(
+        self, reading: CapReading, digest: bytes, cap_ids: Collection[str], decision_id: bytes, time_us: int
+    ) -> None:
+        """Count events for which a visitor's seat has no room. Hold the lock.
+
+        Raises CacheBusy, CacheUnready.
+        """
+        try:
+            self.in_force().count(reading, digest, cap_ids, decision_id, time_us)
+        except _DAMAGE as error:
+            self.give_up(error)
 
     def begin(self) -> lmdb.Transaction[bytes]:
         """Begin to read the generation in force. Raises CacheUnready, lmdb.Error."""

@@ -8,7 +8,7 @@ then counts although nobody was shown it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 
 import lmdb
 
+from offer_optimizer.core.counting import CapEvent, CapReading, Counting
 from offer_optimizer.core.errors import CacheBusy
 from offer_optimizer.store.hot_cache import CacheView
 from offer_optimizer.store.hot_fill import Stage
@@ -81,6 +82,25 @@ class Opened:
         except OSError as error:
             raise CacheBusy(f"the counters could not be changed: {error.strerror or error}") from error
         return self.environment.begin(write=True)
+
+    def count(
+        self, reading: CapReading, digest: bytes, cap_ids: Collection[str], decision_id: bytes, time_us: int
+    ) -> None:
+        """Count events of a decision that stay, and bring home all that its visitor's seat holds.
+
+        Hold the lock. Raises CacheBusy, lmdb.Error, TornSeat.
+        """
+        transaction = self.begin_write()
+        try:
+            values = Values(transaction, self.tallies)
+            state = SharedState(values)
+            state.counts(reading, digest, time_us)
+            events = [CapEvent(cap_id, time_us, 0) for cap_id in cap_ids]
+            state.apply(decision_id, digest, Counting(tuple(events)), time_us)
+            state.flush()
+            values.commit()
+        finally:
+            transaction.abort()
 
     def close(self) -> None:
         """Let go of it."""

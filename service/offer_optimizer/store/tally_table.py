@@ -9,9 +9,10 @@ a visitor that is known by its own digest, never of one that was merged into ano
 
 What always holds: seats are changed under the lock of the hot cache. Reading takes none: one that is being
 written, or that a process died writing, is known by its checksum. An event is in the environment before its
-seat is given to another visitor, or cleared. Stores go by `write`, so that a full disk is an error like any
-other. Pages that somebody has written are read in a map, others not at all: to look at a hole of a full tmpfs
-through a map is a SIGBUS. In front of the seats lies a byte for each of their pages, which says whether.
+seat is given to another visitor, or cleared. What is first stored on a page goes by `write`, so that a full
+disk is an error like any other; from then on the page is read and changed in a map. To look at a hole of a
+full tmpfs through a map is a SIGBUS, so in front of the seats lies a byte for each of their pages, which says
+whether it was written. As in `hot_room`, that is for file systems that overwrite in place.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ import os
 import struct
 import weakref
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from offer_optimizer.core.counting import CapReading
-from offer_optimizer.core.errors import CacheBusy
 from offer_optimizer.store.hot_lock import HotLock
 from offer_optimizer.store.hot_records import name_of
 from offer_optimizer.store.hot_visitor import ADDED, TALLIED, TALLY, carry_on, outdated
@@ -44,8 +44,12 @@ _NOBODYS, _OUTDATED, _CURRENT = 0, 1, 2
 """States: nobody's seat, a tally that counts for no reading but has added events, one that counts."""
 
 
+CountElsewhere: TypeAlias = Callable[[CapReading, bytes, Collection[str], bytes, int], None]
+"""Counts events of a reading, a visitor, caps, a decision_id and a time, in the environment and the table."""
+
+
 class TornSeat(struct.error):
-    """A seat that is being written, that nobody finished writing, or that can't be marked."""
+    """A seat that is being written, or that nobody finished writing."""
 
 
 class SharedTally:
@@ -54,6 +58,7 @@ class SharedTally:
     __slots__ = (
         "_added",
         "_at",
+        "_count",
         "_named",
         "_reading",
         "_seat",
@@ -70,8 +75,9 @@ class SharedTally:
         seat: bytes,
         reading: CapReading,
         head: tuple[bytes, int, int, int, int],
+        count: CountElsewhere,
     ) -> None:
-        self._table, self._at, self._seat, self._reading = table, at, seat, reading
+        self._table, self._at, self._seat, self._reading, self._count = table, at, seat, reading, count
         self._named, self._since_us, self._until_us, counts, added = head
         start = _SEAT.size + counts
         self.counts = seat[_SEAT.size : start]
@@ -90,17 +96,17 @@ class SharedTally:
         table.lock.release()
         return False
 
-    def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
+    def add(self, cap_ids: Collection[str], decision_id: bytes, time_us: int) -> None:
         """See hot_cache.Tally."""
         counts, until_us, rows = self.counts, self._until_us, self._added
+        if _SEAT.size + len(counts) + len(rows) + len(cap_ids) * ADDED.size > SEAT_BYTES:
+            self._count(self._reading, self._seat[_NAMED], cap_ids, decision_id, time_us)
+            return
         for cap_id in cap_ids:
             counts, until_us = carry_on(self._reading, cap_id, counts, until_us, time_us)
             rows += ADDED.pack(name_of(cap_id), decision_id, time_us)
         tally = TALLY.pack(TALLIED, self._named, self._since_us, until_us, len(counts), len(rows))
-        try:
-            self._table.write(self._at, b"".join((self._seat[_NAMED], tally, counts, rows)))
-        except OSError as error:
-            raise CacheBusy(f"the counters could not be changed: {error.strerror or error}") from error
+        self._table.store(self._at, b"".join((self._seat[_NAMED], tally, counts, rows)))
 
     def let_go(self) -> None:
         """See hot_cache.Tally."""
@@ -123,7 +129,7 @@ class TallyTable:
         self._head = _head_bytes(seats)
         if not seats:
             raise OSError(f"{path}: a table of tallies has {size} bytes")
-        self._map = mmap.mmap(self._fd, size, prot=mmap.PROT_READ)
+        self._map = mmap.mmap(self._fd, size)
 
     @staticmethod
     def create(path: Path, seats: int) -> None:
@@ -133,8 +139,10 @@ class TallyTable:
             file.write(bytes(head))
             file.truncate(head + seats * SEAT_BYTES)
 
-    def find(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> SharedTally | None:
-        """Return a visitor's tally of a reading that counts now, and has room for `most` more events."""
+    def find(
+        self, reading: CapReading, digest: bytes, now_us: int, count: CountElsewhere
+    ) -> SharedTally | None:
+        """Return a visitor's tally of a reading that counts now; `count` is for events it has no room for."""
         number = int.from_bytes(digest[:4], "little") & self._mask
         if not self._map[number // _SEATS_A_PAGE]:
             return None
@@ -146,12 +154,11 @@ class TallyTable:
             name != digest
             or state != _CURRENT
             or not since_us <= now_us < until_us
-            or end + most * ADDED.size > SEAT_BYTES
             or named != reading.name_at(now_us)
             or zlib.crc32(seat[_CHECK.size : end]) != crc
         ):
             return None
-        return SharedTally(self, at, seat, reading, (named, since_us, until_us, counts, added))
+        return SharedTally(self, at, seat, reading, (named, since_us, until_us, counts, added), count)
 
     def get(self, name: bytes) -> bytes:
         """Return the tally of a visitor, nothing where its seat holds none. Raises TornSeat."""
@@ -171,55 +178,58 @@ class TallyTable:
         return len(name) == NAME_BYTES and _CHECK.size + NAME_BYTES + len(tally) <= SEAT_BYTES
 
     def set(self, name: bytes, tally: bytes) -> None:
-        """Give a visitor its seat, with a tally that fits; where the disk refuses it, nobody has it then."""
+        """Give a visitor its seat, with a tally that fits; where the disk has no room, nobody has it."""
         at = self._at(name)
-        try:
-            self.write(at, name + tally)
-        except OSError:
-            # A hole is nobody's, and a full disk would refuse to say so.
-            if self.read(at)[0] != _NOBODYS:
-                self._free(at)
+        page = (at - self._head) // _PAGE_BYTES
+        if self._map[page] or self._make_page(page):
+            self.store(at, name + tally)
 
     def outdate(self, name: bytes) -> None:
-        """Let a tally that lies here count for no reading, and keep its added events. Raises TornSeat."""
-        self._mark(self._at(name), _OUTDATED)
+        """Let a tally that lies here count for no reading, and keep its added events."""
+        self._map[self._at(name)] = _OUTDATED
 
     def clear(self, name: bytes) -> None:
-        """Let a visitor have no seat. Raises TornSeat."""
-        seat = self.read(self._at(name))
+        """Let a visitor have no seat."""
+        at = self._at(name)
+        seat = self.read(at)
         if seat[0] != _NOBODYS and seat[_NAMED] == name:
-            self._free(self._at(name))
+            self._map[at] = _NOBODYS
 
     def read(self, at: int) -> bytes:
         """Return a seat."""
-        if not self._map[(at - self._head) // SEAT_BYTES // _SEATS_A_PAGE]:
+        if not self._map[(at - self._head) // _PAGE_BYTES]:
             return _EMPTY
         return self._map[at : at + SEAT_BYTES]
 
-    def write(self, at: int, content: bytes) -> None:
-        """Write name and tally at a seat. Raises OSError."""
-        if _CHECK.size + len(content) > SEAT_BYTES:
-            raise ValueError(f"a tally of {len(content)} bytes has no room in a seat of {SEAT_BYTES}")
-        os.pwrite(self._fd, _CHECK.pack(_CURRENT, zlib.crc32(content)) + content, at)
-        page = (at - self._head) // SEAT_BYTES // _SEATS_A_PAGE
-        if not self._map[page]:
-            os.pwrite(self._fd, b"\1", page)
+    def store(self, at: int, content: bytes) -> None:
+        """Store name and tally at a seat, where somebody has written before."""
+        checked = _checked(content)
+        self._map[at : at + len(checked)] = checked
 
     def close(self) -> None:
         """Let go of the file."""
         self._closing()
 
-    def _free(self, at: int) -> None:
-        self._mark(at, _NOBODYS)
-
-    def _mark(self, at: int, state: int) -> None:
+    def _make_page(self, page: int) -> bool:
+        """Let a page of the file be more than a hole; return whether the disk had room for it."""
+        start = self._head + page * _PAGE_BYTES
+        # A table of few seats has less than a page of them, and its size says how many.
+        page_bytes = min(_PAGE_BYTES, len(self._map) - start)
         try:
-            os.pwrite(self._fd, bytes((state,)), at)
-        except OSError as error:
-            raise TornSeat(f"a visitor's tally can't be marked: {error.strerror or error}") from error
+            is_whole = os.pwrite(self._fd, bytes(page_bytes), start) == page_bytes
+        except OSError:
+            is_whole = False
+        self._map[page] = is_whole
+        return is_whole
 
     def _at(self, name: bytes) -> int:
         return self._head + (int.from_bytes(name[:4], "little") & self._mask) * SEAT_BYTES
+
+
+def _checked(content: bytes) -> bytes:
+    if _CHECK.size + len(content) > SEAT_BYTES:
+        raise ValueError(f"a tally of {len(content)} bytes has no room in a seat of {SEAT_BYTES}")
+    return _CHECK.pack(_CURRENT, zlib.crc32(content)) + content
 
 
 def _parse(seat: bytes) -> tuple[bytes, bytes]:

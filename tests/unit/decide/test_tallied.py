@@ -12,7 +12,7 @@ import pytest
 from offer_optimizer.core.catalog import Cap, Window
 from offer_optimizer.core.counting import CapEvent, CapReading, Counting
 from offer_optimizer.core.decision import ExclusionReason, Reason
-from offer_optimizer.core.errors import CacheBusy
+from offer_optimizer.core.errors import CacheBusy, CacheUnready
 from offer_optimizer.store.decision_codec import encode_decision
 from offer_optimizer.store.hot_cache import Tally
 from offer_optimizer.store.memory_cache import MemoryTally
@@ -41,11 +41,11 @@ class Watched:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._cache, name)
 
-    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
+    def tally(self, reading: CapReading, digest: bytes, now_us: int) -> Tally | None:
         """See HotCache."""
         if not self._gives:
             return None
-        found = self._cache.tally(reading, digest, now_us, most)
+        found = self._cache.tally(reading, digest, now_us)
         if found is not None:
             self.given_count += 1
             self.meanwhile()
@@ -171,6 +171,25 @@ def test_while_the_lock_is_held_up_limited_offers_are_left_out(monkeypatch: pyte
         assert offer(room) == "none"
     assert {ExclusionReason(it) for it in room.last.exclusion_reasons} == {ExclusionReason.COUNTERS_UNREADY}
     assert (watched.given_count, len(room.journal.kept), len(times(room, TWICE))) == (2, 2, 1)
+    assert offer(room) == "save5"
+
+
+@pytest.mark.parametrize("error", [CacheBusy("the disk is full"), CacheUnready("damaged")], ids=repr)
+def test_what_was_drawn_and_can_not_be_counted_is_not_recorded_and_shows_no_limited_offer(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    room = Room(revision_of(caps=(TWICE,), **ALWAYS))
+    watched = watch(room)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryTally, "add", fail)
+        outcome = room.runtime.decide(ask())
+    shown = [slot.offer_id for slot in outcome.slots]
+    assert (outcome.decision_id, shown, outcome.reason) == (None, ["none"], Reason.UNRECORDED)
+    assert (watched.given_count, len(room.journal.kept), len(times(room, TWICE))) == (1, 0, 0)
     assert offer(room) == "save5"
 
 
