@@ -12,11 +12,11 @@ import lmdb
 import pytest
 
 from offer_optimizer.core.errors import CacheBusy, CacheUnready
+from offer_optimizer.store import lmdb_environment
 from offer_optimizer.store.hot_cache import Tally
 from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_visitor import ADDED
 from offer_optimizer.store.lmdb_cache import LmdbCache
-from offer_optimizer.store.lmdb_environment import Values
 from offer_optimizer.store.tally_table import SEAT_BYTES, SharedTally
 from tests.integration.tallies import (
     ANN,
@@ -229,8 +229,8 @@ def test_events_for_which_a_seat_has_no_room_are_brought_home_with_all_that_lies
     ("where", "error", "expected", "stays"),
     [
         ("ensure", OSError(errno.ENOSPC, "No space left on device"), CacheBusy, True),
-        ("put", lmdb.MapFullError("mdb_put: MDB_MAP_FULL"), CacheBusy, True),
-        ("put", lmdb.CorruptedError("mdb_put: MDB_CORRUPTED"), CacheUnready, False),
+        ("settled", lmdb.MapFullError("mdb_put: MDB_MAP_FULL"), CacheBusy, True),
+        ("settled", lmdb.CorruptedError("mdb_put: MDB_CORRUPTED"), CacheUnready, False),
     ],
     ids=["no room on the disk", "map full", "damaged"],
 )
@@ -250,7 +250,7 @@ def test_an_event_that_lmdb_refuses_is_not_counted_and_says_so(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((HotRoom, "ensure") if where == "ensure" else (Values, "put_visitor")), fail)
+        patch.setattr(HotRoom if where == "ensure" else lmdb_environment, where, fail)
         assert tally.take(1.0)
         with pytest.raises(expected):
             tally.add(IDS, id_of(999), MIDNIGHT_US)

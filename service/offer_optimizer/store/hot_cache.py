@@ -13,7 +13,7 @@ Adapters: `lmdb_cache.LmdbCache` between processes, `memory_cache.MemoryCache` w
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -135,7 +135,7 @@ class Tally(Protocol):
         """
         ...
 
-    def add(self, cap_ids: Collection[str], decision_id: bytes, time_us: int) -> None:
+    def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
         """Add events of a decision that stay; of caps of the reading, once it is taken.
 
         Raises CacheBusy, CacheUnready: it is not counted, or nothing is any more.

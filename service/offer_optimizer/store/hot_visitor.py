@@ -86,6 +86,18 @@ def outdated(tally: bytes) -> bytes:
     return TALLY.pack(kind, bytes(8), since_us, until_us, counts, added) + tally[TALLY.size :]
 
 
+def settled(data: bytes) -> bytes:
+    """Return what lies under a visitor's name, with its added events among the rows where they are many.
+
+    Raises struct.error.
+    """
+    if not data.startswith(TALLIED) or TALLY.unpack_from(data)[-1] <= ADDED_MOST:
+        return data
+    visitor = Visitor(b"", data)
+    visitor.state()
+    return visitor.pack() or EMPTY
+
+
 class Visitor:
     """What is known of one visitor in one view or transaction; `name` is the digest that it lies under."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -98,7 +98,7 @@ class LmdbCache:
         if opened is None or not opened.is_ready:
             return None
         # Whether it is still in force is seen by whoever takes the tally.
-        return opened.tallies.find(reading, digest, now_us, self.count)
+        return opened.tallies.find(reading, digest, now_us, self.bring_home)
 
     def transaction(
         self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
@@ -199,15 +199,10 @@ class LmdbCache:
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def count(
-        self, reading: CapReading, digest: bytes, cap_ids: Collection[str], decision_id: bytes, time_us: int
-    ) -> None:
-        """Count events for which a visitor's seat has no room. Hold the lock.
-
-        Raises CacheBusy, CacheUnready.
-        """
+    def bring_home(self, name: bytes, tally: bytes) -> None:
+        """Bring home a tally whose seat has no room for it. Hold the lock. Raises CacheBusy, CacheUnready."""
         try:
-            self.in_force().count(reading, digest, cap_ids, decision_id, time_us)
+            self.in_force().bring_home(name, tally)
         except _DAMAGE as error:
             self.give_up(error)
 

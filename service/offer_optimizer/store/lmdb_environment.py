@@ -8,7 +8,7 @@ then counts although nobody was shown it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Final
 
 import lmdb
 
-from offer_optimizer.core.counting import CapEvent, CapReading, Counting
 from offer_optimizer.core.errors import CacheBusy
 from offer_optimizer.store.hot_cache import CacheView
 from offer_optimizer.store.hot_fill import Stage
@@ -25,7 +24,7 @@ from offer_optimizer.store.hot_reading import READERS
 from offer_optimizer.store.hot_records import VISITOR, redirected
 from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
-from offer_optimizer.store.hot_visitor import TALLIED, joined, split, without_added
+from offer_optimizer.store.hot_visitor import TALLIED, joined, settled, split, without_added
 from offer_optimizer.store.tally_table import SEAT_BYTES, SEATS_MOST, TallyTable, TornSeat
 
 STAMP: Final = b"\0stamp"
@@ -83,24 +82,20 @@ class Opened:
             raise CacheBusy(f"the counters could not be changed: {error.strerror or error}") from error
         return self.environment.begin(write=True)
 
-    def count(
-        self, reading: CapReading, digest: bytes, cap_ids: Collection[str], decision_id: bytes, time_us: int
-    ) -> None:
-        """Count events of a decision that stay, and bring home all that its visitor's seat holds.
+    def bring_home(self, name: bytes, tally: bytes) -> None:
+        """Give LMDB a visitor's tally with the events that were added, for which its seat has no room.
 
-        Hold the lock. Raises CacheBusy, lmdb.Error, TornSeat.
+        Hold the lock, and know the tally to be the newest. Raises CacheBusy, lmdb.Error, struct.error.
         """
         transaction = self.begin_write()
         try:
-            values = Values(transaction, self.tallies)
-            state = SharedState(values)
-            state.counts(reading, digest, time_us)
-            events = [CapEvent(cap_id, time_us, 0) for cap_id in cap_ids]
-            state.apply(decision_id, digest, Counting(tuple(events)), time_us)
-            state.flush()
-            values.commit()
+            key = VISITOR + name
+            transaction.put(key, settled(_with_tally(tally, transaction.get(key))))
+            self.tallies.outdate(name)
+            transaction.commit()
         finally:
             transaction.abort()
+        self.tallies.set(name, without_added(tally))
 
     def close(self) -> None:
         """Let go of it."""

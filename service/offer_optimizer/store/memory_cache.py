@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 
@@ -95,7 +95,7 @@ class MemoryTally:
         self._cache.release()
         return False
 
-    def add(self, cap_ids: Collection[str], decision_id: bytes, time_us: int) -> None:
+    def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
         """See Tally."""
         state = HotState(self._values)
         events = tuple(CapEvent(cap_id, time_us, 0) for cap_id in cap_ids)

@@ -22,7 +22,7 @@ import os
 import struct
 import weakref
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -44,8 +44,8 @@ _NOBODYS, _OUTDATED, _CURRENT = 0, 1, 2
 """States: nobody's seat, a tally that counts for no reading but has added events, one that counts."""
 
 
-CountElsewhere: TypeAlias = Callable[[CapReading, bytes, Collection[str], bytes, int], None]
-"""Counts events of a reading, a visitor, caps, a decision_id and a time, in the environment and the table."""
+BringHome: TypeAlias = Callable[[bytes, bytes], None]
+"""Brings a visitor's tally, by name, with all of its added events to the environment; the lock is held."""
 
 
 class TornSeat(struct.error):
@@ -58,7 +58,7 @@ class SharedTally:
     __slots__ = (
         "_added",
         "_at",
-        "_count",
+        "_bring_home",
         "_named",
         "_reading",
         "_seat",
@@ -75,9 +75,15 @@ class SharedTally:
         seat: bytes,
         reading: CapReading,
         head: tuple[bytes, int, int, int, int],
-        count: CountElsewhere,
+        bring_home: BringHome,
     ) -> None:
-        self._table, self._at, self._seat, self._reading, self._count = table, at, seat, reading, count
+        self._table, self._at, self._seat, self._reading, self._bring_home = (
+            table,
+            at,
+            seat,
+            reading,
+            bring_home,
+        )
         self._named, self._since_us, self._until_us, counts, added = head
         start = _SEAT.size + counts
         self.counts = seat[_SEAT.size : start]
@@ -96,17 +102,18 @@ class SharedTally:
         table.lock.release()
         return False
 
-    def add(self, cap_ids: Collection[str], decision_id: bytes, time_us: int) -> None:
+    def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
         """See hot_cache.Tally."""
         counts, until_us, rows = self.counts, self._until_us, self._added
-        if _SEAT.size + len(counts) + len(rows) + len(cap_ids) * ADDED.size > SEAT_BYTES:
-            self._count(self._reading, self._seat[_NAMED], cap_ids, decision_id, time_us)
-            return
         for cap_id in cap_ids:
             counts, until_us = carry_on(self._reading, cap_id, counts, until_us, time_us)
             rows += ADDED.pack(name_of(cap_id), decision_id, time_us)
         tally = TALLY.pack(TALLIED, self._named, self._since_us, until_us, len(counts), len(rows))
-        self._table.store(self._at, b"".join((self._seat[_NAMED], tally, counts, rows)))
+        name, tally = self._seat[_NAMED], b"".join((tally, counts, rows))
+        if self._table.fits(name, tally):
+            self._table.store(self._at, name + tally)
+        else:
+            self._bring_home(name, tally)
 
     def let_go(self) -> None:
         """See hot_cache.Tally."""
@@ -140,9 +147,9 @@ class TallyTable:
             file.truncate(head + seats * SEAT_BYTES)
 
     def find(
-        self, reading: CapReading, digest: bytes, now_us: int, count: CountElsewhere
+        self, reading: CapReading, digest: bytes, now_us: int, bring_home: BringHome
     ) -> SharedTally | None:
-        """Return a visitor's tally of a reading that counts now; `count` is for events it has no room for."""
+        """Return a visitor's tally of a reading that counts now; `bring_home` takes what has no room."""
         number = int.from_bytes(digest[:4], "little") & self._mask
         if not self._map[number // _SEATS_A_PAGE]:
             return None
@@ -158,7 +165,7 @@ class TallyTable:
             or zlib.crc32(seat[_CHECK.size : end]) != crc
         ):
             return None
-        return SharedTally(self, at, seat, reading, (named, since_us, until_us, counts, added), count)
+        return SharedTally(self, at, seat, reading, (named, since_us, until_us, counts, added), bring_home)
 
     def get(self, name: bytes) -> bytes:
         """Return the tally of a visitor, nothing where its seat holds none. Raises TornSeat."""
