@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -20,27 +21,28 @@ from offer_optimizer.store.codec import Salt
 
 
 @checked_dataclass(frozen=True, slots=True)
-class Draft:
-    """What will be drawn from: `pmf` runs parallel to the eligible; None where nothing can be shown."""
+class Served:
+    """The distribution: `pmf` runs parallel to the eligible; None where nothing can be shown."""
 
-    funnel: Funnel
-    counters: Counters | None
     pmf: Pmf32 | None
-    reason: Reason
-    version: ModelVersion | None
-    model_pmf: Pmf32 | None
-    baseline: int | None
-    ramp: float
-    holdout_u: float | None
-    is_held_out: bool
-
-
-@checked_dataclass(frozen=True, slots=True)
-class _Served:
-    pmf: Pmf32
     reason: Reason
     version: ModelVersion | None = None
     model_pmf: Pmf32 | None = None
+
+
+_NOTHING: Final = Served(None, Reason.NO_ELIGIBLE_OFFER)
+
+
+@checked_dataclass(frozen=True, slots=True)
+class Draft:
+    """What will be drawn from, and how it came about."""
+
+    funnel: Funnel
+    counters: Counters | None
+    served: Served
+    ramp: float
+    holdout_u: float | None
+    is_held_out: bool
 
 
 class Drafter:
@@ -63,32 +65,19 @@ class Drafter:
 
     def _with_funnel(self, asked: Asked, funnel: Funnel, counters: Counters | None) -> Draft:
         own = asked.placement
-        baseline = funnel.baseline
         # Without a baseline offer its share has nowhere to go but to the model.
-        ramp = own.placement.ramp if baseline is not None else 1.0
+        ramp = own.placement.ramp if funnel.baseline is not None else 1.0
         number = own.holdout.number(self._holdout_salt.salt, asked.digest) if own.holdout.share else None
         held_out = number is not None and number < own.holdout.share
-        served = self._serve(asked, funnel, baseline, ramp, held_out=held_out)
-        return Draft(
-            funnel=funnel,
-            counters=counters,
-            pmf=served.pmf if served else None,
-            reason=served.reason if served else Reason.NO_ELIGIBLE_OFFER,
-            version=served.version if served else None,
-            model_pmf=served.model_pmf if served else None,
-            baseline=baseline,
-            ramp=ramp,
-            holdout_u=number,
-            is_held_out=held_out,
-        )
+        served = self._serve(asked, funnel, ramp, held_out=held_out)
+        return Draft(funnel, counters, served, ramp, number, held_out)
 
-    def _serve(
-        self, asked: Asked, funnel: Funnel, baseline: int | None, ramp: float, *, held_out: bool
-    ) -> _Served | None:
+    def _serve(self, asked: Asked, funnel: Funnel, ramp: float, *, held_out: bool) -> Served:
         count = len(funnel.eligible)
+        baseline = funnel.baseline
         floor = asked.placement.placement.floor
         if count == 0:
-            return None
+            return _NOTHING
         pure = _pure_reason(asked.consent, held_out=held_out, is_baseline=ramp == 0.0 and floor == 0.0)
         if pure is not None:
             return _baseline(baseline, count, pure)
@@ -100,37 +89,39 @@ class Drafter:
         except PolicyFault:
             return _baseline(baseline, count, Reason.MODEL_UNAVAILABLE)
         kept = pmf.astype(np.float32) if ramp < 1.0 else None
-        return _Served(mix(pmf, baseline, count, ramp, floor), Reason.MODEL, model.version, kept)
+        return Served(mix(pmf, baseline, count, ramp, floor), Reason.MODEL, model.version, kept)
 
 
 def draw_from(asked: Asked, draft: Draft, decision_id: bytes, time_us: int, salt: Salt) -> Decision:
     """Draw once, and return the decision as it is recorded."""
     slots: tuple[SlotChoice, ...] = ()
-    if draft.pmf is not None:
+    served = draft.served
+    if served.pmf is not None:
         u = draw.uniform(salt.salt, asked.placement.placement.id, decision_id, 0)
-        slots = (SlotChoice(draft.pmf, *draw.pick(draft.pmf, u)),)
+        slots = (SlotChoice(served.pmf, *draw.pick(served.pmf, u)),)
     counters = draft.counters
     left_out = asked.request.exclude_offer_ids
+    # The first by place, in the order of the fields: looking up 26 keywords takes twice as long as the rest.
     return Decision(
-        decision_id=decision_id,
-        decide_time_us=time_us,
-        catalog_revision=asked.prepared.revision,
-        placement_id=asked.placement.placement.id,
-        candidates=asked.plan.indices,
-        excluded=draft.funnel.excluded,
-        exclusion_reasons=draft.funnel.reasons,
-        slots=slots,
-        context=asked.context,
-        model_version=draft.version,
-        reason=draft.reason,
+        decision_id,
+        time_us,
+        asked.prepared.revision,
+        asked.placement.placement.id,
+        asked.plan.indices,
+        draft.funnel.excluded,
+        draft.funnel.reasons,
+        slots,
+        asked.context,
+        served.version,
+        served.reason,
         deferred=asked.request.deferred,
         holdout=draft.is_held_out,
         ramp=draft.ramp,
         floor=asked.placement.placement.floor,
-        baseline=draft.baseline,
+        baseline=draft.funnel.baseline,
         draw_salt_id=salt.salt_id,
         consent=asked.consent,
-        model_pmf=draft.model_pmf,
+        model_pmf=served.model_pmf,
         holdout_u=draft.holdout_u,
         cap_counts=tuple(zip(counters.caps, counters.counts, strict=True)) if counters else (),
         budget_spent=tuple(counters.spent.items()) if counters else (),
@@ -163,5 +154,5 @@ def _pure_reason(consent: Consent, *, held_out: bool, is_baseline: bool) -> Reas
     return Reason.BASELINE if is_baseline else None
 
 
-def _baseline(position: int | None, count: int, reason: Reason) -> _Served | None:
-    return None if position is None else _Served(certain(position, count), reason)
+def _baseline(position: int | None, count: int, reason: Reason) -> Served:
+    return _NOTHING if position is None else Served(certain(position, count), reason)

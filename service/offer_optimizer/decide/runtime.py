@@ -239,7 +239,8 @@ class Runtime:
 
     def _unrecorded(self, asked: Asked) -> Outcome:
         draft = self.drafter.draft(asked, asked.without_counters(), self.clock())
-        if draft.baseline is None:
+        baseline = draft.funnel.baseline
+        if baseline is None:
             return Outcome(None, (), Reason.UNRECORDED, None)
-        shown = draft.funnel.eligible[draft.baseline]
+        shown = draft.funnel.eligible[baseline]
         return Outcome(None, (ShownSlot(shown.offer_id, 1.0, shown.payload),), Reason.UNRECORDED, None)
