@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -191,6 +192,16 @@ def test_a_new_policy_survives_save_and_load(case: Case) -> None:
     assert case.load(state).save() == state
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can, and not every 5 ms."""
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval_s)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 @every_policy
 def test_threads_get_the_answers_that_one_caller_gets(policy: Policy) -> None:
     teach(policy)

@@ -31,9 +31,10 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.policy.contract import Action, Example, check_example
 from offer_optimizer.policy.distribution import distribution, share_ties
 from offer_optimizer.policy.state import title_of
+from offer_optimizer.policy.vw_context import ContextExamples
 from offer_optimizer.policy.vw_options import VwOptions
 from offer_optimizer.policy.vw_scores import VwScores
-from offer_optimizer.policy.vw_text import action_line, context_line, labelled
+from offer_optimizer.policy.vw_text import CONTEXT, action_line, context_line, labelled
 
 # The compiled classes carry no types.
 _Workspace: TypeAlias = Any
@@ -95,6 +96,7 @@ class VwPolicy:
         self._clip = manner.clip[options.exploration]
         self._workspace: _Workspace = _start(options) if state is None else self._restore(options, state)
         self._label_type: int = self._workspace.get_label_type().value
+        self._contexts = self._make_contexts() if manner is OURS else None
         self._recent: dict[bytes, _Parsed] = {}
         self._older: dict[bytes, _Parsed] = {}
         self._wholes: dict[int, tuple[Sequence[Action], list[_Parsed]]] = {}
@@ -107,9 +109,17 @@ class VwPolicy:
             raise InvalidInput("actions", "are empty, at least 1 is needed")
         if self._scores is not None:
             context = self._scores.standardised(context)
-        header = self._parse(workspace, self._manner.context_line(context))
-        pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
-        pmf = distribution(header.get_action_scores(), len(actions))
+        contexts = self._contexts
+        if contexts is None:
+            header = self._parse(workspace, self._manner.context_line(context))
+            pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
+            scores = header.get_action_scores()
+        else:
+            header = contexts.take(context)
+            pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
+            scores = header.get_action_scores()
+            contexts.give_back(header)
+        pmf = distribution(scores, len(actions))
         return np.array(share_ties(pmf) if self._shares_ties else pmf)
 
     def learn(self, example: Example) -> None:
@@ -158,7 +168,7 @@ class VwPolicy:
 
     def close(self) -> None:
         """See contract. Calls that are running finish."""
-        self._workspace = None
+        self._workspace = self._contexts = None
         self._recent, self._older, self._wholes = {}, {}, {}
 
     def _restore(self, options: VwOptions, state: bytes) -> _Workspace:
@@ -176,6 +186,19 @@ class VwPolicy:
         if workspace is None:
             raise PolicyFault("the policy is closed")
         return workspace
+
+    def _make_contexts(self) -> ContextExamples:
+        workspace = self._workspace
+        stride, namespace = workspace.get_stride(), pylibvw.vw.hash_space(workspace, CONTEXT)
+
+        def make(line: str) -> _Parsed:
+            return pylibvw.example(workspace, label_type, line)
+
+        def index(token: str) -> int:
+            return int(pylibvw.vw.hash_feature(workspace, token, namespace) * stride)
+
+        label_type = self._label_type
+        return ContextExamples(workspace, make, index)
 
     def _parse(self, workspace: _Workspace, line: str) -> _Parsed:
         return pylibvw.example(workspace, self._label_type, line)

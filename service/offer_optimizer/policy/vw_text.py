@@ -85,19 +85,34 @@ def feature_number(number: float) -> str:
     return f"{asinh(number):.7f}"
 
 
+def category_token(name: str, value: str) -> str:
+    """Return the token of a category."""
+    return f"c{encode(name)}={encode(value)}"
+
+
+def number_token(name: str) -> str:
+    """Return the token of a number, without the number."""
+    return f"n{encode(name)}"
+
+
+def tag_token(name: str, value: str) -> str:
+    """Return the token of one value of a tag."""
+    return f"t{encode(name)}={encode(value)}"
+
+
 @lru_cache(maxsize=TOKENS_KEPT)
 def _category(name: str, value: str) -> str:
-    return f" c{encode(name)}={encode(value)}"
+    return f" {category_token(name, value)}"
 
 
 @lru_cache(maxsize=TOKENS_KEPT)
 def _number_name(name: str) -> str:
-    return f" n{encode(name)}:"
+    return f" {number_token(name)}:"
 
 
 @lru_cache(maxsize=TOKENS_KEPT)
 def _tag(name: str, value: str) -> str:
-    return f" t{encode(name)}={encode(value)}"
+    return f" {tag_token(name, value)}"
 
 
 def encode(text: str) -> str:
