@@ -5,7 +5,7 @@ top, counted in the shared hot cache. The rules read 8 categories and a number, 
 visitor as devices, countries and visits do; one row has a number that never repeats. The caps count
 decisions; in one row one of them counts dismissals, so that decisions have to be remembered. The floors of
 the same run are the policy's answer alone, and Vowpal Wabbit asked with naive text under the same options.
-All take turns; the figure is CPU time, the least of the turns. Visitors have come before, some more often than
+All take turns; the figure is CPU time, the least of the turns. Visitors have come before, some oftener than
 others: now and then a decision brings home to the cache what several have counted, and so each turn has its
 share of that.
 """
