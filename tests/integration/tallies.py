@@ -9,11 +9,12 @@ import pytest
 
 from offer_optimizer.core.counting import CapEvent, CapReading, Counting
 from offer_optimizer.store import lmdb_environment
-from offer_optimizer.store.hot_cache import CacheTransaction, CacheView
+from offer_optimizer.store.hot_cache import CacheTransaction, CacheView, Tally
 from offer_optimizer.store.hot_fill import FillableCache
 from offer_optimizer.store.hot_state import HotState
+from offer_optimizer.store.hot_visitor import ADDED
 from offer_optimizer.store.lmdb_cache import LmdbCache
-from offer_optimizer.store.tally_table import SEAT_BYTES
+from offer_optimizer.store.tally_table import SEAT_BYTES, SharedTally
 from tests.integration.test_hot_cache import environment_of, make_ready, open_cache
 from tests.unit.store.test_hot_visitor import CAPS, MIDNIGHT_US, READINGS, counted_apart, take
 
@@ -52,7 +53,7 @@ def decide(
     cap_ids: Sequence[str] = IDS,
 ) -> tuple[bytes, bool]:
     """Count as a decision does: return the counts that it went by, and whether they lay ready."""
-    tally = cache.tally(reading, visitor, now_us)
+    tally = cache.tally(reading, visitor, now_us, len(cap_ids))
     if tally is not None:
         assert tally.take(1.0)
         try:
@@ -71,7 +72,7 @@ def decide(
 
 def decide_among_others(cache: FillableCache, visitor: bytes, number: int, now_us: int) -> bool:
     """Count while others do so too, as a decision does; return whether a tally was held."""
-    tally = cache.tally(READING, visitor, now_us)
+    tally = cache.tally(READING, visitor, now_us, len(IDS))
     if tally is not None and tally.take(5.0):
         tally.add(IDS, id_of(number), now_us)
         tally.let_go()
@@ -87,13 +88,28 @@ def decide_among_others(cache: FillableCache, visitor: bytes, number: int, now_u
     return False
 
 
+def fill_seat(cache: FillableCache, visitor: bytes) -> int:
+    """Decide until the visitor's seat has no room for another decision; return how many times."""
+    number = 0
+    while (tally := cache.tally(READING, visitor, MIDNIGHT_US, 3)) is None or not needs_room(tally):
+        decide(cache, visitor, 3 * number, MIDNIGHT_US)
+        number += 1
+    return number
+
+
+def needs_room(tally: Tally) -> bool:
+    """Return whether what lies in the seat is brought home before anything is added."""
+    assert isinstance(tally, SharedTally)
+    return SEAT_BYTES - len(tally._seat.rstrip(b"\0")) < 3 * ADDED.size
+
+
 def counts(cache: FillableCache, visitor: bytes, now_us: int = MIDNIGHT_US) -> list[int]:
     """Return what a decision would go by, having seen that the rows say the same."""
     with cache.view() as view:
         found = list(view.counts(READING, visitor, now_us))
     with cache.view() as view:
         assert found == count_apart(view, READING, visitor, now_us)
-    tally = cache.tally(READING, visitor, now_us)
+    tally = cache.tally(READING, visitor, now_us, len(IDS))
     assert tally is None or list(tally.counts) == found
     return found
 

@@ -27,6 +27,7 @@ from tests.integration.tallies import (
     count_apart,
     counts,
     decide,
+    fill_seat,
     id_of,
     open_small,
 )
@@ -102,7 +103,7 @@ def assert_alike(cache: LmdbCache, memory: MemoryCache, seed: int, now_us: int) 
             assert [list(found.counts(reading, visitor, now_us)) for reading in READINGS] == expected
             assert [sorted(found.event_times(cap_id, visitor, now_us)) for cap_id in IDS] == times
         for reading, counted in zip(READINGS, expected, strict=True):
-            tally = cache.tally(reading, visitor, now_us)
+            tally = cache.tally(reading, visitor, now_us, 1)
             assert tally is None or list(tally.counts) == counted
 
 
@@ -208,7 +209,7 @@ def dies(name: str, *, behind: bool) -> Callable[[pytest.MonkeyPatch], None]:
 
 
 def one_more(cache: FillableCache) -> None:
-    """Decide where a tally holds, and its seat has no room for another event: added beside the rows."""
+    """Decide by a transaction where a tally holds: added beside the rows."""
     with cache.view() as view:
         view.counts(READING, ANN, MIDNIGHT_US)
     with cache.transaction(1.0, keeps_tally=True) as state:
@@ -234,6 +235,22 @@ POINTS = {
     "behind the commit": ("set", False, True),
     "behind the commit that clears": ("clear", False, True),
 }
+
+
+@one_seat
+@pytest.mark.parametrize("point", [point for point in POINTS if "clears" not in point])
+def test_whoever_dies_while_a_full_seat_is_brought_home_leaves_all_that_was_counted(
+    cache: LmdbCache, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    name, behind, _ = POINTS[point]
+    number = fill_seat(cache, ANN)
+    with monkeypatch.context() as patch:
+        dies(name, behind=behind)(patch)
+        with pytest.raises(Death):
+            decide(cache, ANN, 3 * number, MIDNIGHT_US)
+    assert counts(cache, ANN) == [number] * 3
+    decide(cache, ANN, 3 * number, MIDNIGHT_US)
+    assert counts(cache, ANN) == [number + 1] * 3
 
 
 @one_seat

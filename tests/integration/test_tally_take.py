@@ -13,21 +13,18 @@ import pytest
 
 from offer_optimizer.core.errors import CacheBusy, CacheUnready
 from offer_optimizer.store import lmdb_environment
-from offer_optimizer.store.hot_cache import Tally
 from offer_optimizer.store.hot_room import HotRoom
-from offer_optimizer.store.hot_visitor import ADDED
 from offer_optimizer.store.lmdb_cache import LmdbCache
-from offer_optimizer.store.tally_table import SEAT_BYTES, SharedTally
+from offer_optimizer.store.lmdb_environment import Opened
 from tests.integration.tallies import (
     ANN,
     BOB,
-    IDS,
     READING,
     change,
     change_in,
     counts,
     decide,
-    id_of,
+    fill_seat,
     know,
     open_small,
 )
@@ -62,7 +59,7 @@ def test_a_torn_seat_gives_no_tally_and_a_view_asks_lmdb_and_doubts_nothing(
     decide(cache, ANN, 0, MIDNIGHT_US)
     assert decide(cache, ANN, 3, MIDNIGHT_US)[1]
     tear(tmp_path)
-    assert cache.tally(READING, ANN, MIDNIGHT_US) is None
+    assert cache.tally(READING, ANN, MIDNIGHT_US, 3) is None
     with cache.view() as view:
         assert list(view.counts(READING, ANN, MIDNIGHT_US)) == [1] * 3
     assert cache.is_ready()
@@ -105,7 +102,7 @@ def test_a_tally_that_another_process_changed_is_not_held_and_the_lock_is_free(
     cache: LmdbCache, tmp_path: Path
 ) -> None:
     decide(cache, ANN, 0, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
     assert tally is not None
     child = run_child(
         "from tests.integration.tallies import ANN, MIDNIGHT_US, decide\n"
@@ -123,7 +120,7 @@ def test_a_tally_that_another_process_changed_is_not_held_and_the_lock_is_free(
 def test_a_tally_is_not_held_behind_a_plain_change_of_its_visitor(cache: LmdbCache, kind: str) -> None:
     change(cache, "count", BOB, 96)
     decide(cache, ANN, 99, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
     assert tally is not None
     change(cache, kind, ANN, 99 if kind == "undo" else 102)
     assert not tally.take(1.0)
@@ -133,7 +130,7 @@ def test_a_tally_is_not_held_behind_a_plain_change_of_its_visitor(cache: LmdbCac
 @pytest.mark.parametrize("is_doubted", [False, True], ids=["replaced", "doubted"])
 def test_a_tally_of_a_generation_that_is_not_in_force_is_not_held(cache: LmdbCache, is_doubted: bool) -> None:
     decide(cache, ANN, 0, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
     assert tally is not None
     if is_doubted:
         cache.doubt()
@@ -148,7 +145,7 @@ def test_a_tally_of_a_generation_that_is_not_in_force_is_not_held(cache: LmdbCac
 
 def test_a_tally_is_not_held_while_another_process_holds_the_lock(cache: LmdbCache, tmp_path: Path) -> None:
     decide(cache, ANN, 0, MIDNIGHT_US)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
     assert tally is not None
     child = run_child("with cache.transaction(1.0): print('in', flush=True); sys.stdin.readline()", tmp_path)
     assert child.stdout is not None
@@ -197,24 +194,7 @@ def test_where_the_disk_has_no_room_for_a_seat_decisions_go_on_without(
     assert counts(cache, ANN) == [6] * 3
 
 
-def fill_seat(cache: LmdbCache, visitor: bytes) -> int:
-    """Decide until the visitor's seat has no room for another decision; return how many times."""
-    number = 0
-    while (tally := cache.tally(READING, visitor, MIDNIGHT_US)) is None or not is_full(tally):
-        decide(cache, visitor, 3 * number, MIDNIGHT_US)
-        number += 1
-    return number
-
-
-def is_full(tally: Tally) -> bool:
-    """Return whether another decision would have to bring home what lies in the seat."""
-    assert isinstance(tally, SharedTally)
-    return SEAT_BYTES - len(tally._seat.rstrip(b"\0")) < 3 * ADDED.size
-
-
-def test_events_for_which_a_seat_has_no_room_are_brought_home_with_all_that_lies_there(
-    cache: LmdbCache,
-) -> None:
+def test_what_lies_in_a_full_seat_is_brought_home_before_more_is_added(cache: LmdbCache) -> None:
     number = fill_seat(cache, ANN)
     assert number > 3
     for more in range(20):
@@ -223,6 +203,18 @@ def test_events_for_which_a_seat_has_no_room_are_brought_home_with_all_that_lies
     know(cache, BOB)
     decide(cache, BOB, 1, MIDNIGHT_US)
     assert counts(cache, ANN) == [number + 20] * 3
+
+
+def test_events_that_were_brought_home_stay_bounded(cache: LmdbCache) -> None:
+    for number in range(800):
+        decide(cache, ANN, 3 * number, MIDNIGHT_US)
+    assert counts(cache, ANN) == [100] * 3
+
+
+def test_more_events_than_any_seat_holds_go_by_lmdb(cache: LmdbCache) -> None:
+    decide(cache, ANN, 0, MIDNIGHT_US)
+    assert cache.tally(READING, ANN, MIDNIGHT_US, 13) is not None
+    assert cache.tally(READING, ANN, MIDNIGHT_US, 14) is None
 
 
 @pytest.mark.parametrize(
@@ -234,7 +226,7 @@ def test_events_for_which_a_seat_has_no_room_are_brought_home_with_all_that_lies
     ],
     ids=["no room on the disk", "map full", "damaged"],
 )
-def test_an_event_that_lmdb_refuses_is_not_counted_and_says_so(
+def test_a_full_seat_that_can_not_be_brought_home_is_not_taken_and_the_lock_is_free(
     cache: LmdbCache,
     monkeypatch: pytest.MonkeyPatch,
     where: str,
@@ -242,8 +234,9 @@ def test_an_event_that_lmdb_refuses_is_not_counted_and_says_so(
     expected: type[Exception],
     stays: bool,
 ) -> None:
+    """Before anything is drawn: a decision that is refused behind its draw would bias what is logged."""
     number = fill_seat(cache, ANN)
-    tally = cache.tally(READING, ANN, MIDNIGHT_US)
+    tally = cache.tally(READING, ANN, MIDNIGHT_US, 3)
     assert tally is not None
 
     def fail(*_: object) -> NoReturn:
@@ -251,13 +244,48 @@ def test_an_event_that_lmdb_refuses_is_not_counted_and_says_so(
 
     with monkeypatch.context() as patch:
         patch.setattr(HotRoom if where == "ensure" else lmdb_environment, where, fail)
-        assert tally.take(1.0)
         with pytest.raises(expected):
-            tally.add(IDS, id_of(999), MIDNIGHT_US)
-        tally.let_go()
+            tally.take(1.0)
     assert cache.is_ready() is stays
     if stays:
+        assert_free(cache)
         assert counts(cache, ANN) == [number] * 3
+
+
+class RefusedCommit:
+    """A transaction of LMDB whose commit is refused."""
+
+    def __init__(self, real: lmdb.Transaction[bytes]) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    def commit(self) -> NoReturn:
+        """Abort."""
+        self._real.abort()
+        raise lmdb.MapFullError("mdb_txn_commit: MDB_MAP_FULL")
+
+
+def test_a_commit_that_is_refused_loses_no_event(cache: LmdbCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = fill_seat(cache, ANN)
+    begin = Opened.begin_write
+    with monkeypatch.context() as patch:
+        patch.setattr(Opened, "begin_write", lambda opened: RefusedCommit(begin(opened)))
+        with pytest.raises(CacheBusy):
+            decide(cache, ANN, 3 * number, MIDNIGHT_US)
+    assert counts(cache, ANN) == [number] * 3
+    decide(cache, ANN, 3 * number, MIDNIGHT_US)
+    assert counts(cache, ANN) == [number + 1] * 3
+
+
+def test_a_page_that_the_disk_took_in_part_has_no_seats(
+    cache: LmdbCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda _fd, data, _at: len(data) - 100)
+        assert not any(decide(cache, ANN, 3 * number, MIDNIGHT_US)[1] for number in range(4))
+    assert counts(cache, ANN) == [4] * 3
 
 
 # --- a table that is not what was made -------------------------------------------------------------------

@@ -24,11 +24,15 @@ class CounterView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Which counters limit some candidates: caps and budgets by index; `reading` is of the caps."""
+    """Which counters limit some candidates: caps and budgets by index; `reading` is of the caps.
+
+    `caps_most` caps limit one candidate at most.
+    """
 
     caps: tuple[int, ...]
     reading: CapReading
     budgets: tuple[int, ...]
+    caps_most: int = 0
 
 
 @checked_dataclass(frozen=True, slots=True)

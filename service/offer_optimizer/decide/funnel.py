@@ -113,7 +113,8 @@ class FunnelPlan:
         self.budgets = tuple(sorted({index for candidate in candidates for index in candidate.budgets}))
         self._cap_limits = tuple(limits.caps[index].limit for index in self.caps)
         self._cap_masks = [self._where(index in c.caps for c in candidates) for index in self.caps]
-        self.reads = Reads(self.caps, limits.reading(self.caps), self.budgets)
+        caps_most = max((len(candidate.caps) for candidate in candidates), default=0)
+        self.reads = Reads(self.caps, limits.reading(self.caps), self.budgets, caps_most)
         self._uses = {index: self._uses_of(index) for index in self.budgets}
         self.is_limited = bool(self.caps or self.budgets)
         self._known: dict[Masks, Funnel] = {}

@@ -79,7 +79,8 @@ class Runtime:
 
     def _decide_with_cache(self, asked: Asked, time_us: int) -> Outcome:
         if asked.only_counts:
-            tally = self.cache.tally(asked.plan.reads.reading, asked.digest, time_us)
+            reads = asked.plan.reads
+            tally = self.cache.tally(reads.reading, asked.digest, time_us, reads.caps_most)
             if tally is not None:
                 outcome = self._decide_tallied(asked, tally, time_us)
                 if outcome is not None:
@@ -109,7 +110,7 @@ class Runtime:
         try:
             if not tally.take(LOCK_TIMEOUT_S):
                 return None
-        except CacheBusy:
+        except (CacheBusy, CacheUnready):
             return self._decide_without_counters(asked, time_us)
         try:
             decision = self._draw(asked, draft, time_us)
@@ -118,9 +119,6 @@ class Runtime:
                 caps = asked.prepared.limits.staying(offer_id, decision.placement_id)
                 if caps:
                     tally.add(caps, decision.decision_id, time_us)
-        except (CacheBusy, CacheUnready):
-            # It was drawn and can't be counted: drawing again would bias what is logged.
-            return self._unrecorded(asked)
         finally:
             tally.let_go()
         return self._record_counted(asked, draft, decision)

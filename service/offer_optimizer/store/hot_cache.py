@@ -129,17 +129,14 @@ class Tally(Protocol):
     counts: bytes
 
     def take(self, timeout_s: float) -> bool:
-        """Take the lock and return whether all is still as it was read; where not, give it back.
+        """Take the lock, see to room for what may be added, and return whether all is as it was read.
 
-        Raises CacheBusy.
+        Where it is not, or it raises CacheBusy or CacheUnready, the lock is given back.
         """
         ...
 
     def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
-        """Add events of a decision that stay; of caps of the reading, once it is taken.
-
-        Raises CacheBusy, CacheUnready: it is not counted, or nothing is any more.
-        """
+        """Add events of a decision that stay; of caps of the reading, once it is taken. Never refused."""
         ...
 
     def let_go(self) -> None:
@@ -158,8 +155,8 @@ class HotCache(Protocol):
         """Return a consistent state to read. Raises CacheUnready."""
         ...
 
-    def tally(self, reading: CapReading, digest: bytes, now_us: int) -> Tally | None:
-        """Return what lies ready of a visitor; None: take a view.
+    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
+        """Return what lies ready of a visitor, to which `most` events may be added; None: take a view.
 
         Where nothing lies ready, a transaction that `keeps_tally` sees to it, once the visitor is known.
         """

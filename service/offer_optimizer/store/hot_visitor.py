@@ -95,6 +95,7 @@ def settled(data: bytes) -> bytes:
         return data
     visitor = Visitor(b"", data)
     visitor.state()
+    # So many events are never nothing to keep.
     return visitor.pack() or EMPTY
 
 

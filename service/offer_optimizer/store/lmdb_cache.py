@@ -92,13 +92,11 @@ class LmdbCache:
         """See HotCache."""
         return _View(self)
 
-    def tally(self, reading: CapReading, digest: bytes, now_us: int) -> Tally | None:
+    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
         """See HotCache."""
         opened = self._opened
-        if opened is None or not opened.is_ready:
-            return None
         # Whether it is still in force is seen by whoever takes the tally.
-        return opened.tallies.find(reading, digest, now_us, self.bring_home)
+        return opened.tallies.find(reading, digest, now_us, most) if opened and opened.is_ready else None
 
     def transaction(
         self, timeout_s: float, *, while_filling: bool = False, keeps_tally: bool = False
@@ -200,7 +198,7 @@ class LmdbCache:
     # --- within --------------------------------------------------------------------------------------------
 
     def bring_home(self, name: bytes, tally: bytes) -> None:
-        """Bring home a tally whose seat has no room for it. Hold the lock. Raises CacheBusy, CacheUnready."""
+        """Give LMDB what was added at a seat of the table. Hold the lock. Raises CacheBusy, CacheUnready."""
         try:
             self.in_force().bring_home(name, tally)
         except _DAMAGE as error:
@@ -233,7 +231,7 @@ class LmdbCache:
 
     def _open(self, path: Path, generation: int) -> Opened:
         """Open an environment. Raises lmdb.Error, OSError."""
-        return open_environment(path, generation, self._map_bytes, self._lock)
+        return open_environment(path, generation, self._map_bytes, self._lock, self.bring_home)
 
     def _open_tried(self, generation: int) -> Opened | None:
         path = self._path(generation)

@@ -25,7 +25,7 @@ from offer_optimizer.store.hot_records import VISITOR, redirected
 from offer_optimizer.store.hot_room import HotRoom
 from offer_optimizer.store.hot_state import HotState
 from offer_optimizer.store.hot_visitor import TALLIED, joined, settled, split, without_added
-from offer_optimizer.store.tally_table import SEAT_BYTES, SEATS_MOST, TallyTable, TornSeat
+from offer_optimizer.store.tally_table import SEAT_BYTES, SEATS_MOST, BringHome, TallyTable, TornSeat
 
 STAMP: Final = b"\0stamp"
 STAGE: Final = b"\0stage"
@@ -45,9 +45,11 @@ def make_environment(path: Path, map_bytes: int) -> None:
     TallyTable.create(path / _TALLIES, seats)
 
 
-def open_environment(path: Path, generation: int, map_bytes: int, lock: HotLock) -> Opened:
+def open_environment(
+    path: Path, generation: int, map_bytes: int, lock: HotLock, bring_home: BringHome
+) -> Opened:
     """Open an environment. Raises lmdb.Error, OSError."""
-    tallies = TallyTable(path / _TALLIES, generation, lock)
+    tallies = TallyTable(path / _TALLIES, generation, lock, bring_home)
     environment = lmdb.open(
         str(path),
         map_size=map_bytes,
@@ -83,9 +85,9 @@ class Opened:
         return self.environment.begin(write=True)
 
     def bring_home(self, name: bytes, tally: bytes) -> None:
-        """Give LMDB a visitor's tally with the events that were added, for which its seat has no room.
+        """Give LMDB the events that were added at a visitor's seat, whose tally this is, and go on without.
 
-        Hold the lock, and know the tally to be the newest. Raises CacheBusy, lmdb.Error, struct.error.
+        Hold the lock. Raises CacheBusy, lmdb.Error, struct.error.
         """
         transaction = self.begin_write()
         try:

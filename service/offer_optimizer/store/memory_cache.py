@@ -129,7 +129,7 @@ class MemoryCache:
             self._check(Stage.READY)
             yield HotState(self._values, version=(self._values, self._values.commit_count))
 
-    def tally(self, reading: CapReading, digest: bytes, now_us: int) -> MemoryTally | None:
+    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> MemoryTally | None:  # noqa: ARG002
         """See HotCache."""
         with self._lock:
             state = HotState(self._values)

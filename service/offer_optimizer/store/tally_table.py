@@ -1,4 +1,4 @@
-"""The tally table: what most decisions read and change of a visitor, in one place and by one write.
+"""The tally table: what most decisions read and change of a visitor, in one place and by one store.
 
 A file beside an environment of the hot cache. A visitor has one seat there, found by its digest, which
 another visitor may take. What lies there is the newest tally (hot_visitor) with the events that were added
@@ -9,10 +9,10 @@ a visitor that is known by its own digest, never of one that was merged into ano
 
 What always holds: seats are changed under the lock of the hot cache. Reading takes none: one that is being
 written, or that a process died writing, is known by its checksum. An event is in the environment before its
-seat is given to another visitor, or cleared. What is first stored on a page goes by `write`, so that a full
-disk is an error like any other; from then on the page is read and changed in a map. To look at a hole of a
-full tmpfs through a map is a SIGBUS, so in front of the seats lies a byte for each of their pages, which says
-whether it was written. As in `hot_room`, that is for file systems that overwrite in place.
+seat is given to another visitor, cleared, or emptied for want of room. A page is first filled with zeros by a
+call, so that a full disk is an error like any other; from then on it is read and changed in a map. To look at
+a hole of a full tmpfs through a map is a SIGBUS, so in front of the seats lies a byte for each of their
+pages, which says whether it was written. As in `hot_room`, that is for file systems that overwrite in place.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ _NOBODYS, _OUTDATED, _CURRENT = 0, 1, 2
 
 
 BringHome: TypeAlias = Callable[[bytes, bytes], None]
-"""Brings a visitor's tally, by name, with all of its added events to the environment; the lock is held."""
+"""Gives the environment the events that were added to a tally, of a visitor by name. Hold the lock.
+
+Raises CacheBusy, CacheUnready.
+"""
 
 
 class TornSeat(struct.error):
@@ -55,18 +58,7 @@ class TornSeat(struct.error):
 class SharedTally:
     """What lay ready of a visitor, as it was read. Implements hot_cache.Tally."""
 
-    __slots__ = (
-        "_added",
-        "_at",
-        "_bring_home",
-        "_named",
-        "_reading",
-        "_seat",
-        "_since_us",
-        "_table",
-        "_until_us",
-        "counts",
-    )
+    __slots__ = ("_added", "_at", "_head", "_needs_room", "_reading", "_seat", "_table", "counts")
 
     def __init__(
         self,
@@ -75,19 +67,14 @@ class SharedTally:
         seat: bytes,
         reading: CapReading,
         head: tuple[bytes, int, int, int, int],
-        bring_home: BringHome,
+        *,
+        needs_room: bool,
     ) -> None:
-        self._table, self._at, self._seat, self._reading, self._bring_home = (
-            table,
-            at,
-            seat,
-            reading,
-            bring_home,
-        )
-        self._named, self._since_us, self._until_us, counts, added = head
-        start = _SEAT.size + counts
+        self._table, self._at, self._seat, self._reading = table, at, seat, reading
+        self._head, self._needs_room = head, needs_room
+        start = _SEAT.size + head[3]
         self.counts = seat[_SEAT.size : start]
-        self._added = seat[start : start + added]
+        self._added = seat[start : start + head[4]]
 
     def take(self, timeout_s: float) -> bool:
         """See hot_cache.Tally."""
@@ -95,6 +82,8 @@ class SharedTally:
         table.lock.acquire(timeout_s)
         try:
             if table.generation == table.lock.usable and table.read(self._at) == self._seat:
+                if self._needs_room:
+                    self._make_room()
                 return True
         except BaseException:
             table.lock.release()
@@ -104,29 +93,33 @@ class SharedTally:
 
     def add(self, cap_ids: Iterable[str], decision_id: bytes, time_us: int) -> None:
         """See hot_cache.Tally."""
-        counts, until_us, rows = self.counts, self._until_us, self._added
+        named, since_us, until_us, *_ = self._head
+        counts, rows = self.counts, self._added
         for cap_id in cap_ids:
             counts, until_us = carry_on(self._reading, cap_id, counts, until_us, time_us)
             rows += ADDED.pack(name_of(cap_id), decision_id, time_us)
-        tally = TALLY.pack(TALLIED, self._named, self._since_us, until_us, len(counts), len(rows))
-        name, tally = self._seat[_NAMED], b"".join((tally, counts, rows))
-        if self._table.fits(name, tally):
-            self._table.store(self._at, name + tally)
-        else:
-            self._bring_home(name, tally)
+        tally = TALLY.pack(TALLIED, named, since_us, until_us, len(counts), len(rows))
+        self._table.store(self._at, b"".join((self._seat[_NAMED], tally, counts, rows)))
 
     def let_go(self) -> None:
         """See hot_cache.Tally."""
         self._table.lock.release()
 
+    def _make_room(self) -> None:
+        """Bring home what was added: before anything is drawn, so that what can't be counted is not drawn."""
+        end = _SEAT.size + len(self.counts) + len(self._added)
+        self._table.bring_home(self._seat[_NAMED], self._seat[_NAMED.stop : end])
+        self._added = b""
+
 
 class TallyTable:
     """The table of one generation, as one process has it open. Change it under the lock."""
 
-    def __init__(self, path: Path, generation: int, lock: HotLock) -> None:
+    def __init__(self, path: Path, generation: int, lock: HotLock, bring_home: BringHome) -> None:
         """Open the file. Raises OSError."""
         self.generation = generation
         self.lock = lock
+        self.bring_home = bring_home
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         # Closed with the last who has it, who may be a reader in another thread.
         self._closing = weakref.finalize(self, os.close, self._fd)
@@ -146,10 +139,8 @@ class TallyTable:
             file.write(bytes(head))
             file.truncate(head + seats * SEAT_BYTES)
 
-    def find(
-        self, reading: CapReading, digest: bytes, now_us: int, bring_home: BringHome
-    ) -> SharedTally | None:
-        """Return a visitor's tally of a reading that counts now; `bring_home` takes what has no room."""
+    def find(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> SharedTally | None:
+        """Return a visitor's tally of a reading that counts now, to which `most` events may be added."""
         number = int.from_bytes(digest[:4], "little") & self._mask
         if not self._map[number // _SEATS_A_PAGE]:
             return None
@@ -157,15 +148,18 @@ class TallyTable:
         seat = self._map[at : at + SEAT_BYTES]
         state, crc, name, _, named, since_us, until_us, counts, added = _SEAT.unpack_from(seat)
         end = _SEAT.size + counts + added
+        more_bytes = most * ADDED.size
         if (
             name != digest
             or state != _CURRENT
             or not since_us <= now_us < until_us
+            or _SEAT.size + counts + more_bytes > SEAT_BYTES
             or named != reading.name_at(now_us)
             or zlib.crc32(seat[_CHECK.size : end]) != crc
         ):
             return None
-        return SharedTally(self, at, seat, reading, (named, since_us, until_us, counts, added), bring_home)
+        head = named, since_us, until_us, counts, added
+        return SharedTally(self, at, seat, reading, head, needs_room=end + more_bytes > SEAT_BYTES)
 
     def get(self, name: bytes) -> bytes:
         """Return the tally of a visitor, nothing where its seat holds none. Raises TornSeat."""

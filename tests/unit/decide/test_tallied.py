@@ -41,11 +41,11 @@ class Watched:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._cache, name)
 
-    def tally(self, reading: CapReading, digest: bytes, now_us: int) -> Tally | None:
+    def tally(self, reading: CapReading, digest: bytes, now_us: int, most: int) -> Tally | None:
         """See HotCache."""
         if not self._gives:
             return None
-        found = self._cache.tally(reading, digest, now_us)
+        found = self._cache.tally(reading, digest, now_us, most)
         if found is not None:
             self.given_count += 1
             self.meanwhile()
@@ -158,38 +158,22 @@ def test_what_a_tally_counted_and_nobody_could_record_is_taken_back() -> None:
     assert [decision.cap_counts for decision, _ in room.journal.kept] == [((0, 0),), ((0, 1),), ((0, 2),)]
 
 
-def test_while_the_lock_is_held_up_limited_offers_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [CacheBusy("not free in time"), CacheUnready("damaged")], ids=repr)
+def test_where_a_tally_can_not_be_taken_limited_offers_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     room = Room(revision_of(caps=(TWICE,), **ALWAYS))
     watched = watch(room)
     assert offer(room) == "save5"
 
-    def refuse(_: MemoryTally, timeout_s: float) -> bool:
-        raise CacheBusy(f"not free within {timeout_s:g} s")
+    def refuse(*_: object) -> bool:
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(MemoryTally, "take", refuse)
         assert offer(room) == "none"
     assert {ExclusionReason(it) for it in room.last.exclusion_reasons} == {ExclusionReason.COUNTERS_UNREADY}
     assert (watched.given_count, len(room.journal.kept), len(times(room, TWICE))) == (2, 2, 1)
-    assert offer(room) == "save5"
-
-
-@pytest.mark.parametrize("error", [CacheBusy("the disk is full"), CacheUnready("damaged")], ids=repr)
-def test_what_was_drawn_and_can_not_be_counted_is_not_recorded_and_shows_no_limited_offer(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    room = Room(revision_of(caps=(TWICE,), **ALWAYS))
-    watched = watch(room)
-
-    def fail(*_: object) -> None:
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MemoryTally, "add", fail)
-        outcome = room.runtime.decide(ask())
-    shown = [slot.offer_id for slot in outcome.slots]
-    assert (outcome.decision_id, shown, outcome.reason) == (None, ["none"], Reason.UNRECORDED)
-    assert (watched.given_count, len(room.journal.kept), len(times(room, TWICE))) == (1, 0, 0)
     assert offer(room) == "save5"
 
 
