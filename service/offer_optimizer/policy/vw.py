@@ -1,12 +1,13 @@
 """The vw policy: one Vowpal Wabbit workspace behind the policy contract. The only importer of vowpalwabbit.
 
 Always holds:
-- VW sees nothing but text of `vw_text` and arguments of `vw_options`.
+- VW sees nothing but arguments of `vw_options`, text of `vw_text`, and contexts that `vw_context` fills with
+  the same features.
 - Examples are owned by Python: made by the constructor, freed with the last reference, never handed to VW's
   pool. So asking leaves no trace (VW counts finished examples in the file it saves), an evicted example
   can't be recycled under a running call, and `close` needs no lock.
 - A call into VW holds the interpreter lock and leaves cached offer examples as it found them; the answer is
-  written to the context example, which each call makes for itself. So threads can't mix up answers.
+  written to the context example, which each call has to itself. So threads can't mix up answers.
 """
 
 from __future__ import annotations
@@ -112,12 +113,11 @@ class VwPolicy:
         contexts = self._contexts
         if contexts is None:
             header = self._parse(workspace, self._manner.context_line(context))
-            pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
-            scores = header.get_action_scores()
         else:
             header = contexts.take(context)
-            pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
-            scores = header.get_action_scores()
+        pylibvw.vw.predict_multi(workspace, [header, *self._parsed(workspace, actions)])
+        scores = header.get_action_scores()
+        if contexts is not None:
             contexts.give_back(header)
         pmf = distribution(scores, len(actions))
         return np.array(share_ties(pmf) if self._shares_ties else pmf)
@@ -198,7 +198,7 @@ class VwPolicy:
             return int(pylibvw.vw.hash_feature(workspace, token, namespace) * stride)
 
         label_type = self._label_type
-        return ContextExamples(workspace, make, index)
+        return ContextExamples(workspace, (self._bits, stride), make, index)
 
     def _parse(self, workspace: _Workspace, line: str) -> _Parsed:
         return pylibvw.example(workspace, self._label_type, line)

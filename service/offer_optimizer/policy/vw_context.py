@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
-from itertools import starmap
+from functools import cache
 from math import asinh
 from typing import Any, Final
 
@@ -24,35 +23,76 @@ EMPTY_LINE: Final = f"shared |{CONTEXT} x"
 _NAMESPACE: Final = ord(CONTEXT)
 
 
+class _Known(dict[Any, Any]):
+    """What was found of names, or of names with a value; emptied when it is full."""
+
+    def keep(self, key: object, found: object) -> Any:  # noqa: ANN401
+        """Keep something, and return it."""
+        if len(self) >= TOKENS_KEPT:
+            self.clear()
+        self[key] = found
+        return found
+
+
+class _Indices:
+    """Weights of tokens, for all models of a process that are laid out alike, since models come and go."""
+
+    def __init__(self) -> None:
+        self.categories, self.numbers, self.tags = _Known(), _Known(), _Known()
+
+
+@cache
+def _indices(layout: object) -> _Indices:  # noqa: ARG001
+    """Return those of one layout, of which there are few."""
+    return _Indices()
+
+
 class ContextExamples:
     """Examples of contexts, used again and again. Safe for threads."""
 
-    def __init__(self, workspace: object, make: Callable[[str], Any], index: Callable[[str], int]) -> None:
-        """Take how VW makes an example of a line, and which weight it gives a token of the namespace."""
+    def __init__(
+        self, workspace: object, layout: object, make: Callable[[str], Any], index: Callable[[str], int]
+    ) -> None:
+        """Take how VW makes an example of a line, and which weight it gives a token: by the layout alone."""
         self._workspace = workspace
         self._make = make
+        self._index = index
+        self._indices = _indices(layout)
         self._spare: deque[Any] = deque()
-        self._category = lru_cache(TOKENS_KEPT)(lambda *it: (index(category_token(*it)), 1.0))
-        self._number = lru_cache(TOKENS_KEPT)(lambda name: index(number_token(name)))
-        self._tag = lru_cache(TOKENS_KEPT)(lambda *it: (index(tag_token(*it)), 1.0))
 
     def take(self, context: Features) -> Any:  # noqa: ANN401  (VW's examples have no types)
         """Return an example of a context; give it back when the answer was read."""
-        features = [*starmap(self._category, context.categories)]
-        for name, number in context.numbers:
-            # VW drops a feature that is zero.
-            if number:
-                features.append((self._number(name), asinh(number)))
-        for name, values in context.tags:
-            features += [self._tag(name, value) for value in values]
         try:
             example = self._spare.pop()
         except IndexError:
             example = self._make(EMPTY_LINE)
         example.erase_namespace(_NAMESPACE)
-        example.push_feature_list(self._workspace, _NAMESPACE, 0, features)
+        example.push_feature_list(self._workspace, _NAMESPACE, 0, self._features(context))
         return example
 
     def give_back(self, example: object) -> None:
         """Have an example used again."""
         self._spare.append(example)
+
+    def _features(self, context: Features) -> list[tuple[int, float]]:
+        """Return the weight and the value of each feature, in the order of the text."""
+        known, index = self._indices, self._index
+        features: list[Any] = [*map(known.categories.get, context.categories)]
+        if None in features:
+            features = [
+                known.categories.get(pair) or known.categories.keep(pair, (index(category_token(*pair)), 1.0))
+                for pair in context.categories
+            ]
+        numbers = known.numbers
+        for name, number in context.numbers:
+            at = numbers.get(name)
+            if at is None:
+                at = numbers.keep(name, index(number_token(name)))
+            # VW leaves out those that are zero.
+            features.append((at, asinh(number)))
+        for name, values in context.tags:
+            for value in values:
+                pair = name, value
+                found = known.tags.get(pair)
+                features.append(found or known.tags.keep(pair, (index(tag_token(*pair)), 1.0)))
+        return features
