@@ -41,8 +41,11 @@ from offer_optimizer.policy.vw_text import CONTEXT, action_line, context_line, l
 _Workspace: TypeAlias = Any
 _Parsed: TypeAlias = Any
 
-LEARNING_VERSION: Final = "3"
-"""Changes whenever the same options and examples would give another model; part of the policy epoch."""
+LEARNING_VERSION: Final = "4"
+"""Changes whenever the same options and examples would give another model, or it another answer to the bit.
+
+Part of the policy epoch, so that what is summed up over answers of one epoch can be summed up again.
+"""
 PROPENSITY_CLIP: Final = {"squarecb": 1.0, "epsilon": 0.1, "softmax": 0.1}
 """Least propensity used in learning, by exploration. Biased: one shown less often counts as if this often.
 
