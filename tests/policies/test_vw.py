@@ -19,7 +19,7 @@ from hypothesis import given
 
 from offer_optimizer.core.errors import InvalidInput, PolicyFault
 from offer_optimizer.core.features import EMPTY, Features
-from offer_optimizer.policy import registry, vw
+from offer_optimizer.policy import registry, vw, vw_context
 from offer_optimizer.policy.contract import Action, Example
 from offer_optimizer.policy.distribution import share_ties
 from offer_optimizer.policy.inverse_gap import inverse_gap
@@ -128,6 +128,36 @@ def test_contexts_without_numbers_are_answered_as_their_text_to_the_bit() -> Non
         np.testing.assert_array_equal(policy.pmf(context, OFFERS), as_text.pmf(context, OFFERS))
 
 
+def test_a_context_is_asked_about_in_the_example_of_the_one_before() -> None:
+    policy = vw.VwPolicy(VwOptions())
+    for example in draw_examples(10, seed=13):
+        policy.pmf(example.context, OFFERS)
+    assert policy._contexts is not None
+    assert len(policy._contexts._spare) == 1
+
+
+def test_tokens_that_are_forgotten_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More names and values than are kept, over two models of one size."""
+    contexts = [
+        Features(((f"c{n}", f"v{n % 3}"), ("d", str(n))), ((f"n{n}", 1.5),), ((f"t{n}", ("a", "b")),))
+        for n in range(30)
+    ]
+    policy, other = vw.VwPolicy(VwOptions(bits=17)), vw.VwPolicy(VwOptions(bits=17))
+    for number, context in enumerate(contexts):
+        policy.learn(Example(context, OFFERS, number % 4, 0.25, float(number % 3 == 0)))
+        other.learn(Example(context, OFFERS, number % 4, 0.25, float(number % 3 == 0)))
+    expected = [policy.pmf(context, OFFERS).tolist() for context in contexts]
+    assert len({tuple(pmf) for pmf in expected}) == 30
+    assert other._contexts is not None
+    known = other._contexts._indices
+    monkeypatch.setattr(vw_context, "TOKENS_KEPT", 5)
+    for found in (known.categories, known.numbers, known.tags):
+        found.clear()
+    for _ in range(2):
+        assert [other.pmf(context, OFFERS).tolist() for context in contexts] == expected
+    assert max(map(len, (known.categories, known.numbers, known.tags))) <= 5
+
+
 def test_what_is_expected_of_offers_is_what_the_pmf_was_made_of() -> None:
     """Inverse gaps of what is expected of each, squarecb's formula, give the probabilities that VW gave."""
     policy = vw.VwPolicy(VwOptions())
@@ -183,6 +213,7 @@ def test_a_closed_policy_refuses() -> None:
     example = draw_examples(1, seed=5)[0]
     policy.pmf(example.context, OFFERS)
     policy.close()
+    assert (policy._contexts, policy._workspace) == (None, None)
     with pytest.raises(PolicyFault, match="closed"):
         policy.pmf(example.context, OFFERS)
     with pytest.raises(PolicyFault, match="closed"):
