@@ -128,7 +128,8 @@ class _Run:
             case Merge() as merge:
                 self._recount.merge(merge.from_key, merge.into_key)
             case Tick() as tick:
-                self._recount.tick(tick.time_us)
+                for problem, decision_id in self._recount.tick(tick.time_us):
+                    self._findings.note(problem, (decision_id,))
             case _:
                 self._recount.erase()
 
@@ -153,8 +154,7 @@ class _Run:
         chosen = decision.slots[0].chosen if decision.slots else len(derived.eligible)
         offer = derived.eligible[chosen] if chosen < len(derived.eligible) else None
         catalog = self._setting.catalogs[decision.catalog_revision].catalog
-        for problem, decision_id in self._recount.add(decision, visitor_key, catalog, offer):
-            self._findings.note(problem, (decision_id,))
+        self._recount.add(decision, visitor_key, catalog, offer)
 
     def _add_choice(self, decision: Decision, derived: Derived, closed: ClosedDecision | None) -> None:
         # Inline offers come and go with requests: there is no traffic of theirs to sum over.

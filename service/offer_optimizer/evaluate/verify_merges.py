@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 LAG_US: Final = 10_000_000
-"""How far decide times may be out of order in the ledger: journals are drained every 100 ms."""
+"""How long a merge may be in force later than the time of the TICK behind it: a second, and to be sure."""
 _NOT_YET_US: Final = 2**62
 
 

@@ -1,16 +1,18 @@
 """Do the logged counts of caps agree with the decisions in the ledger, and does every hard budget hold?
 
 Only what decisions alone tell is counted: caps and budgets with `count_on: decide`. What always holds:
-decisions are taken in the order of their decide times, since deciders' journals reach the ledger in any order
-within a moment; what lies within SLACK of a bound may be counted or not; what a deferred decision reserved
-may have been released; merged visitors are one (`verify_merges`). Fewer than the ledger has is a defect at
-once. More can happen: a crash between counting and recording wastes a use; so it is a finding where it is not
-rare. Memory grows with the visitors of the longest window.
+decisions are taken in the order of their decide times, once a TICK says that no earlier one can come, since
+journals reach the ledger one after the other and a busy learner may be minutes behind with one of them. What
+lies within SLACK of a bound may be counted or not; what a deferred decision reserved may have been released;
+merged visitors are one (`verify_merges`). Fewer than the ledger has is a defect at once. More can happen: a
+crash between counting and recording wastes a use; so it is a finding where it is not rare. Memory grows with
+the visitors of the longest window.
 """
 
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,14 +26,17 @@ from offer_optimizer.core.decision import Decision
 from offer_optimizer.evaluate.verify_catalog import Candidate
 from offer_optimizer.evaluate.verify_findings import IDS_KEPT, Check, Problem
 from offer_optimizer.evaluate.verify_limits import limits_of, midnight_s, use_of
-from offer_optimizer.evaluate.verify_merges import LAG_US, Clusters
+from offer_optimizer.evaluate.verify_merges import Clusters
 
 SLACK_US: Final = 1_000_000
 RARE_SHARE: Final = 0.05
 """Of all events, how many may be counted without being in the ledger; and always RARE_COUNT."""
 RARE_COUNT: Final = 3
+_NEAR_COUNT: Final = 1000
+"""So many decisions behind one are looked at, where its count is in doubt."""
 _EVENTS_KEPT: Final = 2 * limits.CAP_LIMIT
 _MONEY_ROUNDING: Final = 1e-9
+_NEVER_US: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +72,16 @@ class Recount:
     _excess: dict[tuple[str, int], int] = field(default_factory=dict)
     _over: list[tuple[bytes, str]] = field(default_factory=list)
     _over_count: int = 0
-    _waiting: list[tuple[int, int, _Made]] = field(default_factory=list)
-    _newest_us: int = 0
-    _taken_count: int = 0
+    _waiting: list[_Made] = field(default_factory=list)
     _clusters: Clusters = field(default_factory=Clusters)
     _events: dict[int, dict[str, deque[_Event]]] = field(default_factory=dict)
     _spending: dict[str, _Spending] = field(default_factory=dict)
 
     def add(
         self, decision: Decision, visitor_key: int | None, catalog: Catalog, chosen: Candidate | None
-    ) -> Iterator[tuple[Problem, bytes]]:
-        """Add a decision; yield what is wrong with decisions that nothing can precede any more."""
-        self._taken_count += 1
-        self._newest_us = max(self._newest_us, decision.decide_time_us)
-        made = _Made(decision, visitor_key, catalog, chosen)
-        heapq.heappush(self._waiting, (decision.decide_time_us, self._taken_count, made))
-        yield from self._judge_until(self._newest_us - LAG_US)
+    ) -> None:
+        """Add a decision; it is judged when nothing can precede it any more."""
+        self._waiting.append(_Made(decision, visitor_key, catalog, chosen))
 
     def merge(self, from_key: int, into_key: int) -> None:
         """Hear that one visitor stands for another from here on."""
@@ -97,13 +96,15 @@ class Recount:
         """Hear that a visitor was erased."""
         self._clusters.erase()
 
-    def tick(self, time_us: int) -> None:
-        """Hear of ledger time."""
+    def tick(self, time_us: int) -> Iterator[tuple[Problem, bytes]]:
+        """Hear of ledger time; yield what is wrong with decisions made before."""
         self._clusters.tick(time_us)
+        # Those of the moment behind one are known as well by then, and may have been counted before it.
+        yield from self._judge_until(time_us - SLACK_US)
 
     def finish(self) -> Iterator[tuple[Problem, tuple[bytes, ...], int]]:
         """Judge what waits, and say whether counts above the ledger's are more than rare."""
-        for problem, decision_id in self._judge_until(self._newest_us):
+        for problem, decision_id in self._judge_until(_NEVER_US):
             yield problem, (decision_id,), 1
         # One wasted use is in every later count of its visitor: so visitors' worst are added up.
         if sum(self._excess.values()) > max(RARE_COUNT, RARE_SHARE * self._event_count):
@@ -112,17 +113,20 @@ class Recount:
             yield Problem(Check.RECOUNT, what, self._over[0][1]), ids, self._over_count
 
     def _judge_until(self, time_us: int) -> Iterator[tuple[Problem, bytes]]:
-        while self._waiting and self._waiting[0][0] <= time_us:
-            _, _, made = heapq.heappop(self._waiting)
-            for problem in self._judge(made):
-                yield problem, made.decision.decision_id
+        # Each journal's are in order, so this has little to do; equal times stay as they came.
+        waiting = sorted(self._waiting, key=_decide_time_us)
+        count = bisect_right(waiting, time_us, key=_decide_time_us)
+        self._waiting = waiting[count:]
+        for at in range(count):
+            for problem in self._judge(waiting, at):
+                yield problem, waiting[at].decision.decision_id
 
-    def _judge(self, made: _Made) -> Iterator[Problem]:
+    def _judge(self, waiting: list[_Made], at: int) -> Iterator[Problem]:
+        made = waiting[at]
         decision = made.decision
-        if made.visitor_key is not None:
-            for index, logged in decision.cap_counts:
-                if index < len(made.catalog.caps) and made.catalog.caps[index].count_on == "decide":
-                    yield from self._compare(made, made.catalog.caps[index], logged, made.visitor_key)
+        for index, logged in decision.cap_counts:
+            if index < len(made.catalog.caps) and made.catalog.caps[index].count_on == "decide":
+                yield from self._compare(waiting, at, made.catalog.caps[index], logged)
         if made.chosen is None:
             return
         counted = limits_of(made.catalog, decision.placement_id, made.chosen)
@@ -136,10 +140,13 @@ class Recount:
             if budget.hard and budget.count_on == "decide" and not decision.deferred:
                 yield from self._spend(budget, made.chosen, decision.decide_time_us)
 
-    def _compare(self, made: _Made, cap: Cap, logged: int, visitor_key: int) -> Iterator[Problem]:
+    def _compare(self, waiting: list[_Made], at: int, cap: Cap, logged: int) -> Iterator[Problem]:
+        made = waiting[at]
+        if made.visitor_key is None:
+            return
         now_us = made.decision.decide_time_us
         since_us = window_start_us(cap, now_us)
-        visitor = self._clusters.of(visitor_key)
+        visitor = self._clusters.of(made.visitor_key)
         events = self._events.get(visitor, {}).get(cap.id, deque())
         while events and events[0].time_us < since_us - SLACK_US:
             events.popleft()
@@ -151,7 +158,8 @@ class Recount:
         possible = len(events)
         if not min(sure, limits.CAP_LIMIT) <= logged <= possible:
             # Only now: where many come at once, this looks at all of them for each.
-            possible += sum(self._is_near(waiting, made, cap) for *_, waiting in self._waiting[:1000])
+            behind = waiting[at + 1 : at + 1 + _NEAR_COUNT]
+            possible += sum(self._is_near(other, made, cap) for other in behind)
         self.judged_count += 1
         detail = f"cap {cap.id}: logged {logged}, in the ledger {sure} to {possible}"
         if logged < min(sure, limits.CAP_LIMIT):
@@ -187,6 +195,10 @@ class Recount:
         if spending.total > budget.limit * (1.0 + _MONEY_ROUNDING):
             detail = f"budget {budget.id}: {spending.total:g} of {budget.limit:g}"
             yield Problem(Check.RECOUNT, "a hard budget is exceeded", detail)
+
+
+def _decide_time_us(made: _Made) -> int:
+    return made.decision.decide_time_us
 
 
 def window_start_us(cap: Cap, now_us: int) -> int:

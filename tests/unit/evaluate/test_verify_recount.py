@@ -11,8 +11,7 @@ from offer_optimizer.core.catalog import Cap, Catalog
 from offer_optimizer.core.decision import Decision
 from offer_optimizer.evaluate.verify_catalog import Candidate
 from offer_optimizer.evaluate.verify_findings import Check
-from offer_optimizer.evaluate.verify_merges import LAG_US
-from offer_optimizer.evaluate.verify_recount import Recount
+from offer_optimizer.evaluate.verify_recount import SLACK_US, Recount
 from tests.unit.evaluate.verify_world import CATALOG, DAILY, DAY_US, MSG, OFFERS, Situation, decide
 
 
@@ -30,8 +29,9 @@ def found(*made: tuple[Decision, Catalog]) -> list[str]:
     """Return what is wrong when each of the decisions shows `daily`."""
     recount = Recount()
     offer = Candidate.of_offer(OFFERS[DAILY])
-    problems = [problem for d, catalog in made for problem, _ in recount.add(d, 1, catalog, offer)]
-    problems += [problem for problem, _, _ in recount.finish()]
+    for decision, catalog in made:
+        recount.add(decision, 1, catalog, offer)
+    problems = [problem for problem, _, _ in recount.finish()]
     assert all(problem.check is Check.RECOUNT for problem in problems)
     return [problem.what for problem in problems]
 
@@ -67,10 +67,32 @@ def test_decisions_wait_until_none_can_precede_them() -> None:
     offer = Candidate.of_offer(OFFERS[DAILY])
     one = catalog_of(1.0)
     for number in (1, 2):
-        assert list(recount.add(shown(number), 1, one, offer)) == []
-    later = replace(shown(3), decide_time_us=shown(3).decide_time_us + LAG_US)
-    (problem,) = recount.add(later, None, one, None)
+        recount.add(shown(number), 1, one, offer)
+    second_us = shown(2).decide_time_us
+    assert list(recount.tick(second_us + SLACK_US - 1)) == []
+    (problem,) = recount.tick(second_us + SLACK_US)
     assert problem[1] == shown(2).decision_id
+    assert list(recount.tick(second_us + DAY_US)) == []
+
+
+def test_a_journal_that_reaches_the_ledger_a_minute_behind_the_others_is_no_finding() -> None:
+    """A learner that is busy takes one decider's minute, then the other's: a TICK comes behind both."""
+    catalog = CATALOG.model_copy(update={"budgets": (), "caps": (CATALOG.caps[0],)})
+    message = Candidate.of_offer(OFFERS[MSG])
+    made = [
+        replace(shown(number), decide_time_us=shown(0).decide_time_us + number * 600_000)
+        for number in range(100)
+    ]
+    recount = Recount()
+    for journal in (made[::2], made[1::2]):
+        for decision in journal:
+            # Each of ten visitors comes ten times, to either decider in turn.
+            number = made.index(decision)
+            logged = replace(decision, cap_counts=((0, number // 10),))
+            recount.add(logged, 1 + (number + number // 10) % 10, catalog, message)
+    problems = [problem.what for problem, _ in recount.tick(made[-1].decide_time_us + DAY_US)]
+    assert problems + [problem.what for problem, _, _ in recount.finish()] == []
+    assert recount.judged_count == 100
 
 
 def test_decisions_of_the_same_moment_are_looked_at_only_where_a_count_is_in_doubt(
@@ -91,9 +113,7 @@ def test_decisions_of_the_same_moment_are_looked_at_only_where_a_count_is_in_dou
         asked.clear()
         recount, message = Recount(), Candidate.of_offer(OFFERS[MSG])
         for number, count in enumerate(logged):
-            assert (
-                list(recount.add(replace(shown(number), cap_counts=((0, count),)), 1, catalog, message)) == []
-            )
+            recount.add(replace(shown(number), cap_counts=((0, count),)), 1, catalog, message)
         return [problem.what for problem, _, _ in recount.finish()]
 
     assert problems(0, 1, 2) == []
