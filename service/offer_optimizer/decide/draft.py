@@ -101,7 +101,7 @@ def draw_from(asked: Asked, draft: Draft, decision_id: bytes, time_us: int, salt
         slots = (SlotChoice(served.pmf, *draw.pick(served.pmf, u)),)
     counters = draft.counters
     left_out = asked.request.exclude_offer_ids
-    # The first by place, in the order of the fields: looking up 26 keywords takes twice as long as the rest.
+    # The first by place, in the order of the fields: looking up 26 keywords takes longer than the rest.
     return Decision(
         decision_id,
         time_us,

@@ -73,6 +73,8 @@ class Recount:
     _over: list[tuple[bytes, str]] = field(default_factory=list)
     _over_count: int = 0
     _waiting: list[_Made] = field(default_factory=list)
+    _known_us: int | None = None
+    """Up to here every decision is there; before the first TICK a ledger is taken as it stands."""
     _clusters: Clusters = field(default_factory=Clusters)
     _events: dict[int, dict[str, deque[_Event]]] = field(default_factory=dict)
     _spending: dict[str, _Spending] = field(default_factory=dict)
@@ -100,7 +102,8 @@ class Recount:
         """Hear of ledger time; yield what is wrong with decisions made before."""
         self._clusters.tick(time_us)
         # Those of the moment behind one are known as well by then, and may have been counted before it.
-        yield from self._judge_until(time_us - SLACK_US)
+        self._known_us = time_us - SLACK_US
+        yield from self._judge_until(self._known_us)
 
     def finish(self) -> Iterator[tuple[Problem, tuple[bytes, ...], int]]:
         """Judge what waits, and say whether counts above the ledger's are more than rare."""
@@ -164,8 +167,12 @@ class Recount:
         detail = f"cap {cap.id}: logged {logged}, in the ledger {sure} to {possible}"
         if logged < min(sure, limits.CAP_LIMIT):
             yield Problem(Check.RECOUNT, "caps count fewer than the ledger has", detail)
-        elif logged > possible and not self._clusters.is_erasing(now_us):
+        elif logged > possible and self._is_known(now_us) and not self._clusters.is_erasing(now_us):
             self._note_excess((cap.id, visitor), logged - possible, made.decision.decision_id, detail)
+
+    def _is_known(self, time_us: int) -> bool:
+        """Return whether all that was counted at a time is here: a journal may be drained later."""
+        return self._known_us is None or time_us <= self._known_us
 
     def _note_excess(self, key: tuple[str, int], excess: int, decision_id: bytes, detail: str) -> None:
         self._excess[key] = max(self._excess.get(key, 0), excess)

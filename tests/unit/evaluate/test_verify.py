@@ -14,7 +14,7 @@ from offer_optimizer.core.features import Features
 from offer_optimizer.core.ids import format_decision_id
 from offer_optimizer.evaluate.verify_draw import draw_number, mixed, propensity_of, walk
 from offer_optimizer.evaluate.verify_findings import Check
-from offer_optimizer.store.codec import RecordKind
+from offer_optimizer.store.codec import RecordKind, Tick
 from offer_optimizer.store.fold_tables import CloseStatus
 from tests.unit.evaluate.verify_world import (
     NOON_US,
@@ -364,6 +364,7 @@ def test_a_cap_that_counts_twice_is_found_and_one_wasted_use_is_not() -> None:
             read = factor + (waste if visitor == "anna" else 0)
             later = replace(PLAIN, number=77_000_000 + number, weekly=read)
             world.add(decide(replace(later, time_us=NOON_US + 4200 * SECOND_US)), visitor)
+        world.ledger.append_body(Tick(NOON_US + 4202 * SECOND_US))
         return tuple(f.what for f in world.verify().findings)
 
     assert found(1, 0) == ()

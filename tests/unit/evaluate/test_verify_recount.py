@@ -95,6 +95,22 @@ def test_a_journal_that_reaches_the_ledger_a_minute_behind_the_others_is_no_find
     assert recount.judged_count == 100
 
 
+def test_counts_of_a_journal_that_is_not_drained_yet_are_no_finding() -> None:
+    """Verified while the learner is busy: behind the last TICK the ledger lacks what others counted."""
+    catalog = CATALOG.model_copy(update={"budgets": (), "caps": (CATALOG.caps[0],)})
+
+    def problems(ticked_us: int) -> list[str]:
+        recount = Recount()
+        for number in range(9):
+            made = replace(shown(number), cap_counts=((0, 2 * number),))
+            recount.add(made, 1, catalog, Candidate.of_offer(OFFERS[MSG]))
+        found = [problem.what for problem, _ in recount.tick(ticked_us)]
+        return found + [problem.what for problem, _, _ in recount.finish()]
+
+    assert problems(shown(0).decide_time_us) == []
+    assert problems(shown(9).decide_time_us + SLACK_US) == ["caps count more than the ledger has"]
+
+
 def test_decisions_of_the_same_moment_are_looked_at_only_where_a_count_is_in_doubt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
